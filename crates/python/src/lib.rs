@@ -1,0 +1,11 @@
+//! `ringfence._core`: the one crate that knows Python.
+//!
+//! Each submodule binds one crate; conversion of errors is in `error.rs` alone.
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}
