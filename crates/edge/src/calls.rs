@@ -5,7 +5,6 @@
 //! durable in groups of at most 100 ms; an order may ask for that before its answer.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -259,31 +258,26 @@ impl Fields {
     }
 }
 
-/// Flows that stand after the frames of the calls journal: put back at start.
-pub(crate) fn restore_flows(frames: impl Iterator<Item = (u64, journal::Flow<'static>)>) -> guard::Flows {
-    let mut flows = guard::Flows::default();
-    for (at_us, frame) in frames {
-        let source: SocketAddr = frame.source;
-        let key = FlowKey { source, transport: frame.transport };
-        match frame.op {
-            FlowOp::Bound | FlowOp::Refreshed => {
-                let flow = Flow {
-                    number: frame.number.to_vec(),
-                    local: frame.local,
-                    contact: frame.contact.to_vec(),
-                    call_id: frame.call_id.to_vec(),
-                    cseq: frame.cseq,
-                    user_agent: frame.user_agent.to_vec(),
-                    since_us: at_us,
-                    expires_at_us: at_us + u64::from(frame.expires_s) * 1_000_000,
-                };
-                flows.bind(key, flow, at_us);
-            }
-            FlowOp::Removed | FlowOp::Expired => {
-                let contact = (frame.contact != b"*").then_some(frame.contact);
-                flows.remove_number(frame.number, contact);
-            }
+/// Do to the flow table what a frame of the calls journal did, when it is read back at start.
+pub(crate) fn replay(flows: &mut guard::Flows, at_us: u64, frame: &journal::Flow<'_>) {
+    let key = FlowKey { source: frame.source, transport: frame.transport };
+    match frame.op {
+        FlowOp::Bound | FlowOp::Refreshed => {
+            let flow = Flow {
+                number: frame.number.to_vec(),
+                local: frame.local,
+                contact: frame.contact.to_vec(),
+                call_id: frame.call_id.to_vec(),
+                cseq: frame.cseq,
+                user_agent: frame.user_agent.to_vec(),
+                since_us: at_us,
+                expires_at_us: at_us + u64::from(frame.expires_s) * 1_000_000,
+            };
+            flows.bind(key, flow, at_us);
+        }
+        FlowOp::Removed | FlowOp::Expired => {
+            let contact = (frame.contact != b"*").then_some(frame.contact);
+            flows.remove_number(frame.number, contact);
         }
     }
-    flows
 }

@@ -16,7 +16,7 @@ use journal::Transport;
 
 use crate::shared::{Event, Outlet, Pending, Shared};
 use crate::steer;
-use crate::stream::{Arrived, Arrival};
+use crate::stream::Arrival;
 use crate::sys::{self, Poll, Receive};
 
 /// Batches between the receive thread and the writer.
@@ -72,7 +72,7 @@ struct Loop {
     /// Until then nothing is written: the disk was full.
     losing_until_ms: u64,
     last_books: Tally,
-    /// Requests in the order of their end, to forget them.
+    /// Admitted requests in the order of the time when they are forgotten unanswered.
     ends: VecDeque<(u64, u64)>,
 }
 
@@ -176,7 +176,7 @@ impl Loop {
     /// The disk refused a batch. Once every batch is home, number again from the first frame that was lost.
     fn recover(&mut self, now: Now) {
         self.free.extend(self.given.returned.try_iter());
-        if self.free.len() == BATCHES {
+        if self.free.len() >= BATCHES {
             let first_lost = self.given.shared.full_from.swap(0, Ordering::AcqRel);
             self.given.guard.resume_at(first_lost);
             self.losing_until_ms = now.ms + FULL_RETRY_MS;
@@ -222,14 +222,12 @@ impl Loop {
         }
         let mut effects = self.batch();
         self.open(now);
-        for Arrival { peer, arrived } in self.given.arrivals.try_iter().take(STREAM_BATCH) {
-            match arrived {
-                Arrived::Message(bytes) => {
-                    self.given.guard.judge(now, &Packet { bytes: &bytes, peer }, &mut effects);
-                }
-                Arrived::Broken(bytes, why) => {
-                    self.given.guard.judge_broken(now, &Packet { bytes: &bytes, peer }, why, &mut effects);
-                }
+        for Arrival { peer, bytes } in self.given.arrivals.try_iter().take(STREAM_BATCH) {
+            let packet = Packet { bytes: &bytes, peer };
+            if bytes.is_empty() {
+                self.given.guard.judge_empty_connection(now, &packet, &mut effects);
+            } else {
+                self.given.guard.judge(now, &packet, &mut effects);
             }
         }
         if !self.given.arrivals.is_empty() {
@@ -323,9 +321,10 @@ impl Loop {
         let memory_us = self.given.guard.snapshot().parameters.rf_registration_memory_days * 86_400_000_000;
         self.given.guard.flows.expire(now.utc_us, memory_us);
         let mut pending = shared.pending.lock();
-        while let Some((_, id)) = self.ends.pop_front_if(|(until_ms, _)| *until_ms <= now.ms) {
-            let is_over = pending.get(&id).is_some_and(|pending| pending.until_ms <= now.ms);
-            if is_over {
+        let mut ended = shared.ended.lock();
+        let over = |ends: &mut VecDeque<(u64, u64)>| ends.pop_front_if(|(until_ms, _)| *until_ms <= now.ms);
+        while let Some((_, id)) = over(&mut self.ends).or_else(|| over(&mut ended)) {
+            if pending.get(&id).is_some_and(|pending| pending.until_ms <= now.ms) {
                 pending.remove(&id);
             }
         }

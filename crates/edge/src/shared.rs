@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the edge's threads share. Each lock is held for a copy, never across a system call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use guard::{Admitted, Answer, Peer, SourceKey, Tally};
+use guard::{Admitted, Answer, Peer, Tally};
 use journal::Transport;
 use parking_lot::Mutex;
 use socket2::Socket;
@@ -48,13 +48,14 @@ pub(crate) struct Pending {
 /// A connection's way out.
 pub(crate) struct Connection {
     pub(crate) outgoing: mpsc::Sender<Vec<u8>>,
-    pub(crate) source: SourceKey,
 }
 
 pub(crate) struct Shared {
     pub(crate) udp: Vec<UdpListener>,
     pub(crate) books: Mutex<Tally>,
     pub(crate) pending: Mutex<HashMap<u64, Pending>>,
+    /// Answered requests in the order of the time when their answer is forgotten.
+    pub(crate) ended: Mutex<VecDeque<(u64, u64)>>,
     pub(crate) connections: Mutex<HashMap<u64, Connection>>,
     /// Bytes of unfinished messages that connections hold.
     pub(crate) buffered: AtomicUsize,

@@ -402,6 +402,17 @@ fn write_source(header: &mut libc::msghdr, from: IpAddr) -> usize {
     }
 }
 
+/// Raise `RLIMIT_NOFILE` to its hard limit; returns what is allowed now.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit: libc::rlimit = zeroed();
+    // SAFETY: the kernel writes one rlimit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: the kernel reads one rlimit.
+    let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0;
+    Ok(if raised { wanted.rlim_cur } else { limit.rlim_cur })
+}
+
 /// The two clocks: monotonic milliseconds and UTC microseconds.
 pub(crate) fn now() -> guard::Now {
     let read = |clock| {

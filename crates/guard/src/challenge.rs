@@ -39,19 +39,13 @@ impl ChallengeBudget {
     }
 }
 
-/// Write the challenge header fields for a nonce: SHA-256 first, as RFC 8760 §2.4 wants the preferred one, then MD5 for the phones
-/// that know nothing else.
-pub fn write_headers(is_proxy: bool, realm: &str, nonce: &[u8], is_stale: bool, out: &mut Vec<u8>) {
-    for algorithm in ["SHA-256", "MD5"] {
-        out.extend_from_slice(if is_proxy { b"Proxy-Authenticate" } else { b"WWW-Authenticate" });
-        out.extend_from_slice(b": Digest realm=\"");
-        out.extend_from_slice(realm.as_bytes());
-        out.extend_from_slice(b"\",nonce=\"");
-        out.extend_from_slice(nonce);
-        out.extend_from_slice(b"\",algorithm=");
-        out.extend_from_slice(algorithm.as_bytes());
-        out.extend_from_slice(if is_stale { b",qop=\"auth\",stale=true\r\n" } else { b",qop=\"auth\"\r\n" });
-    }
+/// The values of the challenge header fields for a nonce: SHA-256 first, as RFC 8760 §2.4 wants the preferred one, then MD5 for
+/// the phones that know nothing else.
+pub fn values(realm: &str, nonce: &[u8], is_stale: bool) -> [Vec<u8>; 2] {
+    [&b"SHA-256"[..], b"MD5"].map(|algorithm| {
+        let end: &[u8] = if is_stale { b",qop=\"auth\",stale=true" } else { b",qop=\"auth\"" };
+        [b"Digest realm=\"", realm.as_bytes(), b"\",nonce=\"", nonce, b"\",algorithm=", algorithm, end].concat()
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use journal::{Attempt, IncrementWhy, Reason, Record, Scope, Transport, flags};
+use sip::answer::{Answer, ExtraHeader, Token};
 use sip::digest::Credentials;
 use sip::{HeaderName, Message, Method, Parsed, Refuse, Why};
 
@@ -15,7 +16,7 @@ use crate::bucket::TokenBucket;
 use crate::challenge::{self, ChallengeBudget};
 use crate::counters::Counter;
 use crate::credentials;
-use crate::effects::{Admitted, Answer, Effects, Now, Packet, Standing};
+use crate::effects::{self, Admitted, Effects, Now, Packet, Standing};
 use crate::fingerprint::fingerprint;
 use crate::flows::{FlowKey, Flows};
 use crate::fold::{Account, Budget, Folding};
@@ -37,7 +38,7 @@ const RAW_SAMPLES_PER_S: u64 = 50;
 /// Milliseconds after which a source must prove itself again.
 const PROOF_MS: u64 = 3_600_000;
 /// Methods that our answers to known sources allow.
-const ALLOW: &[u8] = b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER\r\n";
+const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
 
 #[derive(Default)]
 struct SourceState {
@@ -115,6 +116,7 @@ pub struct Guard {
     journal_crc: u32,
     next_request: u64,
     nonce_counter: u32,
+    is_overloaded: bool,
     increments: Vec<(u64, IncrementWhy, u32)>,
     summaries: Vec<(Reason, u8, u32)>,
 }
@@ -141,6 +143,7 @@ impl Guard {
             journal_crc,
             next_request: 1,
             nonce_counter: 0,
+            is_overloaded: false,
             increments: Vec::new(),
             summaries: Vec::new(),
         }
@@ -149,6 +152,11 @@ impl Guard {
     /// Put another configuration in force; what is known of sources, flows and records stays.
     pub fn configure(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
+    }
+
+    /// While the call layer's queue is long, known sources are put off with 503 (RFC 3261 §21.5.4).
+    pub fn set_overloaded(&mut self, is_overloaded: bool) {
+        self.is_overloaded = is_overloaded;
     }
 
     /// The configuration in force.
@@ -338,7 +346,7 @@ impl Guard {
         if is_call && number_is_black(snapshot, view, now) {
             return refused(Refusal::new(Reason::Blacklisted, Reply::Status(403)));
         }
-        if !self.known.admit(gateway, is_call, now.ms) {
+        if self.is_overloaded || !self.known.admit(gateway, is_call, now.ms) {
             return refused(Refusal::new(Reason::RateExceeded, Reply::Later));
         }
         Judged::Admitted(Standing::Gateway { id: gateway.id })
@@ -378,7 +386,7 @@ impl Guard {
             Refusal { detail: fault.why as u16, ..refusal }
         } else if number_is_black(snapshot, view, now) {
             Refusal::new(Reason::Blacklisted, Reply::Status(403))
-        } else if !self.known.admit_phone(&number, now.ms) {
+        } else if self.is_overloaded || !self.known.admit_phone(&number, now.ms) {
             Refusal::new(Reason::RateExceeded, Reply::Later)
         } else {
             return Judged::Admitted(Standing::Phone { number, settles });
@@ -686,18 +694,17 @@ impl Guard {
         let source = SourceKey::of(packet.peer.source.ip());
         let (call_id, from_tag) = view.map_or((&b""[..], &b""[..]), |view| (view.call_id, view.from_tag));
         let tag = local_tag(&self.snapshot.tag_key, source, call_id, from_tag);
-        let mut extra = Vec::new();
+        let start = effects.bytes.len();
+        let Ok(token) = Token::new(&tag) else { return 0 };
+        let mut answer = |status: u16, extra: &[ExtraHeader<'_>]| {
+            Answer::new(status, packet.peer.source).with_tag(token).with_extra(extra).write(message, &mut effects.bytes);
+            status
+        };
         let status = match reply {
             Reply::Silent => return 0,
-            Reply::Status(status) => status,
-            Reply::Later => {
-                extra.extend_from_slice(b"Retry-After: 5\r\n");
-                503
-            }
-            Reply::NotAllowed => {
-                extra.extend_from_slice(ALLOW);
-                405
-            }
+            Reply::Status(status) => answer(status, &[]),
+            Reply::Later => answer(503, header("Retry-After", b"5").as_slice()),
+            Reply::NotAllowed => answer(405, header("Allow", ALLOW).as_slice()),
             Reply::Challenge { status, is_stale, is_settling } => {
                 let Some(key) = self.snapshot.nonce_keys.first() else { return 0 };
                 self.nonce_counter = self.nonce_counter.wrapping_add(1);
@@ -709,16 +716,12 @@ impl Guard {
                 };
                 let mut text = Vec::with_capacity(crate::nonce::NONCE_LEN);
                 nonce.write(key, source, &self.snapshot.realm, &mut text);
-                challenge::write_headers(status == 407, &self.snapshot.realm, &text, is_stale, &mut extra);
-                status
+                let name = if status == 407 { "Proxy-Authenticate" } else { "WWW-Authenticate" };
+                let values = challenge::values(&self.snapshot.realm, &text, is_stale);
+                let headers: Vec<_> = values.iter().flat_map(|value| header(name, value)).collect();
+                answer(status, &headers)
             }
         };
-        let start = effects.bytes.len();
-        if !sip::answer::write(message, status, Some(&tag), packet.peer.source, &extra, &mut effects.bytes) {
-            effects.bytes.truncate(start);
-            effects.tally.add(Counter::Withheld, 1);
-            return 0;
-        }
         let length = effects.bytes.len().saturating_sub(start);
         let excess = length.saturating_sub(packet.bytes.len());
         let is_challenge = matches!(reply, Reply::Challenge { .. });
@@ -733,7 +736,7 @@ impl Guard {
             return 0;
         }
         effects.tally.add(Counter::Answered, 1);
-        effects.answers.push(Answer { span: start..effects.bytes.len(), peer: packet.peer });
+        effects.answers.push(effects::Answer { span: start..effects.bytes.len(), peer: packet.peer });
         status
     }
 }
@@ -743,6 +746,10 @@ fn budget(snapshot: &Snapshot) -> Budget {
         bytes_per_s: snapshot.parameters.rf_journal_bytes_per_s,
         burst_bytes: snapshot.parameters.rf_journal_burst_bytes,
     }
+}
+
+fn header<'a>(name: &'a str, value: &'a [u8]) -> Option<ExtraHeader<'a>> {
+    ExtraHeader::new(name, value).ok()
 }
 
 fn blocked(snapshot: &Snapshot) -> Reply {
