@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 
 use memchr::memmem;
 
+use crate::choice::{self, Kind};
 use crate::error::in_range;
 use crate::histogram::Histogram;
-use crate::message::{self, MAX_MESSAGE_BYTES, Method, Template, Wanted, Writer};
+use crate::message::{MAX_MESSAGE_BYTES, Method, Template, Wanted, Writer};
+use crate::pace::{Pacer, Repeater};
 use crate::random::Random;
 use crate::report::{FloodReport, Latency, SourceCount};
 use crate::{DrillError, Target, sys};
@@ -78,6 +80,9 @@ pub struct Flood {
     pub sockets: usize,
     /// Datagrams per system call at most; few for latency, many for rate.
     pub batch: usize,
+    /// Requests in a row that share a source and a size (padded after their end, RFC 3261 §18.3) and go to the kernel as one
+    /// piece (`UDP_SEGMENT`): a sender that is several times as fast, to overrun a server. 1, 2, 4, 8, 16 or 32.
+    pub train: usize,
     /// What is sent.
     pub mix: Mix,
     /// Tools whose grammar is used (`svwar`, `pbx`, ...) or whole template names; none means all sensible ones.
@@ -111,6 +116,7 @@ impl Flood {
             sources: 4096,
             sockets: 8,
             batch: 32,
+            train: 1,
             mix: Mix::INVITES,
             grammars: Vec::new(),
             retransmit: 0,
@@ -176,6 +182,17 @@ impl Flood {
                 in_range("window", "1 to 262,144", &window, &1, &(RING as u32 / 4))?;
             }
         }
+        if self.train > 1 {
+            in_range("retransmit", "0 with trains", &self.retransmit, &0, &0)?;
+        }
+        if self.train > GROUP as usize || !self.train.is_power_of_two() {
+            let value = self.train.to_string();
+            return Err(DrillError::OutOfRange {
+                name: "train",
+                range: "1, 2, 4, 8, 16 or 32",
+                value,
+            });
+        }
         if self.by_source {
             in_range(
                 "sources",
@@ -195,10 +212,6 @@ const RING: usize = 1 << 20;
 const GROUP: u64 = 32;
 /// Answers read per system call.
 const READ_BATCH: usize = 128;
-/// A window without any answer for this long counts as lost.
-const WINDOW_STALL: Duration = Duration::from_millis(500);
-/// A paced run never catches up by a burst of more than this.
-const LATE: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Default)]
 struct Slot {
@@ -208,20 +221,21 @@ struct Slot {
     sent_ns: u64,
 }
 
+/// What a run has done so far.
 #[derive(Default)]
-struct Counts {
-    sent: u64,
-    requests: u64,
-    retransmitted: u64,
-    noise: u64,
-    bytes: u64,
-    answered: u64,
-    responses: u64,
-    duplicates: u64,
-    unmatched: u64,
-    skipped: u64,
-    given_up: u64,
-    by_method: [u64; 3],
+pub(crate) struct Counts {
+    pub(crate) sent: u64,
+    pub(crate) requests: u64,
+    pub(crate) retransmitted: u64,
+    pub(crate) noise: u64,
+    pub(crate) bytes: u64,
+    pub(crate) answered: u64,
+    pub(crate) responses: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) unmatched: u64,
+    pub(crate) skipped: u64,
+    pub(crate) given_up: u64,
+    pub(crate) by_method: [u64; 3],
 }
 
 /// Runs the flood until its end or until `stop` is set.
@@ -233,12 +247,6 @@ pub fn flood(options: &Flood, stop: &AtomicBool) -> Result<FloodReport, DrillErr
     let mut sender = Sender::new(options)?;
     sender.run(stop)?;
     Ok(sender.report())
-}
-
-/// Which template request `index` uses, by a table that is shuffled once.
-enum Kind {
-    Request(usize),
-    Noise,
 }
 
 struct Sender<'a> {
@@ -285,7 +293,7 @@ impl<'a> Sender<'a> {
             .map(|socket| socket.local_addr().map(|address| address.port()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(DrillError::io("ask for a source port"))?;
-        let (templates, kinds) = choose(options)?;
+        let (templates, kinds) = choice::choose(options)?;
         let counts_file = match &options.counts_file {
             Some(path) => {
                 Some(File::create(path).map_err(DrillError::io("create the file of counts"))?)
@@ -307,7 +315,7 @@ impl<'a> Sender<'a> {
             kinds,
             writer: Writer::new(options.seed, target),
             ring: vec![Slot::default(); RING],
-            out: sys::Outgoing::new(options.batch, MAX_MESSAGE_BYTES),
+            out: sys::Outgoing::new(options.batch.max(options.train), MAX_MESSAGE_BYTES),
             inbox: sys::Received::new(READ_BATCH, MAX_MESSAGE_BYTES),
             next_read: 0,
             counts: Counts::default(),
@@ -335,21 +343,21 @@ impl<'a> Sender<'a> {
         let mut repeater = Repeater::new(self.options);
         let mut next = 0u64;
         let mut quiet_rounds = 0;
+        let most = self.options.batch.max(self.options.train) as u64;
         self.began = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             let now = self.now_ns();
-            if now >= limit_ns || next >= count {
+            if now >= limit_ns || count - next < self.options.train as u64 {
                 break;
             }
             if self.at_warm_up.is_none() && now >= self.measure_from_ns {
                 self.at_warm_up = Some((now, self.counts.sent, self.counts.answered));
                 self.latency = Histogram::default();
             }
-            let allowed = pacer
-                .allowed(now, &mut self.counts, self.options.batch)
-                .min(count - next);
+            let allowed = pacer.allowed(now, &mut self.counts, most).min(count - next);
             let in_group = GROUP - next % GROUP;
-            let some = allowed.min(in_group).min(self.options.batch as u64);
+            let some = allowed.min(in_group).min(most);
+            let some = some - some % self.options.train as u64;
             if some > 0 {
                 self.send(next..next + some, true)?;
                 next += some;
@@ -428,14 +436,13 @@ impl<'a> Sender<'a> {
                     )
                 }
                 Kind::Noise => {
-                    self.counts.noise += 1;
+                    self.counts.noise += u64::from(first_time);
                     let mut random = Random::of_request(self.options.seed, number);
                     let length = 1 + random.below(1200) as usize;
                     random.fill(&mut self.out.buffer(place)[..length]);
                     length
                 }
             };
-            self.counts.bytes += length as u64;
             self.out.address(place, length, self.to);
             if let IpAddr::V4(v4) = source {
                 self.out.leave_from(place, v4);
@@ -458,13 +465,16 @@ impl<'a> Sender<'a> {
             self.counts.retransmitted += total as u64;
         }
         self.last_sent_ns = now;
+        let socket = &self.sockets[socket];
         let mut done = 0;
         while done < total {
-            done += self
-                .out
-                .send(&self.sockets[socket], done, total)
-                .map_err(DrillError::io("send"))?;
+            done += match self.options.train {
+                1 => self.out.send(socket, done, total),
+                train => self.out.send_train(socket, done, done + train),
+            }
+            .map_err(DrillError::io("send"))?;
         }
+        self.counts.bytes += self.out.bytes(total);
         self.counts.sent += total as u64;
         Ok(())
     }
@@ -481,6 +491,7 @@ impl<'a> Sender<'a> {
     }
 
     fn source_place(&self, number: u64) -> usize {
+        let number = number - number % self.options.train as u64;
         Random::of_request(self.options.seed ^ SOURCE_STREAM, number).below(self.options.sources)
             as usize
     }
@@ -652,76 +663,6 @@ pub fn source_address(place: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0000 + place.min(MAX_SOURCES - 1))
 }
 
-/// Places in the table of kinds.
-const TABLE: u64 = 4096;
-
-/// Templates that flood may use by default: those of odd messages only when asked for by name.
-fn choose(options: &Flood) -> Result<(Vec<Template>, Vec<Kind>), DrillError> {
-    let is_wanted = |name: &str| {
-        let tool = name.split('/').next().unwrap_or(name);
-        if options.grammars.is_empty() {
-            tool != "odd"
-        } else {
-            options
-                .grammars
-                .iter()
-                .any(|wanted| wanted == tool || wanted == name)
-        }
-    };
-    for wanted in &options.grammars {
-        if !message::names().any(|name| name == wanted || name.split('/').next() == Some(wanted)) {
-            return Err(DrillError::Usage(format!(
-                "no message template is called {wanted:?}"
-            )));
-        }
-    }
-    let mut templates = Vec::new();
-    for name in message::names().filter(|name| is_wanted(name)) {
-        let template = message::template(name)?;
-        if template.has_own_branch() {
-            templates.push(template);
-        }
-    }
-    let Mix {
-        invite,
-        register,
-        options: ask,
-        random,
-    } = options.mix;
-    let total = u64::from(invite) + u64::from(register) + u64::from(ask) + u64::from(random);
-    if total == 0 {
-        return Err(DrillError::Usage(
-            "the mix is empty: give at least one share above 0".to_owned(),
-        ));
-    }
-    let mut kinds = Vec::new();
-    for (method, share) in [
-        (Method::Invite, invite),
-        (Method::Register, register),
-        (Method::Options, ask),
-    ] {
-        let of_method: Vec<usize> = (0..templates.len())
-            .filter(|&i| templates[i].method == method)
-            .collect();
-        if share > 0 && of_method.is_empty() {
-            return Err(DrillError::Usage(format!(
-                "none of the chosen grammars writes {}",
-                method.name()
-            )));
-        }
-        let places = (u64::from(share) * TABLE).div_ceil(total) as usize;
-        kinds.extend(
-            of_method
-                .iter()
-                .cycle()
-                .take(if share > 0 { places } else { 0 })
-                .map(|&i| Kind::Request(i)),
-        );
-    }
-    kinds.extend((0..(u64::from(random) * TABLE).div_ceil(total)).map(|_| Kind::Noise));
-    Ok((templates, kinds))
-}
-
 /// Status code and request number of an answer; the number is missing when its branch is none of ours.
 fn understand(answer: &[u8], writer: &Writer) -> Option<(u16, Option<u64>)> {
     let code = answer.strip_prefix(b"SIP/2.0 ")?.get(..3)?;
@@ -736,83 +677,4 @@ fn understand(answer: &[u8], writer: &Writer) -> Option<(u16, Option<u64>)> {
         status,
         at.and_then(|at| writer.index_of_branch(&answer[at + 7..])),
     ))
-}
-
-/// Says how many requests may leave now.
-struct Pacer {
-    pace: Pace,
-    since_ns: u64,
-    sent_since: u64,
-    stalled_answers: u64,
-    stalled_since_ns: u64,
-}
-
-impl Pacer {
-    fn new(pace: Pace) -> Self {
-        Self {
-            pace,
-            since_ns: 0,
-            sent_since: 0,
-            stalled_answers: 0,
-            stalled_since_ns: 0,
-        }
-    }
-
-    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
-    fn allowed(&mut self, now: u64, counts: &mut Counts, batch: usize) -> u64 {
-        match self.pace {
-            Pace::Unpaced => batch as u64,
-            Pace::Rate(rate) => {
-                let due = (now - self.since_ns) as f64 * rate / 1e9 - self.sent_since as f64;
-                if due > rate * LATE.as_secs_f64() + batch as f64 {
-                    counts.skipped += due as u64;
-                    (self.since_ns, self.sent_since) = (now, 0);
-                    return 0;
-                }
-                due.max(0.0) as u64
-            }
-            Pace::Window(window) => {
-                let open =
-                    counts.requests - (counts.answered + counts.given_up).min(counts.requests);
-                if counts.answered != self.stalled_answers || open < u64::from(window) {
-                    (self.stalled_answers, self.stalled_since_ns) = (counts.answered, now);
-                } else if now - self.stalled_since_ns > WINDOW_STALL.as_nanos() as u64 {
-                    counts.given_up += open;
-                    self.stalled_since_ns = now;
-                }
-                u64::from(window).saturating_sub(open)
-            }
-        }
-    }
-
-    fn sent(&mut self, some: u64) {
-        self.sent_since += some;
-    }
-
-    /// How long an unpinned sender may sleep.
-    fn idle_for(&self) -> Duration {
-        match self.pace {
-            Pace::Rate(rate) => Duration::from_secs_f64((1.0 / rate).clamp(0.000_05, 0.02)),
-            Pace::Unpaced | Pace::Window(_) => Duration::from_millis(1),
-        }
-    }
-}
-
-/// How far each round of retransmission has got.
-struct Repeater {
-    reached: Vec<u64>,
-    after_ns: u64,
-}
-
-impl Repeater {
-    fn new(options: &Flood) -> Self {
-        Self {
-            reached: vec![0; options.retransmit.into()],
-            after_ns: options.retransmit_after.as_nanos() as u64,
-        }
-    }
-
-    fn is_done(&self, next: u64) -> bool {
-        self.reached.iter().all(|&reached| reached >= next)
-    }
 }

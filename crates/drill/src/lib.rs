@@ -9,10 +9,12 @@
 
 pub mod args;
 pub mod bare;
+mod choice;
 pub mod error;
 pub mod flood;
 pub mod histogram;
 pub mod message;
+mod pace;
 mod random;
 pub mod report;
 pub mod sys;

@@ -285,13 +285,80 @@ impl Outgoing {
             )
         };
         if sent >= 0 {
-            return Ok(sent as usize);
+            Ok(sent as usize)
+        } else {
+            nothing_sent()
         }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ECONNREFUSED) => Ok(0),
-            _ => Err(error),
+    }
+}
+
+impl Outgoing {
+    /// The bytes of the first `count` datagrams together.
+    pub fn bytes(&self, count: usize) -> u64 {
+        self.lengths[..count].iter().sum::<usize>() as u64
+    }
+
+    /// Hands datagrams `from..to` to the kernel as one piece, to be cut into datagrams there (`UDP_SEGMENT`). All go to the
+    /// address of the first, and all become as long as the longest, by spaces after their end.
+    ///
+    /// Returns how many went out: all or none.
+    pub fn send_train(&mut self, socket: &UdpSocket, from: usize, to: usize) -> io::Result<usize> {
+        let size = self.lengths[from..to].iter().copied().max().unwrap_or(0);
+        for i in from..to {
+            let length = self.lengths[i];
+            self.buffer(i)[length..size].fill(b' ');
+            self.lengths[i] = size;
         }
+        let base = self.buffers.as_mut_ptr();
+        for (i, vector) in (from..to).zip(&mut self.vectors[from..to]) {
+            // SAFETY: `i` is below the count that `buffers` was sized for.
+            vector.iov_base = unsafe { base.add(i * self.datagram_bytes) }.cast();
+            vector.iov_len = size;
+        }
+        let mut control = TrainControl([0; SEGMENT_BYTES + CONTROL_BYTES]);
+        let segment = control.0.as_mut_ptr().cast::<libc::cmsghdr>();
+        // SAFETY: `control` is aligned to 8 and holds a cmsghdr followed by a u16.
+        unsafe {
+            (*segment).cmsg_level = libc::SOL_UDP;
+            (*segment).cmsg_type = libc::UDP_SEGMENT;
+            (*segment).cmsg_len = libc::CMSG_LEN(mem::size_of::<u16>() as c_uint) as _;
+            ptr::write_unaligned(libc::CMSG_DATA(segment).cast(), size as u16);
+        }
+        let mut used = SEGMENT_BYTES;
+        if let Some(source) = &self.controls[from] {
+            control.0[SEGMENT_BYTES..].copy_from_slice(&source.0);
+            used += CONTROL_BYTES;
+        }
+        // SAFETY: an all-zero msghdr is a valid value.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_name = self.names[from].bytes.as_mut_ptr().cast();
+        header.msg_namelen = self.names[from].length;
+        header.msg_iov = self.vectors[from..to].as_mut_ptr();
+        header.msg_iovlen = (to - from) as _;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = used as _;
+        // SAFETY: the header points to live memory set up above, which the kernel only reads and does not keep.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, 0) };
+        if sent >= 0 {
+            Ok(to - from)
+        } else {
+            nothing_sent()
+        }
+    }
+}
+
+// SAFETY: CMSG_SPACE only computes.
+const SEGMENT_BYTES: usize = unsafe { libc::CMSG_SPACE(mem::size_of::<u16>() as c_uint) } as usize;
+
+#[repr(C, align(8))]
+struct TrainControl([u8; SEGMENT_BYTES + CONTROL_BYTES]);
+
+/// After a failed send: 0 if it may be tried again, else the error.
+fn nothing_sent() -> io::Result<usize> {
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS | libc::ECONNREFUSED) => Ok(0),
+        _ => Err(error),
     }
 }
 

@@ -20,6 +20,7 @@ v=0
 o=- {session} {session} IN {sdp_src}
 s=call
 c=IN {sdp_src}
+b=AS:84
 t=0 0
 m=audio {media} RTP/AVP 8 0 18 101
 a=rtpmap:8 PCMA/8000
@@ -29,6 +30,7 @@ a=fmtp:18 annexb=no
 a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-16
 a=ptime:20
+a=maxptime:150
 a=sendrecv
 ";
 
@@ -51,6 +53,7 @@ macro_rules! pbx_invite {
                 "\n",
                 "Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, SUBSCRIBE, NOTIFY, INFO\n",
                 $extra,
+                "Accept: application/sdp\n",
                 "Content-Type: application/sdp\n",
                 "Content-Length: {length}\n",
                 "\n",

@@ -10,7 +10,7 @@ use drill::{DrillError, Target, sys};
 
 const USAGE: &str = "sipload --target 127.0.0.1:5060 [--seconds 5] [--count N]
   [--rate PER_SECOND | --window N]   open loop at a rate, closed loop, or (neither) as fast as it goes
-  [--sources N|random] [--sockets 8] [--batch 32] [--mix invite=90,register=5,options=5,random=0]
+  [--sources N|random] [--sockets 8] [--batch 32] [--train 1] [--mix invite=90,register=5,options=5,random=0]
   [--grammars svwar,pbx,...] [--retransmit K] [--retransmit-after-ms 500]
   [--core N] [--seed 1] [--linger-ms 500] [--warm-up-s 0] [--by-source] [--counts-file PATH]
 Loopback targets only; at most 3600 s. Writes one line of JSON on standard output.";
@@ -72,6 +72,7 @@ fn options() -> Result<Flood, DrillError> {
     };
     flood.sockets = args.take("sockets")?.unwrap_or(flood.sockets);
     flood.batch = args.take("batch")?.unwrap_or(flood.batch);
+    flood.train = args.take("train")?.unwrap_or(flood.train);
     if let Some(text) = args.take::<String>("mix")? {
         flood.mix = mix(&text)?;
     }
