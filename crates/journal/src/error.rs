@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong with a journal, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of the journal. Each text says what happened, where, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// There is no room for the write. Nothing of it is in the journal; its sequence numbers are free again
+    /// ([`SegmentWriter::next_seq`](crate::SegmentWriter::next_seq) names the first). Later writes may succeed.
+    #[error("{path}: no room on the disk ({source}); free some space, recording goes on by itself")]
+    Full {
+        /// The segment.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The operating system refused an operation.
+    #[error("{path}: cannot {doing}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried, as a verb with its object.
+        doing: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Bytes on disk are not what was written.
+    #[error(
+        "{path}: damaged at byte {offset}: {what}; restore this file from a backup, or have the reader skip it"
+    )]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Byte offset in the uncompressed segment.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// Sequence numbers are missing between two segments.
+    #[error(
+        "{path}: the segment that starts at sequence {expected} is missing; restore it from a backup, or have the reader skip it"
+    )]
+    Missing {
+        /// The first segment after the hole.
+        path: PathBuf,
+        /// The sequence number that should come next.
+        expected: u64,
+    },
+    /// Another process writes this stream.
+    #[error("{path}: another process writes this journal; stop it, or use another data directory")]
+    Busy {
+        /// The stream's directory.
+        path: PathBuf,
+    },
+    /// The units of a write do not continue the stream.
+    #[error(
+        "the write starts at sequence {got}, the journal continues at {expected}; drop the unit and number its frames anew"
+    )]
+    OutOfSequence {
+        /// What the journal continues with.
+        expected: u64,
+        /// What the unit starts with.
+        got: u64,
+    },
+    /// A write or a payload is larger than the format allows.
+    #[error("{bytes} bytes are more than the {limit} that one {what} may have; split it")]
+    TooLarge {
+        /// `write` or `frame`.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A frame is whole but its payload cannot be understood.
+    #[error("frame {seq}: {what}; a newer version of Ringfence may have written it")]
+    Payload {
+        /// The frame's sequence number.
+        seq: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl JournalError {
+    /// Wraps an error of the system; what means "no room" becomes [`JournalError::Full`].
+    pub(crate) fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            // EFBIG: the process's file size limit (RLIMIT_FSIZE) or the file system's.
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full {
+                path: path.to_owned(),
+                source,
+            },
+            _ => Self::Io {
+                path: path.to_owned(),
+                doing,
+                source,
+            },
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            offset,
+            what: what.into(),
+        }
+    }
+
+    /// True if a later write may succeed without anyone restarting anything.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+}
