@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Binding of the edge: start, events, commands.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use edge::{Binding, Config, Event, Listen};
@@ -10,9 +9,9 @@ use journal::Kind;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use sip::{HeaderName, Message, Parsed};
+use sip::{HeaderName, Message, NameAddr, Parsed, Why};
 
-use crate::error::to_python;
+use crate::error::from_edge;
 
 /// Bytes of the far end as text: what is no UTF-8 is shown as `\xNN`.
 fn text(bytes: &[u8]) -> String {
@@ -132,9 +131,23 @@ impl Request {
     /// `(uri, expires)` of each Contact in order; `("*", None)` for the wildcard (RFC 3261 §10.2.2).
     #[getter]
     fn contacts(&self) -> Vec<(Vec<u8>, Option<u32>)> {
-        self.with(|message| message.contacts().map(|contact| (contact.uri.to_vec(), contact.param(b"expires").and_then(seconds))).collect())
-            .unwrap_or_default()
+        self.with(|message| message.all(HeaderName::Contact).flat_map(contacts).collect()).unwrap_or_default()
     }
+}
+
+/// The addresses of one Contact line; what follows a fault was refused by the guard's strict check.
+fn contacts(line: &[u8]) -> Vec<(Vec<u8>, Option<u32>)> {
+    if line == b"*" {
+        return vec![(line.to_vec(), None)];
+    }
+    let mut found = Vec::new();
+    let mut rest = Some(line);
+    while let Some(contact) = rest.and_then(|line| NameAddr::parse_first(line, Why::Contact).ok()) {
+        let expires_s = contact.params().get(b"expires").and_then(|param| param.value).and_then(seconds);
+        found.push((contact.uri.to_vec(), expires_s));
+        rest = contact.rest();
+    }
+    found
 }
 
 /// delta-seconds (RFC 3261 §25.1); beyond 2^32-1 counts as that.
@@ -167,8 +180,8 @@ impl Edge {
     fn with<T>(&self, act: impl FnOnce(&edge::Edge) -> Result<T, edge::EdgeError>) -> PyResult<T> {
         let inner = self.inner.lock();
         match inner.as_ref() {
-            Some(edge) => act(edge).map_err(to_python),
-            None => Err(to_python(edge::EdgeError::Stopped)),
+            Some(edge) => act(edge).map_err(from_edge),
+            None => Err(from_edge(edge::EdgeError::Stopped)),
         }
     }
 }
@@ -186,7 +199,7 @@ impl Edge {
             let config = Config::from_json(config)?;
             edge::Edge::start(&config, Snapshot::from_json(snapshot)?)
         });
-        let (edge, started) = started.map_err(to_python)?;
+        let (edge, started) = started.map_err(from_edge)?;
         let listeners = started.listeners.iter().map(|listener| match listener {
             Listen::Udp(address) => format!("udp:{address}"),
             Listen::Tcp(address) => format!("tcp:{address}"),
@@ -207,11 +220,11 @@ impl Edge {
     /// At most `max` events: a `Request`, or a sentence of trouble.
     fn events<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let events = self.with(|edge| Ok(edge.events(max)))?;
-        let to_python = |event| match event {
+        let to_object = |event| match event {
             Event::Request(admitted) => Ok(Bound::new(py, Request(admitted))?.into_any()),
             Event::Trouble(sentence) => Ok(sentence.into_pyobject(py)?.into_any()),
         };
-        events.into_iter().map(to_python).collect()
+        events.into_iter().map(to_object).collect()
     }
 
     fn counters(&self) -> PyResult<Vec<(&'static str, u64)>> {
@@ -249,36 +262,40 @@ impl Edge {
         &self,
         request_id: u64,
         status: u16,
-        headers: Vec<(String, Cow<'_, [u8]>)>,
-        frame: Option<(u8, Cow<'_, [u8]>)>,
+        headers: Vec<(String, Vec<u8>)>,
+        frame: Option<(u8, Vec<u8>)>,
         is_durable: bool,
     ) -> PyResult<()> {
-        let headers = headers.into_iter().map(|(name, value)| (name, value.into_owned())).collect();
-        let frame = frame.map(|(code, payload)| Ok::<_, PyErr>((kind(code)?, payload.into_owned()))).transpose()?;
+        let frame = frame.map(|(code, payload)| Ok::<_, PyErr>((kind(code)?, payload))).transpose()?;
         self.with(|edge| edge.answer(request_id, status, headers, frame, is_durable))
     }
 
     /// Accept a REGISTER with 200: put `contact` in force for `expires_s` seconds.
-    fn bind(&self, request_id: u64, contact: &[u8], expires_s: u32, headers: Vec<(String, Cow<'_, [u8]>)>) -> PyResult<()> {
+    fn bind(&self, request_id: u64, contact: &[u8], expires_s: u32, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
         let binding = Binding::Bind { contact: contact.to_vec(), expires_s };
-        let headers = headers.into_iter().map(|(name, value)| (name, value.into_owned())).collect();
         self.with(|edge| edge.register(request_id, binding, headers))
     }
 
     /// Accept a REGISTER with 200: end `contact`, or every contact of the number for None.
-    fn unbind(&self, request_id: u64, contact: Option<&[u8]>, headers: Vec<(String, Cow<'_, [u8]>)>) -> PyResult<()> {
+    fn unbind(&self, request_id: u64, contact: Option<&[u8]>, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
         let binding = Binding::Remove { contact: contact.map(<[u8]>::to_vec) };
-        let headers = headers.into_iter().map(|(name, value)| (name, value.into_owned())).collect();
         self.with(|edge| edge.register(request_id, binding, headers))
     }
 
     /// Write a frame of the calls journal that answers nobody.
     fn append(&self, code: u8, payload: &Bound<'_, PyBytes>) -> PyResult<()> {
         let payload = payload.as_bytes().to_vec();
-        self.with(|edge| edge.append(kind(code)?, payload).map_err(|error| error)).map_err(|error| error)
+        let kind = kind(code)?;
+        self.with(|edge| edge.append(kind, payload))
     }
 
     fn stop(&self, py: Python<'_>) {
         py.detach(|| drop(self.inner.lock().take()));
     }
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Edge>()?;
+    module.add_class::<Request>()?;
+    module.add_class::<Started>()
 }

@@ -2,6 +2,7 @@
 //!
 //! Each submodule binds one crate; conversion of errors is in `error.rs` alone.
 
+mod edge;
 mod error;
 mod journal;
 
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    edge::register(module)?;
     journal::register(module)?;
     Ok(())
 }

@@ -42,6 +42,8 @@ from ringfence.settings.store import SettingsStore
 EVENTS_PER_TURN: Final = 256
 SETTINGS_POLL_S: Final = 0.25
 KIND_CALL_ENDED: Final = 8
+BUFFERED_BYTES: Final = 32 * 1024 * 1024
+"""What all TCP connections together may hold of unfinished messages."""
 ALLOW: Final = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
 _LOG: Final = structlog.get_logger("ringfence.switch")
 
@@ -236,15 +238,14 @@ def edge_config(config: NodeConfig) -> bytes:
             "listen": [str(listen) for listen in config.listen],
             "journal": str(config.data_dir / "journal"),
             "receive_buffer_bytes": config.receive_buffer_bytes,
-            "sync_ms": config.journal_sync_ms,
             "stream": {
                 "max_connections": limits.max_connections,
-                "reserved_connections": limits.max_connections * limits.reserved_percent // 100,
+                "reserved_connections": limits.max_connections * limits.reserved_for_known_percent // 100,
                 "max_per_source": limits.max_connections_per_source,
                 "first_byte_s": limits.first_byte_s,
                 "message_s": limits.message_s,
                 "idle_s": limits.idle_s,
-                "buffered_bytes": limits.buffered_bytes,
+                "buffered_bytes": BUFFERED_BYTES,
             },
         }
     )
