@@ -166,10 +166,13 @@ def test_rows_depend_on_frames_alone(
 def test_a_backlog_read_at_once_gives_the_same_rows(steps: list[tuple[str, int, int]]) -> None:
     journal = journal_of(steps)
     with TemporaryDirectory() as directory:
-        ledger = Ledger(Path(directory), journal.source(), ManualClock(T0_US), node="n1", pace=PACE)
+        clock = ManualClock(T0_US)
+        ledger = Ledger(Path(directory), journal.source(), clock, node="n1", pace=PACE)
         while ledger.step():
             pass
         before = rows_of(ledger)
-        ledger.seal(everything=True)
+        clock.advance(3600)
+        ledger.seal()
+        assert ledger.progress.frames_held == 0
         assert rows_of(ledger) == before == expected_rows(journal, PACE.window_us)
         ledger.close()

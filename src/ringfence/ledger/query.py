@@ -190,7 +190,8 @@ def _in_network(network: Network) -> tuple[str, Parameters]:
     expanded = (
         "list_aggregate(list_transform(list_concat(list_concat("
         "list_filter(string_split(split_part(callerip, '::', 1), ':'), g -> g <> ''), "
-        "list_transform(range(8 - length(list_filter(string_split(callerip, ':'), g -> g <> ''))), n -> '0')), "
+        "list_transform(range(8 - length(list_filter(string_split(callerip, ':'), g -> g <> ''))), "
+        "n -> '0')), "
         "list_filter(string_split(split_part(callerip, '::', 2), ':'), g -> g <> '')), "
         "g -> lpad(g, 4, '0')), 'string_agg', '')"
     )

@@ -90,8 +90,8 @@ class RollupWriter:
     def _write(self, sql: str, bound: dict[str, object], kind: str, generation: int) -> tuple[Rollup, ...]:
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summed AS {sql}", bound)
         [(rows, attempts, low, high)] = self._connection.execute(
-            "SELECT count(*), coalesce(sum(attempts), 0)::BIGINT, epoch_us(min(minute)), epoch_us(max(minute)) "
-            "FROM summed"
+            "SELECT count(*), coalesce(sum(attempts), 0)::BIGINT, "
+            "epoch_us(min(minute)), epoch_us(max(minute)) FROM summed"
         ).fetchall()
         if not rows:
             return ()

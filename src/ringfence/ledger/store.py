@@ -22,6 +22,7 @@ from ringfence.errors import StoreError
 from ringfence.ledger.manifest import Manifest, Rollup, Segment
 from ringfence.ledger.query import DEFAULT_LIMIT, NEWEST_FIRST, CdrQuery, Cursor, Parameters, conditions
 from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST, Cdr, quoted
+from ringfence.ledger.tail import Tail
 
 Result = TypeVar("Result")
 
@@ -40,6 +41,20 @@ class LiveRows:
     frames: int
     min_time_us: int
     max_time_us: int
+
+
+def live_rows(tail: Tail) -> tuple[LiveRows, ...]:
+    """The epochs of a tail as relations."""
+    return tuple(
+        LiveRows(
+            rows=tail.rows_sql([epoch], tail.epochs),
+            frames=epoch.frames,
+            min_time_us=epoch.min_time_us,
+            max_time_us=epoch.max_time_us,
+        )
+        for epoch in tail.epochs
+        if epoch.frames
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +115,21 @@ class CdrStore(Protocol):
 class ParquetStore:
     """Call records in Parquet segments and the tail above them.
 
-    Shape: usable from any thread; each thread has a cursor of the engine.
+    Shape: usable from any thread; each thread has a cursor of the engine. `renew` is called when a view
+    turned out to be out of date; without it, `view` gives a newer one by itself.
     """
 
     def __init__(
-        self, directory: Path, connection: duckdb.DuckDBPyConnection, view: Callable[[], View]
+        self,
+        directory: Path,
+        connection: duckdb.DuckDBPyConnection,
+        view: Callable[[], View],
+        renew: Callable[[], None] | None = None,
     ) -> None:
         self._directory = directory
         self._connection = connection
         self._view = view
+        self._renew = renew
         self._cursors = threading.local()
 
     def page(self, query: CdrQuery, *, limit: int = DEFAULT_LIMIT, below: Cursor | None = None) -> Page:
@@ -287,6 +308,8 @@ class ParquetStore:
             except (duckdb.IOException, duckdb.CatalogException) as error:
                 if attempt == _TRIES - 1:
                     raise StoreError(f"call records cannot be read: {error}", code="segments") from error
+                if self._renew is not None:
+                    self._renew()
         raise AssertionError
 
 

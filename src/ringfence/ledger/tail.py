@@ -81,10 +81,6 @@ class Epoch:
     calls_max_time_us: int = 0
     frames: int = 0
 
-    def table(self, name: str) -> str:
-        """The engine's name of one of this epoch's tables."""
-        return f"{name}_{self.number}"
-
 
 class Tail:
     """Recent frames, foldable into rows.
@@ -94,9 +90,15 @@ class Tail:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, *, node: str, window_us: int = WINDOW_US
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        node: str,
+        window_us: int = WINDOW_US,
+        schema: str = "tail",
     ) -> None:
         self._connection = connection
+        self._schema = schema
         self._node = node
         self._window_us = window_us
         self._next_number = 1
@@ -104,7 +106,8 @@ class Tail:
         self.undecodable = 0
         self.lost_increments = 0
         self.epochs: tuple[Epoch, ...] = ()
-        self._connection.execute("CREATE TABLE context (seq UBIGINT, time_us UBIGINT)")
+        self._connection.execute(f"CREATE SCHEMA {schema}")
+        self._connection.execute(f"CREATE TABLE {schema}.context (seq UBIGINT, time_us UBIGINT)")
         self._context_until_us = 0
         # Answers may be read before the challenge that they answer, so they belong to no epoch.
         self._answers = 0
@@ -112,7 +115,15 @@ class Tail:
 
     @property
     def _answers_table(self) -> str:
-        return f"answers_{self._answers}"
+        return f"{self._schema}.answers_{self._answers}"
+
+    def _table(self, epoch: Epoch, name: str) -> str:
+        return f"{self._schema}.{name}_{epoch.number}"
+
+    def _union(self, epochs: Sequence[Epoch], name: str) -> str:
+        if len(epochs) == 1:
+            return self._table(epochs[0], name)
+        return "(" + " UNION ALL ".join(f"SELECT * FROM {self._table(epoch, name)}" for epoch in epochs) + ")"
 
     @property
     def frames(self) -> int:
@@ -146,7 +157,7 @@ class Tail:
         """Let sealed epochs go; no epoch that is still listed may be among them."""
         for epoch in epochs:
             for name in (*_TABLES, "ready"):
-                self._connection.execute(f"DROP TABLE IF EXISTS {epoch.table(name)}")
+                self._connection.execute(f"DROP TABLE IF EXISTS {self._table(epoch, name)}")
 
     def first_call_needed(self, edge_sealed: int) -> int | None:
         """The first frame of the calls stream that answers a challenge above `edge_sealed`, if one does."""
@@ -184,19 +195,19 @@ class Tail:
         explaining = [epoch for epoch in held if epoch.number >= first]
         text = _ROWS_SQL
         for name, value in (
-            ("{attempts}", _union(epochs, "attempts")),
-            ("{increments}", _union(explaining, "increments")),
+            ("{attempts}", self._union(epochs, "attempts")),
+            ("{increments}", self._union(explaining, "increments")),
             ("{settles}", self._answers_table),
             ("{window_us}", str(self._window_us)),
             ("{journal_id}", literal(self._journal_id)),
             ("{node}", literal(self._node)),
         ):
             text = text.replace(name, value)
-        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {_union(epochs, 'ready')})"
+        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self._union(epochs, 'ready')})"
 
     def summaries_sql(self, epochs: Sequence[Epoch]) -> str:
         """SQL for the summary frames of `epochs`."""
-        return _union(epochs, "summaries")
+        return self._union(epochs, "summaries")
 
     def _newest(self) -> Epoch:
         if not self.epochs:
@@ -206,8 +217,8 @@ class Tail:
     def _open(self) -> None:
         epoch = Epoch(number=self._next_number)
         for name, schema in _TABLES.items():
-            self._insert(epoch.table(name), schema.empty_table(), is_new=True)
-        self._insert(epoch.table("ready"), ROW_SCHEMA.empty_table(), is_new=True)
+            self._insert(self._table(epoch, name), schema.empty_table(), is_new=True)
+        self._insert(self._table(epoch, "ready"), ROW_SCHEMA.empty_table(), is_new=True)
         self._next_number += 1
         self.epochs = (*self.epochs, epoch)
 
@@ -228,9 +239,9 @@ class Tail:
             if later is None:
                 return epoch
             frames = later
-        self._insert(epoch.table("attempts"), frames.attempts)
-        self._insert(epoch.table("increments"), frames.increments)
-        self._insert(epoch.table("summaries"), frames.summaries)
+        self._insert(self._table(epoch, "attempts"), frames.attempts)
+        self._insert(self._table(epoch, "increments"), frames.increments)
+        self._insert(self._table(epoch, "summaries"), frames.summaries)
         self._add_answers(EDGE, frames.settles)
         if frames.increments.num_rows:
             self._keep_lost(epoch, frames)
@@ -251,7 +262,7 @@ class Tail:
     def _take_context(self, frames: Frames, sealed: int) -> Frames | None:
         """Keep what explains later frames of a run sealed in part; return the part that is not, if any."""
         old = _where(frames.attempts, up_to=sealed)
-        self._insert("context", old.select(["seq", "time_us"]))
+        self._insert(f"{self._schema}.context", old.select(["seq", "time_us"]))
         if old.num_rows:
             self._context_until_us = max(self._context_until_us, *old["time_us"].to_pylist())
         if frames.last_seq <= sealed:
@@ -268,7 +279,7 @@ class Tail:
         """Give increments without a frame to add to a row of their own."""
         known = " UNION ALL ".join(
             f"SELECT seq, time_us FROM {name}"
-            for name in ("context", *(held.table("attempts") for held in self.epochs))
+            for name in (f"{self._schema}.context", *(self._table(held, "attempts") for held in self.epochs))
         )
         self._connection.register("incoming", frames.increments)
         try:
@@ -288,9 +299,9 @@ class Tail:
         if found:
             self.lost_increments += len(found)
             rows = [self._lost_row(*increment) for increment in found]
-            self._insert(epoch.table("ready"), _row_table(rows))
+            self._insert(self._table(epoch, "ready"), _row_table(rows))
         if self._context_until_us and frames.min_time_us > self._context_until_us + self._window_us:
-            self._connection.execute("DELETE FROM context")
+            self._connection.execute(f"DELETE FROM {self._schema}.context")
             self._context_until_us = 0
 
     def _lost_row(self, seq: int, time_us: int, count: int) -> dict[str, Any]:
@@ -338,7 +349,7 @@ class Tail:
                 )
         self._add_answers(CALLS, pa.concat_tables(settles))
         if rows:
-            self._insert(epoch.table("ready"), _row_table(rows))
+            self._insert(self._table(epoch, "ready"), _row_table(rows))
         if frames.last_seq <= sealed:
             return epoch
         changed = replace(
@@ -359,13 +370,6 @@ class Tail:
 
 def _earlier(epoch: Epoch, time_us: int) -> int:
     return min(epoch.min_time_us, time_us) if epoch.max_time_us else time_us
-
-
-def _union(epochs: Sequence[Epoch], name: str) -> str:
-    if len(epochs) == 1:
-        return epochs[0].table(name)
-    parts = " UNION ALL ".join(f"SELECT * FROM {epoch.table(name)}" for epoch in epochs)
-    return f"({parts})"
 
 
 def _where(table: pa.Table, *, above: int = 0, up_to: int | None = None) -> pa.Table:
