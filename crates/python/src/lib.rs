@@ -2,10 +2,14 @@
 //!
 //! Each submodule binds one crate; conversion of errors is in `error.rs` alone.
 
+mod error;
+mod journal;
+
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    journal::register(module)?;
     Ok(())
 }
