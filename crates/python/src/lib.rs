@@ -2,10 +2,13 @@
 //!
 //! Each submodule binds one crate; conversion of errors is in `error.rs` alone.
 
+mod drill;
+
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    drill::register(module)?;
     Ok(())
 }
