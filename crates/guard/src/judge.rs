@@ -72,8 +72,8 @@ struct Refusal<'a> {
     settles: u64,
     /// The number that its credentials name.
     auth_user: &'a [u8],
-    /// The gateway, where the source is one.
-    gateway: Option<&'a Gateway>,
+    /// The gateway's id, where the source is one.
+    gateway: Option<u32>,
 }
 
 impl<'a> Refusal<'a> {
@@ -85,8 +85,8 @@ impl<'a> Refusal<'a> {
         Self::new(Reason::UnansweredChallenge, Reply::Challenge { status, is_stale, is_settling: true })
     }
 
-    fn of_gateway(self, gateway: &'a Gateway) -> Self {
-        Self { gateway: Some(gateway), ..self }
+    fn of_gateway(self, gateway: &Gateway) -> Self {
+        Self { gateway: Some(gateway.id), ..self }
     }
 }
 
@@ -253,7 +253,7 @@ impl Guard {
         };
         let refusal = Refusal {
             detail: why as u16,
-            gateway,
+            gateway: gateway.map(|gateway| gateway.id),
             ..Refusal::new(Reason::Malformed, reply)
         };
         self.refuse(now, packet, message, &refusal, effects);
@@ -262,7 +262,8 @@ impl Guard {
     fn judge_request(&mut self, now: Now, packet: &Packet<'_>, message: &Message<'_>, effects: &mut Effects) {
         let view = View::of(message);
         let snapshot = Arc::clone(&self.snapshot);
-        match self.verdict(now, packet, message, &view, &snapshot, effects) {
+        let judged = self.verdict(now, packet, message, &view, &snapshot, effects);
+        match judged {
             Judged::Absorbed => effects.tally.add(Counter::Absorbed, 1),
             Judged::Repeat(id) => {
                 effects.tally.add(Counter::Absorbed, 1);
@@ -279,7 +280,7 @@ impl Guard {
         packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
-        snapshot: &'a Snapshot,
+        snapshot: &Snapshot,
         effects: &mut Effects,
     ) -> Judged<'a> {
         let source = SourceKey::of(packet.peer.source.ip());
@@ -326,7 +327,7 @@ impl Guard {
         packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
-        (snapshot, gateway): (&'a Snapshot, &'a Gateway),
+        (snapshot, gateway): (&Snapshot, &Gateway),
     ) -> Judged<'a> {
         let refused = |refusal: Refusal<'a>| Judged::Refused(refusal.of_gateway(gateway));
         if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
@@ -358,7 +359,7 @@ impl Guard {
         packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
-        snapshot: &'a Snapshot,
+        snapshot: &Snapshot,
         effects: &mut Effects,
     ) -> Judged<'a> {
         if view.has_injection() {
@@ -400,7 +401,7 @@ impl Guard {
         packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
-        snapshot: &'a Snapshot,
+        snapshot: &Snapshot,
         effects: &mut Effects,
     ) -> Judged<'a> {
         let verified = self.verify(now, packet, message, view, snapshot, 401, effects);
@@ -426,7 +427,7 @@ impl Guard {
         packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
-        snapshot: &'a Snapshot,
+        snapshot: &Snapshot,
         status: u16,
         effects: &mut Effects,
     ) -> Judged<'a> {
@@ -618,7 +619,7 @@ impl Guard {
                     source: packet.peer.source,
                     local: packet.peer.local,
                     flags: bits,
-                    gateway_id: refusal.gateway.map_or(0, |gateway| gateway.id),
+                    gateway_id: refusal.gateway.unwrap_or(0),
                     traits: print.traits,
                     fingerprint: print.hash,
                     settles: refusal.settles,

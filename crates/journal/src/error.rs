@@ -49,6 +49,18 @@ pub enum JournalError {
         /// The sequence number that should come next.
         expected: u64,
     },
+    /// A reader has already taken frames that the journal does not have (any more).
+    #[error(
+        "{path}: the journal ends at sequence {last_seq}, but its reader has already taken {after_seq}; the journal was replaced by an older copy: rebuild the ledger from it, or restore a newer one"
+    )]
+    Ahead {
+        /// The stream's directory.
+        path: PathBuf,
+        /// What the reader has taken.
+        after_seq: u64,
+        /// What the journal ends with.
+        last_seq: u64,
+    },
     /// Another process writes this stream.
     #[error("{path}: another process writes this journal; stop it, or use another data directory")]
     Busy {

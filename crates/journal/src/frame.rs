@@ -14,7 +14,7 @@ pub const MAX_PAYLOAD: usize = MAX_FRAME - FRAME_HEADER;
 /// Largest write, so that a reader's memory has a bound; the chain frame is included.
 pub const MAX_WRITE: usize = 16 << 20;
 /// Version of the frame layout.
-pub const FRAME_VERSION: u8 = 1;
+pub(crate) const FRAME_VERSION: u8 = 1;
 /// Size of a chain frame.
 pub const CHAIN_FRAME: usize = FRAME_HEADER + 32;
 

@@ -22,8 +22,6 @@ pub(crate) struct Whole {
     pub length: usize,
     /// Frames without the chain frame.
     pub frames: usize,
-    /// Time of the chain frame, UTC microseconds.
-    pub time_us: u64,
     /// The place after it.
     pub after: Place,
 }
@@ -119,7 +117,6 @@ pub(crate) fn next_write(bytes: &[u8], place: &Place, check: Check) -> Step {
         return Step::Whole(Whole {
             length: at + length,
             frames,
-            time_us: frame.time_us,
             after: Place { next_seq, hash },
         });
     }
