@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use drill::flood::{self, Flood, Mix, Pace};
+use drill::flood::{Flood, Mix, Pace, flood as run_flood};
 use drill::message::{self, MAX_MESSAGE_BYTES, Wanted, Writer};
 use drill::stream::{self, Streams};
 use drill::{DrillError, Target};
@@ -46,14 +46,15 @@ fn beside<'py, R: Serialize + Send + 'static>(
     work: impl FnOnce(&AtomicBool) -> Result<R, DrillError> + Send + 'static,
 ) -> PyResult<Bound<'py, PyAny>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let (done, results) = mpsc::channel();
+    let (done, mut results) = mpsc::channel();
     let flag = Arc::clone(&stop);
     let running = thread::spawn(move || {
         // A closed channel means that the caller has gone; there is no one left to tell.
         let _ = done.send(work(&flag));
     });
     let outcome = loop {
-        match py.detach(|| results.recv_timeout(Duration::from_millis(50))) {
+        let results = &mut results;
+        match py.detach(move || results.recv_timeout(Duration::from_millis(50))) {
             Ok(outcome) => break outcome,
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(interrupted) = py.check_signals() {
@@ -63,15 +64,12 @@ fn beside<'py, R: Serialize + Send + 'static>(
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(PyRuntimeError::new_err(
-                    "the drill's thread ended without a report",
-                ));
+                return Err(PyRuntimeError::new_err("the drill's thread ended without a report"));
             }
         }
     };
     let report = outcome.map_err(raised)?;
-    let value =
-        serde_json::to_value(report).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    let value = serde_json::to_value(report).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     to_python(py, &value)
 }
 
@@ -85,10 +83,7 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
         },
         Value::String(text) => text.into_pyobject(py)?.into_any(),
         Value::Array(items) => {
-            let items = items
-                .iter()
-                .map(|item| to_python(py, item))
-                .collect::<PyResult<Vec<_>>>()?;
+            let items = items.iter().map(|item| to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
             items.into_pyobject(py)?
         }
         Value::Object(fields) => {
@@ -102,7 +97,7 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
 }
 
 /// Sends a load to a loopback target and returns the sender's report.
-#[pyfunction(name = "flood")]
+#[pyfunction]
 #[pyo3(signature = (target, *, seconds=5.0, count=None, rate=None, window=None, sources=4096, sockets=8, batch=32, train=1,
     invite=1, register=0, options=0, random=0, grammars=Vec::new(), retransmit=0, retransmit_after_s=0.5, core=None, seed=1,
     linger_s=0.5, warm_up_s=0.0, by_source=false, counts_file=None))]
@@ -149,12 +144,7 @@ fn flood<'py>(
         sockets,
         batch,
         train,
-        mix: Mix {
-            invite,
-            register,
-            options,
-            random,
-        },
+        mix: Mix { invite, register, options, random },
         grammars,
         retransmit,
         retransmit_after: self::seconds(retransmit_after_s)?,
@@ -165,7 +155,7 @@ fn flood<'py>(
         by_source,
         counts_file,
     };
-    beside(py, move |stop| flood::flood(&wanted, stop))
+    beside(py, move |stop| run_flood(&wanted, stop))
 }
 
 /// Opens many TCP connections to a loopback target and returns what they saw.
@@ -197,9 +187,7 @@ fn streams<'py>(
 /// Names and methods of the message templates.
 #[pyfunction]
 fn drill_templates() -> PyResult<Vec<(&'static str, &'static str)>> {
-    message::names()
-        .map(|name| Ok((name, message::template(name).map_err(raised)?.method.name())))
-        .collect()
+    message::names().map(|name| Ok((name, message::template(name).map_err(raised)?.method.name()))).collect()
 }
 
 /// One message; the same arguments give the same bytes.
@@ -225,14 +213,7 @@ fn drill_message<'py>(
     let source = source.parse::<Target>().map_err(raised)?.address();
     let template = message::template(template).map_err(raised)?;
     let mut out = [0; MAX_MESSAGE_BYTES];
-    let wanted = Wanted {
-        callee,
-        caller,
-        extension,
-        authorization,
-        password,
-        cseq,
-    };
+    let wanted = Wanted { callee, caller, extension, authorization, password, cseq };
     let length = Writer::new(seed, target).write(&mut out, &template, index, source, &wanted);
     Ok(PyBytes::new(py, &out[..length]))
 }
