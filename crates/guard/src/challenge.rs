@@ -9,26 +9,26 @@ use crate::source::{NetworkKey, SourceKey};
 use crate::table::BoundedMap;
 
 /// Bytes by which a challenge may exceed its request.
-pub const MAX_EXCESS: usize = 256;
+pub(crate) const MAX_EXCESS: usize = 256;
 /// Seconds of the rate that may be saved up.
 const BURST_S: u64 = 5;
 const NETWORKS: usize = 1 << 14;
 
 /// Bytes beyond the requests' own that challenges may still send.
-pub struct ChallengeBudget {
+pub(crate) struct ChallengeBudget {
     total: TokenBucket,
     networks: BoundedMap<NetworkKey, TokenBucket>,
 }
 
 impl ChallengeBudget {
     /// A budget with full savings.
-    pub fn new(parameters: &Parameters, now_ms: u64) -> Self {
+    pub(crate) fn new(parameters: &Parameters, now_ms: u64) -> Self {
         let burst = parameters.rf_challenge_bytes_per_s.saturating_mul(BURST_S);
         Self { total: TokenBucket::full(burst, now_ms), networks: BoundedMap::new(NETWORKS) }
     }
 
     /// Take `excess` bytes for a challenge to `source`, if both budgets have them.
-    pub fn take(&mut self, source: SourceKey, excess: u64, parameters: &Parameters, now_ms: u64) -> bool {
+    pub(crate) fn take(&mut self, source: SourceKey, excess: u64, parameters: &Parameters, now_ms: u64) -> bool {
         let (rate, network_rate) = (parameters.rf_challenge_bytes_per_s, parameters.rf_challenge_network_bytes_per_s);
         let (burst, network_burst) = (rate.saturating_mul(BURST_S), network_rate.saturating_mul(BURST_S));
         let network =
@@ -41,7 +41,7 @@ impl ChallengeBudget {
 
 /// The values of the challenge header fields for a nonce: SHA-256 first, as RFC 8760 §2.4 wants the preferred one, then MD5 for
 /// the phones that know nothing else.
-pub fn values(realm: &str, nonce: &[u8], is_stale: bool) -> [Vec<u8>; 2] {
+pub(crate) fn values(realm: &str, nonce: &[u8], is_stale: bool) -> [Vec<u8>; 2] {
     [&b"SHA-256"[..], b"MD5"].map(|algorithm| {
         let end: &[u8] = if is_stale { b",qop=\"auth\",stale=true" } else { b",qop=\"auth\"" };
         [b"Digest realm=\"", realm.as_bytes(), b"\",nonce=\"", nonce, b"\",algorithm=", algorithm, end].concat()

@@ -14,9 +14,9 @@ use crate::source::SourceKey;
 use crate::table::BoundedMap;
 
 /// Seconds after its frame in which a record may still be added to (64 x T1).
-pub const REPEAT_S: u64 = 32;
+pub(crate) const REPEAT_S: u64 = 32;
 /// Milliseconds for which a widened record stays open.
-pub const OPEN_MS: u64 = 16_000;
+pub(crate) const OPEN_MS: u64 = 16_000;
 
 const REPEAT_SETS: usize = 1 << 17;
 const OPEN_RECORDS: usize = 1 << 15;
@@ -24,7 +24,7 @@ const WAYS: usize = 4;
 
 /// How an attempt is accounted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Account {
+pub(crate) enum Account {
     /// A frame of its own; its scope says what will be counted into it.
     Own(Scope),
     /// One more in the record with this sequence.
@@ -43,11 +43,11 @@ struct RepeatSet([(u64, u64); WAYS]);
 
 /// The byte budget of the edge stream, from the parameters.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Bytes per second on average.
-    pub bytes_per_s: u64,
+    pub(crate) bytes_per_s: u64,
     /// Bytes that may be saved up.
-    pub burst_bytes: u64,
+    pub(crate) burst_bytes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ struct OpenRecord {
 }
 
 /// Folding state. Fixed memory: 8 MiB of identities and 32,768 open records.
-pub struct Folding {
+pub(crate) struct Folding {
     repeats: Vec<RepeatSet>,
     seed: foldhash::fast::RandomState,
     open: BoundedMap<OpenKey, OpenRecord>,
@@ -77,7 +77,7 @@ pub struct Folding {
 
 impl Folding {
     /// Folding with full savings.
-    pub fn new(budget: Budget, now_ms: u64) -> Self {
+    pub(crate) fn new(budget: Budget, now_ms: u64) -> Self {
         Self {
             repeats: vec![RepeatSet::default(); REPEAT_SETS],
             seed: foldhash::fast::RandomState::default(),
@@ -88,24 +88,24 @@ impl Folding {
     }
 
     /// Forget every record: after frames were lost to a full disk their sequence numbers are used again.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.repeats.fill(RepeatSet::default());
         self.open.clear();
         self.marks.clear();
     }
 
     /// The identity of a request, as retransmissions share it. Zero is never returned: it marks an empty slot.
-    pub fn identity(&self, source: SourceKey, parts: [&[u8]; 3], cseq: u32, method: u8) -> u64 {
-        self.seed.hash_one((source, parts, cseq, method)).max(1)
+    pub(crate) fn identity(&self, source: SourceKey, parts: &[&[u8]], cseq: u32) -> u64 {
+        self.seed.hash_one((source, parts, cseq)).max(1)
     }
 
     /// Bytes that were written to the edge stream.
-    pub fn spend(&mut self, bytes: u64) {
+    pub(crate) fn spend(&mut self, bytes: u64) {
         self.savings.spend(bytes);
     }
 
     /// How wide folding is now.
-    pub fn scope(&mut self, budget: Budget, now_ms: u64) -> Scope {
+    pub(crate) fn scope(&mut self, budget: Budget, now_ms: u64) -> Scope {
         let left = self.savings.left(budget.bytes_per_s, budget.burst_bytes, now_ms);
         let part = |shift: u32| budget.burst_bytes >> shift;
         if left > part(1) {
@@ -120,7 +120,7 @@ impl Folding {
     }
 
     /// Account for one attempt; `next_seq` is the sequence that a frame of its own will get.
-    pub fn account(
+    pub(crate) fn account(
         &mut self,
         identity: u64,
         source: SourceKey,
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_repeat_adds_to_its_record_for_32_seconds() {
         let mut folding = folding();
-        let id = folding.identity(source("192.0.2.1"), [b"call", b"tag", b"branch"], 1, 1);
+        let id = folding.identity(source("192.0.2.1"), &[b"call", b"tag", b"branch"], 1);
         assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (0, 5)), Account::Own(Scope::Own));
         let repeat = Account::Increment { base_seq: 5, why: IncrementWhy::Retransmission };
         assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (31_000, 6)), repeat);

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use journal::{Attempt, IncrementWhy, Reason, Record, Scope, Transport, flags};
 use sip::answer::{Answer, ExtraHeader, Token};
-use sip::digest::Credentials;
 use sip::{HeaderName, Message, Method, Parsed, Refuse, Why};
 
 use crate::bucket::TokenBucket;
 use crate::challenge::{self, ChallengeBudget};
 use crate::counters::Counter;
-use crate::credentials;
+use crate::credentials::{bare, credentials_of, is_right};
 use crate::effects::{self, Admitted, Effects, Now, Packet, Standing};
 use crate::fingerprint::fingerprint;
 use crate::flows::{FlowKey, Flows};
@@ -428,26 +427,26 @@ impl Guard {
         effects: &mut Effects,
     ) -> Judged<'a> {
         let header = if status == 401 { HeaderName::Authorization } else { HeaderName::ProxyAuthorization };
-        let Some(credentials) = message.all(header).find_map(|value| Credentials::parse(value).ok()) else {
+        let Some(credentials) = credentials_of(message, header) else {
             return Judged::Refused(Refusal::challenge(status, false));
         };
         if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
             return Judged::Repeat(*id);
         }
         let source = SourceKey::of(packet.peer.source.ip());
-        let nonce = match Nonce::check(&credentials.nonce, &snapshot.nonce_keys, source, &snapshot.realm) {
+        let auth_user = bare(credentials.username);
+        let nonce = match Nonce::check(bare(credentials.nonce), &snapshot.nonce_keys, source, &snapshot.realm) {
             Checked::Good(nonce) => nonce,
             Checked::UnknownKey => return Judged::Refused(Refusal::challenge(status, true)),
             Checked::Forged => {
                 // The customer whose address changed between challenge and answer gets a nonce that works.
                 let reply = Reply::Challenge { status, is_stale: true, is_settling: false };
                 let refusal = Refusal::new(Reason::ForgedNonce, reply);
-                return Judged::Refused(Refusal { auth_user: username_of(message, header), ..refusal });
+                return Judged::Refused(Refusal { auth_user, ..refusal });
             }
         };
         self.prove(source, now, effects);
-        let auth_user = username_of(message, header);
-        let number = credentials.username.clone().into_owned();
+        let number = auth_user.to_vec();
         let key = (nonce.made_at_s, nonce.settles, nonce.counter);
         let highest_nc = self.nonces.get_mut(&key).copied();
         let age_s = now.utc_s().saturating_sub(nonce.made_at_s);
@@ -463,7 +462,7 @@ impl Guard {
             return Judged::Refused(Refusal { settles, auth_user, ..refusal });
         }
         let secret = snapshot.phone(&number);
-        if !credentials::is_right(&credentials, secret, view.method.as_bytes()) {
+        if !is_right(&credentials, secret, view.method.as_bytes()) {
             if highest_nc.is_none() {
                 let suspend_ms = snapshot.parameters.ss_authentication_failed_suspend.saturating_mul(1000);
                 let rule = LockoutRule { max_retry: snapshot.parameters.ss_authentication_max_retry, suspend_ms };
@@ -497,7 +496,7 @@ impl Guard {
         let port = source.port().to_be_bytes();
         // RFC 3261 §17.2.3: branch, sent-by and method; the address stands for sent-by, since answers go there.
         let key = SourceKey::of(source.ip());
-        self.folding.identity(key, [view.branch, view.call_id, &port], view.cseq, view.method.code())
+        self.folding.identity(key, &[view.method.as_bytes(), view.branch, view.call_id, &port], view.cseq)
     }
 
     fn admit(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>, standing: Standing, effects: &mut Effects) {
@@ -542,8 +541,12 @@ impl Guard {
         let parameters = &self.snapshot.parameters;
         let is_off = is_illegal && parameters.server_billing_record_illegal_call == 0;
         let identity = match &view {
-            Some(view) => self.folding.identity(source, [view.call_id, view.branch, view.from_tag], view.cseq, method),
-            None => self.folding.identity(source, [packet.bytes, b"", b""], 0, 0),
+            // The number belongs to it: some tools send every number with one Call-ID, branch and CSeq.
+            Some(view) => {
+                let parts = [view.method.as_bytes(), view.call_id, view.branch, view.from_tag, view.callee];
+                self.folding.identity(source, &parts, view.cseq)
+            }
+            None => self.folding.identity(source, &[packet.bytes], 0),
         };
         let account = if is_off {
             None
@@ -759,10 +762,6 @@ fn blocked(snapshot: &Snapshot) -> Reply {
 fn number_is_black(snapshot: &Snapshot, view: &View<'_>, now: Now) -> bool {
     snapshot.callees.color(view.callee, now.utc_us) == Some(Color::Black)
         || snapshot.callers.color(view.caller, now.utc_us) == Some(Color::Black)
-}
-
-fn username_of<'a>(message: &Message<'a>, header: HeaderName) -> &'a [u8] {
-    message.all(header).find_map(sip::digest::raw_username).unwrap_or(b"")
 }
 
 /// A stranger hears `status`, or nothing at all where the operator wants silence.

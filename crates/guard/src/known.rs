@@ -19,14 +19,14 @@ struct Limits {
 
 /// One entry per gateway or phone that spoke; bounded by the operator's own objects.
 #[derive(Default)]
-pub struct KnownSources {
+pub(crate) struct KnownSources {
     gateways: HashMap<u32, Limits>,
     phones: HashMap<Vec<u8>, TokenBucket>,
 }
 
 impl KnownSources {
     /// Take one call or other request from a gateway's allowance; true if it may pass. A pass is in flight until [`Self::answered`].
-    pub fn admit(&mut self, gateway: &Gateway, is_call: bool, now_ms: u64) -> bool {
+    pub(crate) fn admit(&mut self, gateway: &Gateway, is_call: bool, now_ms: u64) -> bool {
         let (rate, burst) = (u64::from(gateway.calls_per_second), u64::from(gateway.burst));
         let (other_rate, other_burst) = (rate.saturating_mul(OTHERS_PER_CALL), burst.saturating_mul(OTHERS_PER_CALL));
         let limits = self.gateways.entry(gateway.id).or_insert_with(|| Limits {
@@ -49,14 +49,14 @@ impl KnownSources {
     }
 
     /// A request of this gateway got its final answer.
-    pub fn answered(&mut self, gateway_id: u32) {
+    pub(crate) fn answered(&mut self, gateway_id: u32) {
         if let Some(limits) = self.gateways.get_mut(&gateway_id) {
             limits.in_flight = limits.in_flight.saturating_sub(1);
         }
     }
 
     /// Take one call from a phone's allowance.
-    pub fn admit_phone(&mut self, number: &[u8], now_ms: u64) -> bool {
+    pub(crate) fn admit_phone(&mut self, number: &[u8], now_ms: u64) -> bool {
         let (rate, burst) = PHONE_CALLS;
         let bucket = self.phones.entry(number.to_vec()).or_insert_with(|| TokenBucket::full(burst, now_ms));
         bucket.take(1, rate, burst, now_ms)

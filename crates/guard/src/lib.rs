@@ -34,6 +34,7 @@ pub use effects::{Admitted, Answer, Effects, Now, Packet, Peer, Standing};
 pub use fingerprint::{Fingerprint, fingerprint, traits};
 pub use flows::{FLOWS_PER_NUMBER, Flow, FlowKey, Flows};
 pub use judge::Guard;
-pub use snapshot::{Gateway, Parameters, Snapshot, SnapshotError};
+pub use numbers::{Color, NumberList};
+pub use snapshot::{Gateway, NonceKey, Parameters, PhoneSecret, Snapshot, SnapshotError};
 pub use source::{NetworkKey, SourceKey};
 pub use view::user_of;

@@ -17,32 +17,32 @@ struct Failures {
 }
 
 /// Wrong answers per source and number.
-pub struct Lockouts {
+pub(crate) struct Lockouts {
     pairs: BoundedMap<(SourceKey, Vec<u8>), Failures>,
 }
 
 /// `max_retry` wrong answers (0 = never) lead to `suspend_ms` of refusal.
 #[derive(Clone, Copy, Debug)]
-pub struct LockoutRule {
+pub(crate) struct LockoutRule {
     /// Wrong answers before suspension.
-    pub max_retry: u32,
+    pub(crate) max_retry: u32,
     /// How long it lasts, and how long a wrong answer is remembered.
-    pub suspend_ms: u64,
+    pub(crate) suspend_ms: u64,
 }
 
 impl Lockouts {
     /// Nobody locked out.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { pairs: BoundedMap::new(PAIRS) }
     }
 
     /// Whether `number` is suspended for `source`.
-    pub fn is_locked(&mut self, source: SourceKey, number: &[u8], now_ms: u64) -> bool {
+    pub(crate) fn is_locked(&mut self, source: SourceKey, number: &[u8], now_ms: u64) -> bool {
         self.pairs.get_mut(&(source, number.to_vec())).is_some_and(|failures| failures.locked_until_ms > now_ms)
     }
 
     /// Count a wrong answer to a fresh nonce.
-    pub fn wrong(&mut self, source: SourceKey, number: &[u8], rule: LockoutRule, now_ms: u64) {
+    pub(crate) fn wrong(&mut self, source: SourceKey, number: &[u8], rule: LockoutRule, now_ms: u64) {
         let failures = self.pairs.get_or_insert_with((source, number.to_vec()), Failures::default);
         if now_ms.saturating_sub(failures.last_ms) >= rule.suspend_ms {
             failures.wrong = 0;
@@ -56,7 +56,7 @@ impl Lockouts {
     }
 
     /// A right answer clears what was wrong before.
-    pub fn right(&mut self, source: SourceKey, number: &[u8]) {
+    pub(crate) fn right(&mut self, source: SourceKey, number: &[u8]) {
         self.pairs.remove(&(source, number.to_vec()));
     }
 }

@@ -7,7 +7,7 @@ use journal::MAX_RAW;
 use crate::fingerprint::is_hex_note;
 
 /// The first [`MAX_RAW`] bytes of a message with its credentials masked.
-pub fn masked(message: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn masked(message: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(message.get(..MAX_RAW).unwrap_or(message));
     for line in out.split_mut(|byte| *byte == b'\n') {

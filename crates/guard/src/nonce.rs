@@ -13,31 +13,31 @@ use crate::snapshot::NonceKey;
 use crate::source::SourceKey;
 
 /// Seconds in which a challenge wants its first answer (64 x T1, RFC 3261 §17).
-pub const FIRST_ANSWER_S: u32 = 32;
+pub(crate) const FIRST_ANSWER_S: u32 = 32;
 /// Seconds for which a nonce that has authenticated once may be used again with a rising `nc`.
-pub const REUSE_S: u32 = 3600;
+pub(crate) const REUSE_S: u32 = 3600;
 
 const BODY: usize = 14;
 const TAG: usize = 12;
 /// Characters of a nonce.
-pub const NONCE_LEN: usize = 52;
+pub(crate) const NONCE_LEN: usize = 52;
 
 /// What a nonce of ours says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nonce {
+pub(crate) struct Nonce {
     /// UTC seconds when it was made.
-    pub made_at_s: u32,
+    pub(crate) made_at_s: u32,
     /// Which key made it.
-    pub key_id: u8,
+    pub(crate) key_id: u8,
     /// Sequence of the edge frame that accounts for the challenge, 0 for a challenge inside a refusal of its own.
-    pub settles: u64,
+    pub(crate) settles: u64,
     /// Tells apart nonces of the same second and frame.
-    pub counter: u32,
+    pub(crate) counter: u32,
 }
 
 /// What can be said of a nonce that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checked {
+pub(crate) enum Checked {
     /// Ours, for this source.
     Good(Nonce),
     /// It names a key that is not in force (any more): challenge again as stale, never an offence.
@@ -75,7 +75,7 @@ impl Nonce {
     }
 
     /// Write the nonce, as lower-case hex, for `source` in `realm`.
-    pub fn write(&self, key: &NonceKey, source: SourceKey, realm: &str, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, key: &NonceKey, source: SourceKey, realm: &str, out: &mut Vec<u8>) {
         let body = self.body();
         let tag = mac(key, &body, source, realm);
         for byte in body.iter().chain(&tag) {
@@ -84,7 +84,7 @@ impl Nonce {
     }
 
     /// Read a nonce that came back from `source`.
-    pub fn check(text: &[u8], keys: &[NonceKey], source: SourceKey, realm: &str) -> Checked {
+    pub(crate) fn check(text: &[u8], keys: &[NonceKey], source: SourceKey, realm: &str) -> Checked {
         let Some(bytes) = unhex(text) else { return Checked::Forged };
         let (body, tag) = bytes.split_at(BODY);
         let mut fields = body.iter().copied();
@@ -121,7 +121,7 @@ fn unhex(text: &[u8]) -> Option<[u8; BODY + TAG]> {
 
 /// Our To tag for a request: a MAC over Call-ID, From tag and source, so that an ACK which carries it proves
 /// that its sender received our answer. Sixteen hex digits.
-pub fn local_tag(key: &[u8; 16], source: SourceKey, call_id: &[u8], from_tag: &[u8]) -> [u8; 16] {
+pub(crate) fn local_tag(key: &[u8; 16], source: SourceKey, call_id: &[u8], from_tag: &[u8]) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(key);
     hasher.write(&source.to_bytes());
     hasher.write_usize(call_id.len());

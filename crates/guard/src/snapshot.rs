@@ -33,7 +33,7 @@ pub enum SnapshotError {
 /// The JSON document that `ringfence.policy.snapshot` writes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Document {
+struct Document {
     version: u64,
     node: String,
     realm: String,
