@@ -153,6 +153,16 @@ impl<'a> Message<'a> {
         self.start_line
     }
 
+    /// Appends the message as it came, without line breaks before it and bytes after its body.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.start_line);
+        for header in &self.headers {
+            out.extend_from_slice(header.line);
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.body);
+    }
+
     /// All bytes that were given to the parser.
     pub const fn raw(&self) -> &'a [u8] {
         self.raw

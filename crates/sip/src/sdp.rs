@@ -70,7 +70,7 @@ pub struct Attribute<'a> {
 pub struct Session<'a> {
     /// `o=`.
     pub origin: Origin<'a>,
-    /// `s=`.
+    /// `s=`; may be empty.
     pub name: &'a [u8],
     /// `c=` of the session.
     pub connection: Option<Connection<'a>>,
@@ -294,9 +294,10 @@ impl<'a> Session<'a> {
                     found_origin = origin(line.value);
                     found_origin.is_some()
                 }
+                // RFC 8866 §5.3 wants a blank where there is no name; RFC 5118 §4.8 itself sends nothing.
                 b's' => {
                     found_name = Some(line.value);
-                    !line.value.is_empty()
+                    true
                 }
                 b'c' => {
                     let connection = connection(line.value);
@@ -510,7 +511,6 @@ mod tests {
             ("v=0", "v=1", "v=1"),
             ("v=0\r\n", "", "o="),
             ("s=Call to John Smith\r\n", "", "i=An offer"),
-            ("s=Call to John Smith", "s=", "s="),
             ("o=jdoe ", "o=", "o="),
             ("o=jdoe 3724394400", "o=jdoe x", "o="),
             ("t=0 0\r\n", "", "m="),
