@@ -102,6 +102,13 @@ impl SegmentWriter {
             }
         }
         let (end, recovered) = recover(dir)?;
+        if end.as_ref().is_some_and(|end| end.stream != stream) {
+            return Err(JournalError::damaged(
+                dir,
+                6,
+                "the segments here belong to the other stream",
+            ));
+        }
         let (journal_id, run, place, empty) = match end {
             Some(end) => (
                 end.journal_id,
