@@ -20,6 +20,8 @@ use crate::sys;
 const SPARE: &str = "spare.tmp";
 /// Name of a segment until it has its header.
 const NEXT: &str = "next.tmp";
+/// Segments that may wait for a sync before the writer does one itself.
+const UNSYNCED_SEGMENTS: usize = 8;
 
 /// When a segment is closed, and whether its room is reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +102,13 @@ impl SegmentWriter {
             }
         }
         let (end, recovered) = recover(dir)?;
+        if end.as_ref().is_some_and(|end| end.stream != stream) {
+            return Err(JournalError::damaged(
+                dir,
+                6,
+                "the segments here belong to the other stream",
+            ));
+        }
         let (journal_id, run, place, empty) = match end {
             Some(end) => (
                 end.journal_id,
@@ -267,7 +276,10 @@ impl SegmentWriter {
         self.is_reserved = took_spare;
         self.has_spare &= !took_spare;
         self.shared.is_dir_changed.store(true, Ordering::Release);
-        self.shared.add(&self.file);
+        if self.shared.add(&self.file) > UNSYNCED_SEGMENTS {
+            // Nobody syncs this stream: open files have a bound all the same.
+            self.shared.sync()?;
+        }
         match self.reserve() {
             Ok(_) | Err(JournalError::Full { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -383,11 +395,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn add(&self, file: &Arc<File>) {
-        self.files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(file));
+    /// Returns how many segments may now hold something not yet durable.
+    fn add(&self, file: &Arc<File>) -> usize {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.push(Arc::clone(file));
+        files.len()
     }
 
     fn sync(&self) -> Result<u64, JournalError> {
