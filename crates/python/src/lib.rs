@@ -2,10 +2,18 @@
 //!
 //! Each submodule binds one crate; conversion of errors is in `error.rs` alone.
 
+mod drill;
+mod edge;
+mod error;
+mod journal;
+
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    drill::register(module)?;
+    edge::register(module)?;
+    journal::register(module)?;
     Ok(())
 }
