@@ -12,15 +12,19 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ringfence import _core
 from ringfence._core import (
+    Edge,
     FrameBatch,
     JournalReport,
     JournalTail,
     JournalWriter,
+    Request,
+    Started,
     archive_sealed,
     verify_journal,
 )
 
 __all__ = [
+    "Edge",
     "ARCHIVE_LEVEL",
     "FLAG_AUTHORISED",
     "FLAG_EMPTY_CONNECTION",
@@ -40,6 +44,8 @@ __all__ = [
     "JournalReport",
     "JournalTail",
     "JournalWriter",
+    "Request",
+    "Started",
     "Segment",
     "archive_sealed",
     "segments",

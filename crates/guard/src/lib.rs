@@ -1,1 +1,39 @@
-//! To be described.
+// SPDX-License-Identifier: Apache-2.0
+//! Admission: who may speak, what the others hear, and the frame that accounts for it.
+//!
+//! Everything here is pure: no socket, no file, no clock. [`Guard::judge`] takes a packet, the two clocks and the operator's
+//! [`Snapshot`], and adds frames, answers and admitted requests to [`Effects`]. Every table keyed by what strangers choose has
+//! a fixed size ([`table`]).
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+mod bucket;
+mod challenge;
+mod counters;
+mod credentials;
+mod effects;
+mod fingerprint;
+mod flows;
+mod fold;
+mod judge;
+mod known;
+mod lockout;
+mod mask;
+mod nonce;
+mod numbers;
+mod snapshot;
+mod source;
+pub mod table;
+mod view;
+
+pub use counters::{COUNTERS, Counter, Tally};
+pub use effects::{Admitted, Answer, Effects, Now, Packet, Peer, Standing};
+pub use fingerprint::{Fingerprint, fingerprint, traits};
+pub use flows::{FLOWS_PER_NUMBER, Flow, FlowKey, Flows};
+pub use judge::Guard;
+pub use snapshot::{Gateway, Parameters, Snapshot, SnapshotError};
+pub use source::{NetworkKey, SourceKey};
+pub use view::user_of;

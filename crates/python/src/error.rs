@@ -16,6 +16,14 @@ pub(crate) fn from_journal(py: Python<'_>, error: &JournalError) -> PyErr {
     )
 }
 
+/// A `ringfence.errors.CoreError`, or `StoreError` where the journal is at fault.
+pub(crate) fn from_edge(error: edge::EdgeError) -> PyErr {
+    Python::attach(|py| match error {
+        edge::EdgeError::Journal(error) => from_journal(py, &error),
+        error => exception(py, "CoreError", &error.to_string(), error.hint(), error.code()),
+    })
+}
+
 /// An exception `class` of `ringfence.errors`; if it cannot be made, the reason why not.
 fn exception(py: Python<'_>, class: &str, message: &str, hint: &str, code: &str) -> PyErr {
     let made = || -> PyResult<Bound<'_, PyAny>> {

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The calls thread: the calls journal, and the answers that wait for it.
+//!
+//! What the call layer decides arrives as orders. A frame is written before the answer that it accounts for leaves, and made
+//! durable in groups of at most 100 ms; an order may ask for that before its answer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use guard::{Flow, FlowKey, Standing};
+use journal::{FlowOp, JournalError, Kind, Opaque, Record, SegmentWriter, WriteUnit};
+use sip::answer::{Answer, ExtraHeader, Token};
+use sip::{HeaderName, Parsed};
+
+use crate::receive::Command;
+use crate::shared::{Event, Outlet, Shared};
+use crate::sys;
+
+/// Longest time that a written frame is not yet durable.
+const SYNC_EVERY: Duration = Duration::from_millis(100);
+/// A repeat of a request within this gets the same answer again (64 x T1).
+const KEEP_ANSWER_MS: u64 = 32_000;
+/// The receive thread answers a command between two batches; longer means that it is gone.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A header field for an answer.
+pub type HeaderLine = (String, Vec<u8>);
+
+/// What becomes of a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Binding {
+    /// Put this Contact in force on the flow that the REGISTER came on.
+    Bind {
+        /// Contact URI as the phone wrote it.
+        contact: Vec<u8>,
+        /// Seconds.
+        expires_s: u32,
+    },
+    /// End this Contact, or all of the number for None.
+    Remove {
+        /// Contact URI.
+        contact: Option<Vec<u8>>,
+    },
+}
+
+/// An order of the call layer.
+pub(crate) struct Order {
+    /// The admitted request to answer; None only writes a frame.
+    pub(crate) request_id: Option<u64>,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<HeaderLine>,
+    pub(crate) frame: Option<(Kind, Vec<u8>)>,
+    pub(crate) binding: Option<Binding>,
+    /// The answer waits for fdatasync(2), not only for write(2).
+    pub(crate) is_durable: bool,
+}
+
+pub(crate) struct Calling {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: SegmentWriter,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) commands: Sender<Command>,
+}
+
+struct Desk {
+    given: Calling,
+    outlet: Outlet,
+    unit: WriteUnit,
+    unsynced_since: Option<Instant>,
+    /// Answers that wait for durability.
+    held: VecDeque<(u64, u16, Vec<HeaderLine>)>,
+}
+
+impl Calling {
+    /// Serve until the call layer is gone and its last order is carried out.
+    pub(crate) fn serve(self) {
+        let outlet = Outlet::new(Arc::clone(&self.shared));
+        let mut desk =
+            Desk { given: self, outlet, unit: WriteUnit::new(4096), unsynced_since: None, held: VecDeque::new() };
+        loop {
+            let wait = desk.unsynced_since.map_or(SYNC_EVERY, |since| SYNC_EVERY.saturating_sub(since.elapsed()));
+            match desk.given.orders.recv_timeout(wait) {
+                Ok(order) => desk.carry_out(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let is_due = desk.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
+            // Whoever waits for durability should not wait for others to come.
+            if is_due || (!desk.held.is_empty() && desk.given.orders.is_empty()) {
+                desk.sync();
+            }
+        }
+        desk.sync();
+    }
+}
+
+impl Desk {
+    fn carry_out(&mut self, order: Order) {
+        let Order { request_id, mut status, mut headers, frame, binding, is_durable } = order;
+        let written = match (frame, &binding) {
+            (Some((kind, payload)), _) => {
+                Opaque::new(kind, &payload).and_then(|opaque| self.append(&Record::Opaque(opaque)))
+            }
+            (None, Some(binding)) => request_id.map_or(Ok(()), |id| self.append_binding(id, binding)),
+            (None, None) => Ok(()),
+        };
+        match written {
+            Ok(()) => {
+                if let (Some(id), Some(binding)) = (request_id, binding)
+                    && !self.bind(id, binding)
+                {
+                    (status, headers) = (500, Vec::new());
+                }
+            }
+            Err(error) => {
+                // Not recorded, so not done: the far end may try again.
+                self.given.shared.tell(Event::Trouble(format!("new calls and registrations get 503: {error}")));
+                (status, headers) = (503, vec![("Retry-After".into(), b"10".to_vec())]);
+            }
+        }
+        let Some(id) = request_id else { return };
+        if is_durable && status < 300 {
+            self.held.push_back((id, status, headers));
+        } else {
+            self.answer(id, status, &headers);
+        }
+    }
+
+    fn append(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        let now_us = sys::now().utc_us;
+        self.unit.clear();
+        self.unit.push(self.given.writer.next_seq(), now_us, self.given.writer.journal_crc(), record);
+        self.given.writer.append(&self.unit, now_us)?;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// The flow frame is in the journal before the flow table changes and before the 200 leaves.
+    fn append_binding(&mut self, id: u64, binding: &Binding) -> Result<(), JournalError> {
+        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
+            return Ok(());
+        };
+        let Standing::Phone { number, settles } = &admitted.standing else { return Ok(()) };
+        let fields = Fields::of(&admitted.bytes);
+        let (op, contact, expires_s) = match binding {
+            Binding::Bind { contact, expires_s } => (FlowOp::Bound, contact.as_slice(), *expires_s),
+            Binding::Remove { contact } => (FlowOp::Removed, contact.as_deref().unwrap_or(b"*"), 0),
+        };
+        let flow = journal::Flow {
+            op,
+            transport: admitted.peer.transport,
+            flags: 0,
+            source: admitted.peer.source,
+            local: admitted.peer.local,
+            expires_s,
+            cseq: fields.cseq,
+            settles: *settles,
+            number,
+            contact,
+            call_id: &fields.call_id,
+            user_agent: &fields.user_agent,
+        };
+        self.append(&Record::Flow(flow))
+    }
+
+    fn bind(&mut self, id: u64, binding: Binding) -> bool {
+        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
+            return false;
+        };
+        let Standing::Phone { number, .. } = &admitted.standing else { return false };
+        let (done, wait) = bounded(1);
+        let command = match binding {
+            Binding::Bind { contact, expires_s } => {
+                let fields = Fields::of(&admitted.bytes);
+                let now_us = sys::now().utc_us;
+                let flow = Flow {
+                    number: number.clone(),
+                    local: admitted.peer.local,
+                    contact,
+                    call_id: fields.call_id,
+                    cseq: fields.cseq,
+                    user_agent: fields.user_agent,
+                    since_us: now_us,
+                    expires_at_us: now_us + u64::from(expires_s) * 1_000_000,
+                };
+                let key = FlowKey { source: admitted.peer.source, transport: admitted.peer.transport };
+                Command::Bind { key, flow: Box::new(flow), done }
+            }
+            Binding::Remove { contact } => Command::Unbind { number: number.clone(), contact, done },
+        };
+        if self.given.commands.send(command).is_err() {
+            return false;
+        }
+        self.given.shared.receive_wake.wake();
+        wait.recv_timeout(COMMAND_TIMEOUT).is_ok()
+    }
+
+    fn answer(&mut self, id: u64, status: u16, headers: &[HeaderLine]) {
+        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
+            return;
+        };
+        let extra: Vec<ExtraHeader<'_>> =
+            headers.iter().filter_map(|(name, value)| ExtraHeader::new(name, value).ok()).collect();
+        let Ok(tag) = Token::new(&admitted.local_tag) else { return };
+        let mut bytes = Vec::with_capacity(admitted.bytes.len() + 256);
+        if let Parsed::Message(message) = sip::parse(&admitted.bytes) {
+            Answer::new(status, admitted.peer.source).with_tag(tag).with_extra(&extra).write(&message, &mut bytes);
+        }
+        self.outlet.send_one(admitted.peer, &bytes);
+        if status < 200 {
+            return;
+        }
+        let until_ms = sys::now().ms + KEEP_ANSWER_MS;
+        if let Some(pending) = self.given.shared.pending.lock().get_mut(&id) {
+            pending.answer = Some(bytes);
+            pending.until_ms = until_ms;
+        }
+        self.given.shared.ended.lock().push_back((until_ms, id));
+        if let Standing::Gateway { id } = admitted.standing {
+            let _ = self.given.commands.send(Command::Answered { gateway_id: id });
+            self.given.shared.receive_wake.wake();
+        }
+    }
+
+    fn sync(&mut self) {
+        if self.unsynced_since.take().is_some()
+            && let Err(error) = self.given.writer.sync()
+        {
+            self.given.shared.tell(Event::Trouble(format!("call records may not survive a power cut: {error}")));
+        }
+        for (id, status, headers) in std::mem::take(&mut self.held) {
+            self.answer(id, status, &headers);
+        }
+        // A full disk may have room again.
+        let _ = self.given.writer.reserve();
+    }
+}
+
+/// What a flow keeps of its REGISTER.
+struct Fields {
+    call_id: Vec<u8>,
+    user_agent: Vec<u8>,
+    cseq: u32,
+}
+
+impl Fields {
+    fn of(bytes: &[u8]) -> Self {
+        let Parsed::Message(message) = sip::parse(bytes) else {
+            return Self { call_id: Vec::new(), user_agent: Vec::new(), cseq: 0 };
+        };
+        Self {
+            call_id: message.call_id().unwrap_or_default().to_vec(),
+            user_agent: message.first(HeaderName::UserAgent).unwrap_or_default().to_vec(),
+            cseq: message.cseq().map_or(0, |cseq| cseq.number),
+        }
+    }
+}
+
+/// Do to the flow table what a frame of the calls journal did, when it is read back at start.
+pub(crate) fn replay(flows: &mut guard::Flows, at_us: u64, frame: &journal::Flow<'_>) {
+    let key = FlowKey { source: frame.source, transport: frame.transport };
+    match frame.op {
+        FlowOp::Bound | FlowOp::Refreshed => {
+            let flow = Flow {
+                number: frame.number.to_vec(),
+                local: frame.local,
+                contact: frame.contact.to_vec(),
+                call_id: frame.call_id.to_vec(),
+                cseq: frame.cseq,
+                user_agent: frame.user_agent.to_vec(),
+                since_us: at_us,
+                expires_at_us: at_us + u64::from(frame.expires_s) * 1_000_000,
+            };
+            flows.bind(key, flow, at_us);
+        }
+        FlowOp::Removed | FlowOp::Expired => {
+            let contact = (frame.contact != b"*").then_some(frame.contact);
+            flows.remove_number(frame.number, contact);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The node's configuration as the edge needs it (from `ringfence.toml` by way of the switch).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::error::EdgeError;
+
+/// Where to listen, where to write, and the limits of streams.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `udp:127.0.0.1:5060`, `tcp:[::1]:5060`.
+    pub listen: Vec<String>,
+    /// Directory that holds `edge/` and `calls/`.
+    pub journal: PathBuf,
+    /// Kernel buffer of each UDP socket.
+    pub receive_buffer_bytes: usize,
+    /// TCP.
+    pub stream: StreamLimits,
+}
+
+/// Limits that keep strangers' connections from using the node up.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamLimits {
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Of these, kept for known sources.
+    pub reserved_connections: usize,
+    /// Connections of one stranger (IPv4 address or IPv6 /64) at a time.
+    pub max_per_source: usize,
+    /// Seconds until the first byte.
+    pub first_byte_s: u64,
+    /// Seconds until a started message is whole.
+    pub message_s: u64,
+    /// Seconds of silence after a message.
+    pub idle_s: u64,
+    /// Bytes that all connections together may have buffered of unfinished messages.
+    pub buffered_bytes: usize,
+}
+
+/// One listening address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Datagrams.
+    Udp(SocketAddr),
+    /// Streams.
+    Tcp(SocketAddr),
+}
+
+impl Config {
+    /// Parse the JSON document.
+    pub fn from_json(json: &[u8]) -> Result<Self, EdgeError> {
+        serde_json::from_slice(json).map_err(|error| EdgeError::Config(error.to_string()))
+    }
+
+    /// The listening addresses, parsed.
+    pub fn listeners(&self) -> Result<Vec<Listen>, EdgeError> {
+        let parse = |text: &String| {
+            let (scheme, address) = text.split_once(':')?;
+            let address = address.parse().ok()?;
+            match scheme {
+                "udp" => Some(Listen::Udp(address)),
+                "tcp" => Some(Listen::Tcp(address)),
+                _ => None,
+            }
+        };
+        let listeners = self.listen.iter().map(|text| {
+            parse(text).ok_or_else(|| EdgeError::Config(format!("{text:?} is no listening address (udp:IP:PORT or tcp:IP:PORT)")))
+        });
+        listeners.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_nonsense_is_named() {
+        let mut config = Config::from_json(
+            br#"{"listen":["udp:127.0.0.1:5060","tcp:[::1]:5061"],"journal":"j","receive_buffer_bytes":1,
+                "stream":{"max_connections":1,"reserved_connections":0,"max_per_source":1,"first_byte_s":1,"message_s":1,"idle_s":1,"buffered_bytes":1}}"#,
+        )
+        .unwrap();
+        let listeners = config.listeners().unwrap();
+        assert_eq!(listeners, [Listen::Udp("127.0.0.1:5060".parse().unwrap()), Listen::Tcp("[::1]:5061".parse().unwrap())]);
+        config.listen = vec!["sctp:127.0.0.1:5060".into()];
+        assert!(config.listeners().unwrap_err().to_string().contains("sctp:127.0.0.1:5060"));
+    }
+}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The receive thread: reads, judges, hands admitted requests on at once, and passes the rest to the writer.
+//!
+//! It owns the guard, so nothing of admission is locked. It never waits for the disk: while the writer has every batch it goes on serving
+//! known sources and lets strangers wait in their own kernel queue, whose drops the kernel counts.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, Sender};
+use guard::{Counter, Effects, Flow, FlowKey, Guard, Now, Packet, Peer, Snapshot, Tally};
+use journal::Transport;
+
+use crate::shared::{Event, Outlet, Pending, Shared};
+use crate::steer;
+use crate::stream::Arrival;
+use crate::sys::{self, Poll, Receive};
+
+/// Batches between the receive thread and the writer.
+pub(crate) const BATCHES: usize = 16;
+/// Requests that may wait for the call layer before new ones are put off with 503.
+const QUEUE_HIGH_WATER: usize = 8192;
+/// The event queue's length: the high water and what one loop may add to it.
+pub(crate) const QUEUE: usize = QUEUE_HIGH_WATER + 4096;
+/// An admitted request without an answer is forgotten after this.
+const UNANSWERED_MS: u64 = 180_000;
+/// Messages taken from streams per loop.
+const STREAM_BATCH: usize = 64;
+/// After the disk was full: time until the next attempt to write.
+const FULL_RETRY_MS: u64 = 1000;
+
+/// One reply per question; the receive thread answers between two batches.
+pub(crate) enum Command {
+    Configure { snapshot: Arc<Snapshot>, done: Sender<u64> },
+    Bind { key: FlowKey, flow: Box<Flow>, done: Sender<Vec<(FlowKey, Flow)>> },
+    Unbind { number: Vec<u8>, contact: Option<Vec<u8>>, done: Sender<Vec<(FlowKey, Flow)>> },
+    Answered { gateway_id: u32 },
+    Flows { done: Sender<Vec<(FlowKey, Flow)>> },
+    Stop,
+}
+
+/// Which socket of a listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    Known,
+    Strangers,
+}
+
+pub(crate) struct Receiving {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) guard: Guard,
+    pub(crate) run: u32,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) arrivals: Receiver<Arrival>,
+    pub(crate) returned: Receiver<Box<Effects>>,
+    pub(crate) work: Sender<Box<Effects>>,
+}
+
+/// State of the loop beside what it was given.
+struct Loop {
+    given: Receiving,
+    receive: Receive,
+    poll: Poll,
+    outlet: Outlet,
+    free: Vec<Box<Effects>>,
+    /// For known sources while the writer has every batch.
+    spare: Box<Effects>,
+    next_tick_ms: u64,
+    /// Until then nothing is written: the disk was full.
+    losing_until_ms: u64,
+    last_books: Tally,
+    /// Admitted requests in the order of the time when they are forgotten unanswered.
+    ends: VecDeque<(u64, u64)>,
+}
+
+impl Receiving {
+    /// Serve until told to stop.
+    pub(crate) fn serve(self) {
+        // Places in the poll: the wake first, then for each listener known sources and strangers.
+        let sockets = self.shared.udp.iter().flat_map(|udp| [udp.known.as_raw_fd(), udp.strangers.as_raw_fd()]);
+        let poll = Poll::new(std::iter::once(self.shared.receive_wake.as_raw_fd()).chain(sockets));
+        let outlet = Outlet::new(Arc::clone(&self.shared));
+        let mut state = Loop {
+            given: self,
+            receive: Receive::new(),
+            poll,
+            outlet,
+            free: (0..BATCHES).map(|_| Box::new(Effects::new())).collect(),
+            spare: Box::new(Effects::new()),
+            next_tick_ms: 0,
+            losing_until_ms: 0,
+            last_books: Tally::default(),
+            ends: VecDeque::new(),
+        };
+        while state.turn() {}
+    }
+}
+
+impl Loop {
+    /// One turn; false when told to stop.
+    fn turn(&mut self) -> bool {
+        self.free.extend(self.given.returned.try_iter());
+        let is_starved = self.free.is_empty();
+        if is_starved {
+            self.given.shared.is_starving.store(true, Ordering::SeqCst);
+            // The last batch may have come back between the look and the flag.
+            self.free.extend(self.given.returned.try_iter());
+        }
+        let is_starved = self.free.is_empty();
+        let now = sys::now();
+        let timeout_ms = self.next_tick_ms.saturating_sub(now.ms).min(1000) as i32;
+        let is_stranger = |place: usize| place != 0 && place % 2 == 0;
+        self.poll.wait(timeout_ms, |place| is_starved && is_stranger(place));
+        let now = sys::now();
+        if self.poll.is_readable(0) {
+            self.given.shared.receive_wake.clear();
+            if !self.obey(now) {
+                return false;
+            }
+        }
+        if self.given.shared.full_from.load(Ordering::Acquire) != 0 {
+            self.recover(now);
+        }
+        let listeners = self.given.shared.udp.len();
+        for listener in 0..listeners {
+            if self.poll.is_readable(1 + 2 * listener) {
+                self.read(now, listener, Queue::Known);
+            }
+        }
+        self.take_arrivals(now);
+        for listener in 0..listeners {
+            if self.poll.is_readable(2 + 2 * listener) {
+                self.read(now, listener, Queue::Strangers);
+            }
+        }
+        if now.ms >= self.next_tick_ms {
+            self.tick(now);
+        }
+        true
+    }
+
+    fn obey(&mut self, now: Now) -> bool {
+        for command in self.given.commands.try_iter() {
+            // An asker that went away needs no answer.
+            match command {
+                Command::Configure { snapshot, done } => {
+                    let version = snapshot.version;
+                    steer_sources(&self.given.shared, &snapshot);
+                    self.given.guard.configure(snapshot);
+                    let _ = done.send(version);
+                }
+                Command::Bind { key, flow, done } => {
+                    let _ = done.send(self.given.guard.flows.bind(key, *flow, now.utc_us));
+                }
+                Command::Unbind { number, contact, done } => {
+                    let _ = done.send(self.given.guard.flows.remove_number(&number, contact.as_deref()));
+                }
+                Command::Answered { gateway_id } => self.given.guard.answered(gateway_id),
+                Command::Flows { done } => {
+                    let flows = self.given.guard.flows.iter().map(|(key, flow)| (*key, flow.clone()));
+                    let _ = done.send(flows.collect());
+                }
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn is_losing(&self, now: Now) -> bool {
+        now.ms < self.losing_until_ms
+    }
+
+    /// The disk refused a batch. Once every batch is home, number again from the first frame that was lost.
+    fn recover(&mut self, now: Now) {
+        self.free.extend(self.given.returned.try_iter());
+        if self.free.len() >= BATCHES {
+            let first_lost = self.given.shared.full_from.swap(0, Ordering::AcqRel);
+            self.given.guard.resume_at(first_lost);
+            self.losing_until_ms = now.ms + FULL_RETRY_MS;
+        }
+    }
+
+    fn read(&mut self, now: Now, listener: usize, queue: Queue) {
+        let Some(udp) = self.given.shared.udp.get(listener) else { return };
+        let (address, is_wildcard) = (udp.address, udp.is_wildcard());
+        let socket = if queue == Queue::Known { &udp.known } else { &udp.strangers };
+        let count = match self.receive.read(socket, is_wildcard) {
+            Ok(count) => count,
+            Err(error) => {
+                self.given.shared.tell(Event::Trouble(format!("cannot read from udp:{address}: {error}")));
+                return;
+            }
+        };
+        if count == 0 {
+            return;
+        }
+        if queue == Queue::Strangers && self.is_losing(now) {
+            let mut tally = Tally::default();
+            tally.add(Counter::Read, count as u64);
+            tally.add(Counter::Unrecordable, count as u64);
+            self.given.shared.commit(&tally);
+            return;
+        }
+        let mut effects = self.batch();
+        self.open(now);
+        for i in 0..count {
+            let Some((bytes, source, local)) = self.receive.datagram(i) else { continue };
+            let local = local.map_or(address, |ip| SocketAddr::new(ip, address.port()));
+            let peer = Peer { source, local, transport: Transport::Udp, channel: listener as u64 };
+            self.given.guard.judge(now, &Packet { bytes, peer }, &mut effects);
+        }
+        self.given.guard.finish(now, &mut effects);
+        self.pass_on(now, effects);
+    }
+
+    fn take_arrivals(&mut self, now: Now) {
+        if self.given.arrivals.is_empty() {
+            return;
+        }
+        let mut effects = self.batch();
+        self.open(now);
+        for Arrival { peer, bytes } in self.given.arrivals.try_iter().take(STREAM_BATCH) {
+            let packet = Packet { bytes: &bytes, peer };
+            if bytes.is_empty() {
+                self.given.guard.judge_empty_connection(now, &packet, &mut effects);
+            } else {
+                self.given.guard.judge(now, &packet, &mut effects);
+            }
+        }
+        if !self.given.arrivals.is_empty() {
+            self.given.shared.receive_wake.wake();
+        }
+        self.given.guard.finish(now, &mut effects);
+        self.pass_on(now, effects);
+    }
+
+    fn open(&mut self, now: Now) {
+        self.given.guard.set_overloaded(self.given.shared.events.len() > QUEUE_HIGH_WATER);
+        self.given.guard.begin(now);
+    }
+
+    fn batch(&mut self) -> Box<Effects> {
+        self.free.pop().unwrap_or_else(|| std::mem::replace(&mut self.spare, Box::new(Effects::new())))
+    }
+
+    /// Admitted requests go to the call layer now, frames and answers to the writer.
+    fn pass_on(&mut self, now: Now, mut effects: Box<Effects>) {
+        let shared = Arc::clone(&self.given.shared);
+        if !effects.admitted.is_empty() {
+            let mut pending = shared.pending.lock();
+            for admitted in effects.admitted.drain(..) {
+                let admitted = Arc::new(admitted);
+                let until_ms = now.ms + UNANSWERED_MS;
+                self.ends.push_back((until_ms, admitted.id));
+                pending.insert(admitted.id, Pending { admitted: Arc::clone(&admitted), answer: None, until_ms });
+                let _ = shared.events.try_send(Event::Request(admitted));
+            }
+            drop(pending);
+            shared.events_wake.wake();
+        }
+        for (id, peer) in effects.repeats.drain(..) {
+            let answer = shared.pending.lock().get(&id).and_then(|pending| pending.answer.clone());
+            if let Some(answer) = answer {
+                self.outlet.send_one(peer, &answer);
+            }
+        }
+        let can_write = !self.is_losing(now) && shared.full_from.load(Ordering::Acquire) == 0;
+        // The spare is not counted among the batches: its frames wait for none of them only if the writer has room.
+        if effects.unit.is_empty() {
+            shared.commit(&effects.tally);
+        } else if can_write {
+            match self.given.work.try_send(effects) {
+                Ok(()) => return,
+                Err(refused) => {
+                    effects = refused.into_inner();
+                    self.lose(&mut effects);
+                }
+            }
+        } else {
+            self.lose(&mut effects);
+        }
+        effects.clear();
+        if self.free.len() < BATCHES {
+            self.free.push(effects);
+        }
+    }
+
+    /// What this batch recorded cannot be written: it was never numbered, nor answered.
+    fn lose(&mut self, effects: &mut Effects) {
+        if let Some(first) = effects.unit.first_seq() {
+            self.given.guard.resume_at(first);
+        }
+        effects.tally.lose();
+        self.given.shared.commit(&effects.tally);
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.next_tick_ms = now.ms + 1000;
+        let shared = Arc::clone(&self.given.shared);
+        let total = |socket: fn(&crate::shared::UdpListener) -> &socket2::Socket| {
+            shared.udp.iter().map(|udp| sys::dropped(socket(udp))).sum()
+        };
+        let books = {
+            let mut books = shared.books.lock();
+            books.set(Counter::DropsStrangers, total(|udp| &udp.strangers));
+            books.set(Counter::DropsKnown, total(|udp| &udp.known));
+            books.clone()
+        };
+        let is_idle = [Counter::Read, Counter::DropsStrangers, Counter::DropsKnown]
+            .into_iter()
+            .all(|counter| books.get(counter) == self.last_books.get(counter));
+        if !is_idle && !self.is_losing(now) && !self.free.is_empty() {
+            let mut effects = self.batch();
+            self.given.guard.push_books(now, &mut effects, self.given.run, books.values());
+            self.last_books = books;
+            self.pass_on(now, effects);
+        }
+        let memory_us = self.given.guard.snapshot().parameters.rf_registration_memory_days * 86_400_000_000;
+        self.given.guard.flows.expire(now.utc_us, memory_us);
+        let mut pending = shared.pending.lock();
+        let mut ended = shared.ended.lock();
+        let over = |ends: &mut VecDeque<(u64, u64)>| ends.pop_front_if(|(until_ms, _)| *until_ms <= now.ms);
+        while let Some((_, id)) = over(&mut self.ends).or_else(|| over(&mut ended)) {
+            if pending.get(&id).is_some_and(|pending| pending.until_ms <= now.ms) {
+                pending.remove(&id);
+            }
+        }
+    }
+}
+
+/// Put the steering filter for the snapshot's gateways on every UDP address.
+pub(crate) fn steer_sources(shared: &Shared, snapshot: &Snapshot) {
+    let networks = snapshot.gateway_networks();
+    for udp in &shared.udp {
+        let program = steer::filter(&networks, udp.address.is_ipv6());
+        if let Err(error) = sys::attach_filter(&udp.strangers, &program) {
+            let address = udp.address;
+            shared.tell(Event::Trouble(format!(
+                "known sources share strangers' queue on udp:{address}: the kernel refused the steering filter ({error})"
+            )));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Digest credentials against the phones' HA1 (RFC 3261 §22, RFC 7616, RFC 8760): MD5 and SHA-256, `qop=auth` or none.
+//!
+//! A number that does not exist is computed with a secret of its own, so that neither the answer nor its time tells.
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use sip::digest::Credentials;
+use subtle::ConstantTimeEq;
+
+use crate::snapshot::PhoneSecret;
+
+/// Whether the response in `credentials` is the one that the secret gives for `method`.
+///
+/// Shape: `secret` None means that the number does not exist: the same work is done and the answer is false.
+pub fn is_right(credentials: &Credentials<'_>, secret: Option<&PhoneSecret>, method: &[u8]) -> bool {
+    let nobody = PhoneSecret { md5: [b'0'; 32], sha256: [b'0'; 64] };
+    let known = secret.unwrap_or(&nobody);
+    let algorithm = credentials.algorithm.unwrap_or(b"MD5");
+    let right = if algorithm.eq_ignore_ascii_case(b"SHA-256") {
+        response::<Sha256>(&known.sha256, credentials, method)
+    } else if algorithm.eq_ignore_ascii_case(b"MD5") {
+        response::<Md5>(&known.md5, credentials, method)
+    } else {
+        return false;
+    };
+    let given = credentials.response.to_ascii_lowercase();
+    bool::from(right.as_slice().ct_eq(given.as_slice())) && secret.is_some()
+}
+
+/// RFC 7616 §3.4.1: H(HA1 : nonce : nc : cnonce : qop : H(method : uri)), or without the middle three (RFC 2617 §3.2.2.1).
+fn response<D: Digest>(ha1: &[u8], credentials: &Credentials<'_>, method: &[u8]) -> Vec<u8> {
+    let mut ha2 = D::new();
+    ha2.update(method);
+    ha2.update(b":");
+    ha2.update(&credentials.uri);
+    let ha2 = hex(&ha2.finalize());
+    let mut hash = D::new();
+    hash.update(ha1);
+    hash.update(b":");
+    hash.update(&credentials.nonce);
+    hash.update(b":");
+    if let Some(qop) = credentials.qop {
+        hash.update(credentials.nc_text.unwrap_or(b""));
+        hash.update(b":");
+        hash.update(credentials.cnonce.as_deref().unwrap_or(b""));
+        hash.update(b":");
+        hash.update(qop);
+        hash.update(b":");
+    }
+    hash.update(&ha2);
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> Vec<u8> {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|nibble| char::from_digit(u32::from(nibble), 16))
+        .map(|digit| digit as u8)
+        .collect()
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The parser: one walk over the lines, then the syntax of what is needed to judge, answer and record.
+
+use crate::class::{DIGIT, TOKEN, WORD};
+use crate::cseq::CSeq;
+use crate::error::Why;
+use crate::lines::{Line, Lines, header};
+use crate::message::{
+    Header, Headers, MAX_HEADERS, Message, Parsed, Refuse, StartLine, max_forwards,
+};
+use crate::method::Method;
+use crate::name::HeaderName;
+use crate::name_addr::{NameAddr, has_scheme};
+use crate::scan::{decimal, trim_end};
+use crate::uri::parse_uri;
+use crate::via::Via;
+
+/// Faults found so far: the first one is reported, and a wrong version outranks all (505 tells the sender what would help).
+#[derive(Default)]
+struct Faults {
+    first: Option<Why>,
+}
+
+impl Faults {
+    #[inline]
+    const fn note(&mut self, why: Why) {
+        if self.first.is_none() {
+            self.first = Some(why);
+        }
+    }
+
+    #[inline]
+    fn check<T>(&mut self, result: Result<T, Why>) -> Option<T> {
+        result.map_err(|why| self.note(why)).ok()
+    }
+}
+
+/// The header fields that may stand once and that every judgement needs.
+#[derive(Default)]
+struct Found<'a> {
+    via: Option<&'a [u8]>,
+    from: Option<&'a [u8]>,
+    to: Option<&'a [u8]>,
+    call_id: Option<&'a [u8]>,
+    cseq: Option<&'a [u8]>,
+    max_forwards: Option<&'a [u8]>,
+    content_length: Option<&'a [u8]>,
+}
+
+impl<'a> Found<'a> {
+    #[inline]
+    fn note(&mut self, header: &Header<'a>, faults: &mut Faults) {
+        let (slot, repeated) = match header.name {
+            HeaderName::Via => {
+                if self.via.is_none() {
+                    self.via = Some(header.value);
+                }
+                return;
+            }
+            HeaderName::From => (&mut self.from, Why::FromRepeated),
+            HeaderName::To => (&mut self.to, Why::ToRepeated),
+            HeaderName::CallId => (&mut self.call_id, Why::CallIdRepeated),
+            HeaderName::CSeq => (&mut self.cseq, Why::CSeqRepeated),
+            HeaderName::MaxForwards => (&mut self.max_forwards, Why::MaxForwardsRepeated),
+            HeaderName::ContentLength => (&mut self.content_length, Why::ContentLengthRepeated),
+            _ => return,
+        };
+        if slot.is_none() {
+            *slot = Some(header.value);
+        } else {
+            faults.note(repeated);
+        }
+    }
+}
+
+/// Judges one whole message: a datagram, or what the framer cut out of a stream.
+///
+/// Of a message without faults, of header fields only Via (the top value), From, To, Call-ID, `CSeq`, Max-Forwards and
+/// Content-Length were looked into; [`crate::check`] does the rest. A missing branch, tag or Max-Forwards is no fault: RFC 2543 elements
+/// send none. Bytes after the body are ignored (RFC 3261 §18.3).
+pub fn parse(bytes: &[u8]) -> Parsed<'_> {
+    // RFC 3261 §7.5: CRLFs before the start line are ignored.
+    let mut text = bytes;
+    while let [b'\r', b'\n', rest @ ..] = text {
+        text = rest;
+    }
+    let mut lines = Lines::new(text);
+    let Line::Whole(start_line) = lines.next() else {
+        return Parsed::Drop(not_sip(bytes));
+    };
+    let mut faults = Faults::default();
+    let mut version_fault = false;
+    let Some(start) = read_start(start_line, &mut faults, &mut version_fault) else {
+        return Parsed::Drop(faults.first.unwrap_or_else(|| not_sip(bytes)));
+    };
+    let mut message = Message {
+        start,
+        start_line,
+        headers: Headers::new(),
+        body: &[],
+        raw: bytes,
+        uri: None,
+        via: None,
+        from: None,
+        to: None,
+        cseq: None,
+    };
+
+    let mut found = Found::default();
+    let body_at = loop {
+        match lines.next() {
+            Line::Whole(line) => {
+                let Some(header) = header(line) else {
+                    faults.note(Why::HeaderLine);
+                    continue;
+                };
+                if message.headers.len() == MAX_HEADERS {
+                    faults.note(Why::TooManyHeaders);
+                    break lines.consumed();
+                }
+                found.note(&header, &mut faults);
+                message.headers.push(header);
+            }
+            Line::Empty(at) => break at,
+            // A line that ends in a bare LF would be copied into the answer.
+            Line::Bare => return Parsed::Drop(Why::BareLineEnd),
+            Line::End => {
+                faults.note(Why::Truncated);
+                break lines.consumed();
+            }
+        }
+    };
+    let (head, after) = text.split_at(body_at);
+    // Each LF had its CR; a CR more than that stands alone.
+    if memchr::memchr_iter(b'\r', head).count() != lines.feeds() {
+        return Parsed::Drop(Why::BareLineEnd);
+    }
+    message.body = faults
+        .check(body(found.content_length, after))
+        .unwrap_or(after);
+
+    if let StartLine::Request { uri, .. } = start {
+        message.uri = faults.check(parse_uri(uri).map_err(|_| Why::RequestUri));
+    }
+    message.via = faults.check(required(found.via, Why::ViaMissing, |value| {
+        Via::parse(value).map_err(|fault| fault.why)
+    }));
+    message.from = faults.check(required(found.from, Why::FromMissing, |value| {
+        address(value, Why::From)
+    }));
+    message.to = faults.check(required(found.to, Why::ToMissing, |value| {
+        address(value, Why::To)
+    }));
+    faults.check(required(found.call_id, Why::CallIdMissing, call_id));
+    message.cseq = faults.check(required(found.cseq, Why::CSeqMissing, |value| {
+        CSeq::parse(value).map_err(|fault| fault.why)
+    }));
+    if let (StartLine::Request { method, .. }, Some(cseq)) = (start, message.cseq)
+        && cseq.method != method
+    {
+        faults.note(Why::CSeqMethod);
+    }
+    if let Some(value) = found.max_forwards {
+        faults.check(max_forwards(value).map_err(|fault| fault.why));
+    }
+
+    let Some(mut why) = faults.first else {
+        return Parsed::Message(message);
+    };
+    let StartLine::Request { method, .. } = start else {
+        return Parsed::Drop(why);
+    };
+    // RFC 3261 §17.1.1.3: no answer to an ACK, ever.
+    let via_is_usable = message.via.is_some() || found.via.and_then(Via::parse_sent).is_some();
+    let is_answerable = method != Method::Ack
+        && via_is_usable
+        && has_all(&found)
+        && found.call_id.is_some_and(|value| !value.is_empty());
+    if !is_answerable {
+        return Parsed::Drop(why);
+    }
+    let status = if version_fault {
+        why = Why::Version;
+        505
+    } else {
+        400
+    };
+    Parsed::Refuse(Refuse {
+        status,
+        why,
+        message,
+    })
+}
+
+const fn has_all(found: &Found<'_>) -> bool {
+    found.from.is_some() && found.to.is_some() && found.call_id.is_some() && found.cseq.is_some()
+}
+
+#[inline]
+fn required<'a, T>(
+    value: Option<&'a [u8]>,
+    missing: Why,
+    read: impl FnOnce(&'a [u8]) -> Result<T, Why>,
+) -> Result<T, Why> {
+    value.ok_or(missing).and_then(read)
+}
+
+#[inline]
+fn address(value: &[u8], why: Why) -> Result<NameAddr<'_>, Why> {
+    NameAddr::parse(value, why).map_err(|fault| fault.why)
+}
+
+/// `word [ "@" word ]` (RFC 3261 §20.8).
+#[inline]
+fn call_id(value: &[u8]) -> Result<(), Why> {
+    let (first, rest) = value.split_at(WORD.run(value));
+    let is_right = match rest {
+        [] => !first.is_empty(),
+        [b'@', second @ ..] => !first.is_empty() && WORD.all(second),
+        _ => false,
+    };
+    if is_right { Ok(()) } else { Err(Why::CallId) }
+}
+
+/// The body: as long as Content-Length says, else all there is (RFC 3261 §18.3).
+#[inline]
+fn body<'a>(content_length: Option<&'a [u8]>, after: &'a [u8]) -> Result<&'a [u8], Why> {
+    let Some(value) = content_length else {
+        return Ok(after);
+    };
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Why::ContentLength);
+    }
+    decimal(value)
+        .and_then(|length| usize::try_from(length).ok())
+        .and_then(|length| after.get(..length))
+        .ok_or(Why::BodyTooShort)
+}
+
+/// Reads the first line. None: neither a request line nor a status line (or a status that is none; the fault is noted).
+#[inline]
+fn read_start<'a>(
+    line: &'a [u8],
+    faults: &mut Faults,
+    version_fault: &mut bool,
+) -> Option<StartLine<'a>> {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    let (method, rest) = line.split_at(TOKEN.run(line));
+    // A method is a token and so has no slash: a line with one there can only be a status line.
+    if rest.first() == Some(&b'/') {
+        return read_status(line, faults);
+    }
+    let rest = rest.strip_prefix(b" ").filter(|_| !method.is_empty())?;
+    let method = Method::from_bytes(method);
+    let (uri, tail) = rest.split_at(memchr::memrchr(b' ', rest).unwrap_or(rest.len()));
+    let Some(is_ours) = tail.strip_prefix(b" ").and_then(version) else {
+        // `INVITE sip:x@y` and `INVITE sip:x@y SIP/2.0  ` are near enough to be answered; all else that starts with a word and
+        // a blank is another protocol.
+        let text = trim_end(rest);
+        let is_near = memchr::memmem::find(text, b"SIP/").is_some() || has_scheme(text);
+        if !is_near {
+            return None;
+        }
+        faults.note(Why::StartLine);
+        let (uri, _) = text.split_at(memchr::memchr(b' ', text).unwrap_or(text.len()));
+        return Some(StartLine::Request { method, uri });
+    };
+    if !is_ours {
+        *version_fault = true;
+        faults.note(Why::Version);
+    }
+    Some(StartLine::Request { method, uri })
+}
+
+/// `"SIP" "/" 1*DIGIT "." 1*DIGIT`, the name in any case (RFC 3261 §7.1): whether it is 2.0. None: no SIP version.
+#[inline]
+fn version(bytes: &[u8]) -> Option<bool> {
+    if bytes == b"SIP/2.0" {
+        return Some(true);
+    }
+    let (name, number) = bytes.split_at_checked(4)?;
+    let (major, minor) = number.split_at(memchr::memchr(b'.', number)?);
+    let is_version =
+        name.eq_ignore_ascii_case(b"SIP/") && DIGIT.all(major) && DIGIT.all(minor.get(1..)?);
+    is_version.then(|| number == b"2.0")
+}
+
+/// `SIP/2.0 SP 3DIGIT SP reason`; some elements leave out the last blank when the reason is empty.
+fn read_status<'a>(line: &'a [u8], faults: &mut Faults) -> Option<StartLine<'a>> {
+    let (protocol, rest) = line.split_at(memchr::memchr(b' ', line)?);
+    if !version(protocol)? {
+        faults.note(Why::Version);
+        return None;
+    }
+    let rest = rest.get(1..).unwrap_or_default();
+    let (code, reason) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
+    let status = decimal(code)
+        .filter(|_| code.len() == 3)
+        .and_then(|code| u16::try_from(code).ok());
+    let Some(status @ 100..=699) = status else {
+        faults.note(Why::StatusCode);
+        return None;
+    };
+    Some(StartLine::Response {
+        status,
+        reason: reason.get(1..).unwrap_or_default(),
+    })
+}
+
+/// What bytes are that do not start with a line of SIP.
+fn not_sip(bytes: &[u8]) -> Why {
+    if bytes
+        .iter()
+        .all(|byte| matches!(byte, b'\r' | b'\n' | b'\0' | b' ' | b'\t'))
+    {
+        return Why::KeepAlive;
+    }
+    // RFC 8489 §5: two zero bits first, the magic cookie at offset 4.
+    if bytes.first().is_some_and(|byte| byte & 0xC0 == 0)
+        && bytes.get(4..8) == Some(&[0x21, 0x12, 0xA4, 0x42])
+    {
+        return Why::Stun;
+    }
+    // SIP with line ends of another system.
+    let line = bytes
+        .split(|byte| matches!(byte, b'\r' | b'\n'))
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    if line.len() < bytes.len() && (line.ends_with(b" SIP/2.0") || line.starts_with(b"SIP/2.0 ")) {
+        return Why::BareLineEnd;
+    }
+    Why::NotSip
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Acts on the users of the portal. Passwords are kept as Argon2id hashes."""
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ringfence.errors import ConfigError, NotFoundError
+from ringfence.settings import checks, schema
+from ringfence.settings.database import Database
+from ringfence.settings.model import Change, Role, User
+from ringfence.settings.spelling import did_you_mean
+
+_KIND = "user"
+
+# The hash of a random password, so that a name that does not exist takes as long to refuse as one that does.
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$F85scmj4HGkT/Npw1rA3/w$8pNTC/RauxDKFsRD02ia8ODlHJEY1dVFCxtcgIvqKTc"
+
+
+class Users:
+    """Those who may log in to the portal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hasher = PasswordHasher()
+
+    def all(self) -> tuple[User, ...]:
+        """Every user, by name."""
+        with self._database.read() as connection:
+            return _all(connection)
+
+    def get(self, name: str) -> User:
+        """One user.
+
+        Raises: NotFoundError, StoreError.
+        """
+        with self._database.read() as connection:
+            return _get(connection, name)
+
+    def add(self, name: str, role: Role, password: str, *, actor: str) -> Change[User]:
+        """Let someone log in.
+
+        Raises: ConfigError("bad_value" or "duplicate"), StoreError.
+        """
+        user = User(name=checks.user_name(name), role=role)
+        # A hash takes a tenth of a second, so it is made before the store is locked.
+        argon2 = self._hasher.hash(checks.password(password, name))
+        with self._database.change(actor) as act:
+            if (
+                act.connection.execute(select(schema.user).where(schema.user.c.name == name)).first()
+                is not None
+            ):
+                raise ConfigError(
+                    f"there is a user {name!r} already",
+                    hint=f"`ringfence user set {name}` changes it",
+                    code="duplicate",
+                )
+            act.connection.execute(insert(schema.user).values(name=name, role=role.value, argon2=argon2))
+            act.record("add", _KIND, name, None, user)
+        return Change(version=act.version, before=None, after=user, changed=True)
+
+    def set_role(self, name: str, role: Role, *, actor: str) -> Change[User]:
+        """Let a user do more, or less.
+
+        Raises: NotFoundError, StoreError.
+        """
+        with self._database.change(actor) as act:
+            before = _get(act.connection, name)
+            after = User(name=name, role=role)
+            if before != after:
+                act.connection.execute(
+                    update(schema.user).where(schema.user.c.name == name).values(role=role.value)
+                )
+                act.record("set", _KIND, name, before, after)
+        return Change(version=act.version, before=before, after=after, changed=act.changed)
+
+    def set_password(self, name: str, password: str, *, actor: str) -> Change[User]:
+        """Give a user a new password.
+
+        Raises: NotFoundError, ConfigError("bad_value"), StoreError.
+        """
+        argon2 = self._hasher.hash(checks.password(password, name))
+        with self._database.change(actor) as act:
+            user = _get(act.connection, name)
+            act.connection.execute(
+                update(schema.user).where(schema.user.c.name == name).values(argon2=argon2)
+            )
+            act.record("set_password", _KIND, name, user, user)
+        return Change(version=act.version, before=user, after=user, changed=True)
+
+    def remove(self, name: str, *, actor: str) -> Change[User]:
+        """Let a user log in no longer.
+
+        Raises: NotFoundError, StoreError.
+        """
+        with self._database.change(actor) as act:
+            before = _get(act.connection, name)
+            act.connection.execute(delete(schema.user).where(schema.user.c.name == name))
+            act.record("remove", _KIND, name, before, None)
+        return Change(version=act.version, before=before, after=None, changed=True)
+
+    def verify(self, name: str, password: str) -> User | None:
+        """The user, if the password is theirs; takes as long for a name that does not exist.
+
+        Raises: StoreError.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(select(schema.user).where(schema.user.c.name == name)).first()
+        try:
+            self._hasher.verify(_NOBODY if row is None else row.argon2, password)
+        except VerificationError:
+            return None
+        return None if row is None else User(name=row.name, role=Role(row.role))
+
+
+def _all(connection: Connection) -> tuple[User, ...]:
+    query = select(schema.user.c.name, schema.user.c.role).order_by(schema.user.c.name)
+    return tuple(User(name=row.name, role=Role(row.role)) for row in connection.execute(query))
+
+
+def _get(connection: Connection, name: str) -> User:
+    users = _all(connection)
+    for user in users:
+        if user.name == name:
+            return user
+    raise NotFoundError(
+        f"there is no user {name!r}",
+        hint=did_you_mean(name, (user.name for user in users)) or "`ringfence user list` shows them",
+    )

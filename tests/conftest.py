@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for all tests, and the rule that no test leaves the machine."""
+
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.clock import ManualClock
+from ringfence.settings.store import SettingsStore
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """Refuse to connect to, or send to, anything but loopback."""
+    patch = pytest.MonkeyPatch()
+    for name in ("connect", "connect_ex", "sendto"):
+        patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+    yield
+    patch.undo()
+
+
+def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(self: socket.socket, *args: Any) -> Any:
+        if self.family in {socket.AF_INET, socket.AF_INET6}:
+            host = args[-1][0]
+            if host != "localhost" and not ip_address(host).is_loopback:
+                pytest.fail(f"a test tried to reach {host}")
+        return call(self, *args)
+
+    return guarded
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data directory that nothing has used yet."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def store(data_dir: Path, clock: ManualClock) -> Iterator[SettingsStore]:
+    """Settings just created, on the manual clock."""
+    with SettingsStore.open_or_create(data_dir, clock=clock) as opened:
+        yield opened
