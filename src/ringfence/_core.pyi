@@ -1,9 +1,164 @@
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Sequence
-from os import PathLike
-from typing import Any
+# The native module. Only `ringfence.core` imports it; the docstrings are in `crates/python`.
 
-__version__: str
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any, Final, Literal, TypeAlias, final
+
+__version__: Final[str]
+
+# journal
+
+_Path: TypeAlias = str | PathLike[str]
+_Column: TypeAlias = tuple[Literal["u8", "u16", "u32", "u64", "string", "bytes"], int, list[bytes | None]]
+
+ARCHIVE_LEVEL: Final[int]
+KINDS: Final[dict[int, str]]
+REASONS: Final[dict[int, str]]
+METHODS: Final[dict[int, str]]
+SCOPES: Final[dict[int, str]]
+TRANSPORTS: Final[dict[int, str]]
+INCREMENT_WHYS: Final[dict[int, str]]
+FLOW_OPS: Final[dict[int, str]]
+FLAG_SOURCE_V6: Final[int]
+FLAG_LOCAL_V6: Final[int]
+FLAG_PROVEN: Final[int]
+FLAG_AUTHORISED: Final[int]
+FLAG_RAW: Final[int]
+FLAG_EMPTY_CONNECTION: Final[int]
+
+@final
+class JournalTail:
+    def __new__(cls, directory: _Path, after_seq: int = 0, skip_unreadable: bool = False) -> JournalTail: ...
+    def read(self, max_frames: int) -> FrameBatch | None: ...
+    @property
+    def next_seq(self) -> int: ...
+    @property
+    def missing(self) -> int: ...
+    @property
+    def journal_id(self) -> bytes: ...
+
+@final
+class FrameBatch:
+    @property
+    def first_seq(self) -> int: ...
+    @property
+    def last_seq(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def journal_id(self) -> bytes: ...
+    def attempts(self) -> dict[str, _Column]: ...
+    def increments(self) -> dict[str, _Column]: ...
+    def summaries(self) -> dict[str, _Column]: ...
+    def flows(self) -> dict[str, _Column]: ...
+    def opaque(self) -> list[tuple[int, int, int, bytes]]: ...
+    def books(self) -> list[tuple[int, int, int, list[int]]]: ...
+
+@final
+class JournalReport:
+    @property
+    def journal_id(self) -> bytes: ...
+    @property
+    def segments(self) -> int: ...
+    @property
+    def archived(self) -> int: ...
+    @property
+    def writes(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def disk_bytes(self) -> int: ...
+    @property
+    def first_seq(self) -> int: ...
+    @property
+    def last_seq(self) -> int: ...
+    @property
+    def let_go(self) -> int: ...
+    @property
+    def tail_bytes(self) -> int: ...
+    @property
+    def fault(self) -> tuple[str, int, str] | None: ...
+
+@final
+class JournalWriter:
+    def __new__(
+        cls,
+        directory: _Path,
+        *,
+        now_us: int,
+        stream: Literal["edge", "calls"] = "edge",
+        segment_bytes: int | None = None,
+    ) -> JournalWriter: ...
+    @property
+    def next_seq(self) -> int: ...
+    @property
+    def journal_id(self) -> bytes: ...
+    @property
+    def run(self) -> int: ...
+    def attempt(
+        self,
+        *,
+        time_us: int,
+        reason: str | None = None,
+        is_challenge: bool = False,
+        method: str = "INVITE",
+        transport: str = "UDP",
+        scope: str = "own",
+        status: int = 403,
+        detail: int = 0,
+        source: str | None = None,
+        source_port: int = 5060,
+        local: str | None = None,
+        local_port: int = 5060,
+        flags: int = 0,
+        gateway_id: int = 0,
+        traits: int = 0,
+        fingerprint: int = 0,
+        settles: int = 0,
+        caller: bytes = ...,
+        callee: bytes = ...,
+        user_agent: bytes = ...,
+        call_id: bytes = ...,
+        auth_user: bytes = ...,
+        raw: bytes | None = None,
+    ) -> int: ...
+    def increment(
+        self, *, time_us: int, base_seq: int, count: int = 1, why: str = "retransmission"
+    ) -> int: ...
+    def summary(
+        self, *, time_us: int, reason: str = "unknown_source", method: str = "INVITE", count: int = 1
+    ) -> int: ...
+    def flow(
+        self,
+        *,
+        time_us: int,
+        op: str = "bound",
+        transport: str = "UDP",
+        flags: int = 0,
+        source: str | None = None,
+        source_port: int = 5060,
+        local: str | None = None,
+        local_port: int = 5060,
+        expires_s: int = 3600,
+        cseq: int = 1,
+        settles: int = 0,
+        number: bytes = ...,
+        contact: bytes = ...,
+        call_id: bytes = ...,
+        user_agent: bytes = ...,
+    ) -> int: ...
+    def opaque(self, *, time_us: int, kind: str, payload: bytes) -> int: ...
+    def books(self, *, time_us: int, counters: list[int]) -> int: ...
+    def commit(self, now_us: int) -> None: ...
+    def rotate(self, now_us: int) -> None: ...
+    def sync(self) -> None: ...
+
+def archive_sealed(directory: _Path, level: int = ...) -> list[str]: ...
+def verify_journal(
+    directory: _Path, progress: Callable[[int, int], object] | None = None
+) -> JournalReport: ...
+def segments(directory: _Path) -> list[tuple[str, int, int | None, int, bool, int, int | None]]: ...
 
 # drill
 

@@ -36,4 +36,6 @@ def iso_utc(us: int) -> str:
     >>> iso_utc(0)
     '1970-01-01T00:00:00.000000Z'
     """
-    return datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{us % 1_000_000:06d}Z"
+    return (
+        datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{us % 1_000_000:06d}Z"
+    )

@@ -1,13 +1,107 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one wrapper around the native module; nothing else imports `ringfence._core`."""
+"""The one wrapper around the native module `ringfence._core`.
 
+Journal: `JournalTail` follows a stream and gives `FrameBatch`es; a batch decodes to columns in Arrow's memory
+layout, ready for `pyarrow.Array.from_buffers`. What the frames mean is in `docs/architecture.md` ("Journal
+format"). Failures of the journal raise `ringfence.errors.StoreError` with a code that starts with `journal_`.
+"""
+
+from collections.abc import Mapping
 from os import PathLike
-from typing import Literal
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from ringfence import _core
-from ringfence.errors import ConfigError, CoreError
+from ringfence._core import (
+    FrameBatch,
+    JournalReport,
+    JournalTail,
+    JournalWriter,
+    archive_sealed,
+    verify_journal,
+)
+
+__all__ = [
+    "ARCHIVE_LEVEL",
+    "FLAG_AUTHORISED",
+    "FLAG_EMPTY_CONNECTION",
+    "FLAG_LOCAL_V6",
+    "FLAG_PROVEN",
+    "FLAG_RAW",
+    "FLAG_SOURCE_V6",
+    "FLOW_OPS",
+    "INCREMENT_WHYS",
+    "KINDS",
+    "METHODS",
+    "REASONS",
+    "SCOPES",
+    "TRANSPORTS",
+    "Column",
+    "FloodLatency",
+    "FloodReport",
+    "FrameBatch",
+    "JournalReport",
+    "JournalTail",
+    "JournalWriter",
+    "Segment",
+    "SourceCount",
+    "StreamReport",
+    "archive_sealed",
+    "drill_message",
+    "drill_templates",
+    "flood",
+    "segments",
+    "streams",
+    "verify_journal",
+]
+
+# Codes of the journal format and their stable names.
+KINDS: Final[Mapping[int, str]] = _core.KINDS
+REASONS: Final[Mapping[int, str]] = _core.REASONS
+METHODS: Final[Mapping[int, str]] = _core.METHODS  # code 0 is every other method; its name is in the record
+SCOPES: Final[Mapping[int, str]] = _core.SCOPES
+TRANSPORTS: Final[Mapping[int, str]] = _core.TRANSPORTS
+INCREMENT_WHYS: Final[Mapping[int, str]] = _core.INCREMENT_WHYS
+FLOW_OPS: Final[Mapping[int, str]] = _core.FLOW_OPS
+
+# Bits of `flags` in attempts (all) and flows (the two addresses).
+FLAG_SOURCE_V6: Final = _core.FLAG_SOURCE_V6
+FLAG_LOCAL_V6: Final = _core.FLAG_LOCAL_V6
+FLAG_PROVEN: Final = _core.FLAG_PROVEN
+FLAG_AUTHORISED: Final = _core.FLAG_AUTHORISED
+FLAG_RAW: Final = _core.FLAG_RAW
+FLAG_EMPTY_CONNECTION: Final = _core.FLAG_EMPTY_CONNECTION
+
+ARCHIVE_LEVEL: Final = _core.ARCHIVE_LEVEL
+
+Column: TypeAlias = tuple[Literal["u8", "u16", "u32", "u64", "string", "bytes"], int, list[bytes | None]]
+"""Type, rows, Arrow buffers.
+
+The buffers: validity (None if every row has a value), for strings and bytes i32 offsets, the values.
+"""
+
+
+class Segment(NamedTuple):
+    """A segment file, plain (`.rfj`) or archived (`.rfj.zst`).
+
+    `last_seq` and `last_time_us` are None for the live segment; no frame of a sealed one is later than
+    `last_time_us`, which is when the next segment was begun. `disk_bytes` is the size of the file.
+    """
+
+    path: str
+    first_seq: int
+    last_seq: int | None
+    disk_bytes: int
+    is_sealed: bool
+    first_time_us: int
+    last_time_us: int | None
+
+
+def segments(directory: str | PathLike[str]) -> list[Segment]:
+    """The segments of a stream, oldest first, from names and headers alone; none if there is no journal."""
+    return [Segment._make(row) for row in _core.segments(directory)]
+
 
 # --- drill: the load sender and its message templates ---
 
@@ -99,31 +193,26 @@ def flood(
     refuses.
     """
     shares = {"invite": 1} if mix is None else {str(kind): share for kind, share in mix.items()}
-    try:
-        report = _core.flood(
-            target,
-            seconds=seconds,
-            count=count,
-            rate=rate,
-            window=window,
-            sources=sources,
-            train=train,
-            invite=shares.get("invite", 0),
-            register=shares.get("register", 0),
-            options=shares.get("options", 0),
-            random=shares.get("random", 0),
-            grammars=list(grammars),
-            retransmit=retransmit,
-            retransmit_after_s=retransmit_after_s,
-            seed=seed,
-            linger_s=linger_s,
-            by_source=by_source,
-            counts_file=counts_file,
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    except OSError as error:
-        raise CoreError(str(error)) from error
+    report = _core.flood(
+        target,
+        seconds=seconds,
+        count=count,
+        rate=rate,
+        window=window,
+        sources=sources,
+        train=train,
+        invite=shares.get("invite", 0),
+        register=shares.get("register", 0),
+        options=shares.get("options", 0),
+        random=shares.get("random", 0),
+        grammars=list(grammars),
+        retransmit=retransmit,
+        retransmit_after_s=retransmit_after_s,
+        seed=seed,
+        linger_s=linger_s,
+        by_source=by_source,
+        counts_file=counts_file,
+    )
     return msgspec.convert(report, FloodReport)
 
 
@@ -142,20 +231,15 @@ def streams(
     Raises: ConfigError for a target that is not loopback or an option out of range, CoreError if the kernel
     refuses.
     """
-    try:
-        report = _core.streams(
-            target,
-            seconds=seconds,
-            connections=connections,
-            behaviour=behaviour,
-            sources=sources,
-            byte_every_s=byte_every_s,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    except OSError as error:
-        raise CoreError(str(error)) from error
+    report = _core.streams(
+        target,
+        seconds=seconds,
+        connections=connections,
+        behaviour=behaviour,
+        sources=sources,
+        byte_every_s=byte_every_s,
+        seed=seed,
+    )
     return msgspec.convert(report, StreamReport)
 
 
@@ -185,26 +269,20 @@ def drill_message(
     without its end.
     Raises: ConfigError for an unknown template or an address that is not loopback.
     """
-    try:
-        return _core.drill_message(
-            template,
-            target=target,
-            source=source,
-            seed=seed,
-            index=index,
-            callee=_bytes(callee),
-            caller=_bytes(caller),
-            extension=_bytes(extension),
-            authorization=_bytes(authorization),
-            password=_bytes(password),
-            cseq=cseq,
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return _core.drill_message(
+        template,
+        target=target,
+        source=source,
+        seed=seed,
+        index=index,
+        callee=_bytes(callee),
+        caller=_bytes(caller),
+        extension=_bytes(extension),
+        authorization=_bytes(authorization),
+        password=_bytes(password),
+        cseq=cseq,
+    )
 
 
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
-
-
-# --- end of drill ---

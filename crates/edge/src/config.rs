@@ -18,8 +18,6 @@ pub struct Config {
     pub journal: PathBuf,
     /// Kernel buffer of each UDP socket.
     pub receive_buffer_bytes: usize,
-    /// Time between two fdatasync(2) of the edge stream.
-    pub sync_ms: u64,
     /// TCP.
     pub stream: StreamLimits,
 }
@@ -84,7 +82,7 @@ mod tests {
     #[test]
     fn addresses_are_read_and_nonsense_is_named() {
         let mut config = Config::from_json(
-            br#"{"listen":["udp:127.0.0.1:5060","tcp:[::1]:5061"],"journal":"j","receive_buffer_bytes":1,"sync_ms":1,
+            br#"{"listen":["udp:127.0.0.1:5060","tcp:[::1]:5061"],"journal":"j","receive_buffer_bytes":1,
                 "stream":{"max_connections":1,"reserved_connections":0,"max_per_source":1,"first_byte_s":1,"message_s":1,"idle_s":1,"buffered_bytes":1}}"#,
         )
         .unwrap();

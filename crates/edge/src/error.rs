@@ -2,7 +2,6 @@
 //! What can go wrong at start and in commands; packets never lead here.
 
 use std::io;
-use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -14,7 +13,7 @@ pub enum EdgeError {
     #[error("the edge's configuration is not usable: {0}")]
     Config(String),
     /// A listening address cannot be bound.
-    #[error("cannot listen on {address}: {source}. {hint}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// As configured.
         address: String,
@@ -32,9 +31,7 @@ pub enum EdgeError {
         source: io::Error,
     },
     /// Too few file descriptors for what is configured.
-    #[error(
-        "{limit} file descriptors are allowed and {needed} are needed for {connections} connections: raise the limit (ulimit -n, LimitNOFILE=) or lower stream.max_connections"
-    )]
+    #[error("{limit} file descriptors are allowed and {needed} are needed for {connections} TCP connections")]
     Descriptors {
         /// Allowed now (`RLIMIT_NOFILE`, already raised to the hard limit).
         limit: u64,
@@ -58,12 +55,33 @@ pub enum EdgeError {
     /// The edge was stopped, or one of its threads ended.
     #[error("the edge is not running")]
     Stopped,
-    /// A directory is missing.
-    #[error("{path} is no directory that can be used: {source}")]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// The system's word.
-        source: io::Error,
-    },
+}
+
+impl EdgeError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Listen { hint, .. } => hint,
+            Self::Descriptors { .. } => "raise the limit (ulimit -n, LimitNOFILE= of systemd) or lower tcp.max_connections",
+            Self::Snapshot(_) | Self::Config(_) => "the configuration before it stays in force; report this as a fault",
+            Self::NoSuchRequest(_) | Self::Header(_) => "report this as a fault of the call layer",
+            Self::System { .. } => "look at the limits of this process and of the machine",
+            Self::Journal(_) | Self::Stopped => "start the switch again",
+        }
+    }
+
+    /// The stable name of the kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Listen { .. } => "listen",
+            Self::Descriptors { .. } => "descriptors",
+            Self::Snapshot(_) => "snapshot",
+            Self::Config(_) => "config",
+            Self::NoSuchRequest(_) => "no_such_request",
+            Self::Header(_) => "header",
+            Self::System { .. } => "system",
+            Self::Journal(_) => "journal",
+            Self::Stopped => "stopped",
+        }
+    }
 }

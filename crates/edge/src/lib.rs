@@ -23,9 +23,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use guard::{COUNTERS, Flow, FlowKey, Guard, Snapshot, Tally};
-use journal::{Kind, Options, Record, SegmentWriter, Stream, StreamReader, Syncer};
+use journal::{Kind, Options, Record, Recovery, SegmentWriter, Stream, StreamReader, Syncer};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::sync::watch;
@@ -86,7 +86,7 @@ impl Edge {
         let mut open = |stream, name: &str| -> Result<_, EdgeError> {
             let directory = config.journal.join(name);
             let (writer, opened) = SegmentWriter::open(&directory, stream, &Options::of(stream), now.utc_us)?;
-            notes.extend(opened.recovered.iter().map(|recovery| format!("journal/{name}: {recovery}")));
+            notes.extend(opened.recovered.iter().map(describe));
             Ok((directory, writer, opened))
         };
         let (_, edge_writer, edge_opened) = open(Stream::Edge, "edge")?;
@@ -139,8 +139,8 @@ impl Edge {
         let (stop_sync, stop_sync_out) = bounded(0);
         let sync = spawn("edge-sync", {
             let (syncer, shared) = (edge_writer.syncer(), Arc::clone(&shared));
-            let every = Duration::from_millis(config.sync_ms.max(1));
-            move || keep_durable(&syncer, &shared, every, &stop_sync_out)
+            let current = Arc::clone(&current);
+            move || keep_durable(&syncer, &shared, &current, &stop_sync_out)
         })?;
         let run = edge_opened.run;
         let receiving =
@@ -299,15 +299,30 @@ impl Drop for Edge {
     }
 }
 
+fn describe(recovery: &Recovery) -> String {
+    let path = recovery.path.display();
+    match (&recovery.set_aside, recovery.damaged_at) {
+        (Some(aside), _) => format!("{path}: no write in it can be read; set aside as {}", aside.display()),
+        (None, Some(offset)) => format!("{path}: damaged at byte {offset}; what follows is kept"),
+        (None, None) => {
+            format!("{path}: cut {} bytes of a write that was begun and never answered for", recovery.cut_bytes)
+        }
+    }
+}
+
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, EdgeError> {
     let started = std::thread::Builder::new().name(name.into()).spawn(body);
     started.map_err(|source| EdgeError::System { doing: "start a thread", source })
 }
 
 /// fdatasync(2) of the edge stream every so often, off the packet path.
-fn keep_durable(syncer: &Syncer, shared: &Shared, every: Duration, stop: &Receiver<()>) {
+fn keep_durable(syncer: &Syncer, shared: &Shared, snapshot: &Mutex<Arc<Snapshot>>, stop: &Receiver<()>) {
     let mut has_failed = false;
-    while stop.recv_timeout(every) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+    loop {
+        let every = Duration::from_millis(snapshot.lock().parameters.rf_journal_sync_ms.max(1));
+        if stop.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
         let result = syncer.sync();
         if let (Err(error), false) = (&result, has_failed) {
             shared.tell(Event::Trouble(format!("records of strangers may not survive a power cut: {error}")));

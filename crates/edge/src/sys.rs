@@ -211,7 +211,7 @@ pub(crate) struct Receive {
 }
 
 // SAFETY: the raw pointers inside point into this value's own heap memory, which moves with it.
-unsafe impl Send for Receive {}
+unsafe impl std::marker::Send for Receive {}
 
 impl Receive {
     pub(crate) fn new() -> Self {

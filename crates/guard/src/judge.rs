@@ -212,14 +212,10 @@ impl Guard {
     /// Judge one packet. What it leads to is added to `effects`.
     pub fn judge(&mut self, now: Now, packet: &Packet<'_>, effects: &mut Effects) {
         effects.tally.add(Counter::Read, 1);
-        if is_keep_alive(packet.bytes) {
-            effects.tally.add(Counter::Absorbed, 1);
-            return;
-        }
         match sip::parse(packet.bytes) {
             Parsed::Message(message) if message.is_request() => self.judge_request(now, packet, &message, effects),
-            // No transaction of ours waits for a stranger's response.
-            Parsed::Message(_) => effects.tally.add(Counter::Absorbed, 1),
+            // No transaction of ours waits for a stranger's response; keep-alives ask for nothing.
+            Parsed::Message(_) | Parsed::Drop(Why::KeepAlive | Why::Stun) => effects.tally.add(Counter::Absorbed, 1),
             Parsed::Refuse(Refuse { status, why, message }) => {
                 self.refuse_malformed(now, packet, Some(&message), why, Reply::Status(status), effects);
             }
@@ -230,7 +226,7 @@ impl Guard {
     /// A connection ended before it said anything: an event, with no message to answer.
     pub fn judge_empty_connection(&mut self, now: Now, packet: &Packet<'_>, effects: &mut Effects) {
         effects.tally.add(Counter::Read, 1);
-        self.refuse_malformed(now, packet, None, Why::Empty, Reply::Silent, effects);
+        self.refuse_malformed(now, packet, None, Why::Truncated, Reply::Silent, effects);
     }
 
     fn refuse_malformed(
@@ -767,17 +763,6 @@ fn number_is_black(snapshot: &Snapshot, view: &View<'_>, now: Now) -> bool {
 
 fn username_of<'a>(message: &Message<'a>, header: HeaderName) -> &'a [u8] {
     message.all(header).find_map(sip::digest::raw_username).unwrap_or(b"")
-}
-
-/// CRLF keep-alives (RFC 5626 §4.4.1), STUN (RFC 8489 §5: two zero bits, magic cookie) and the short texts without a line that
-/// switches send to keep a NAT open.
-fn is_keep_alive(bytes: &[u8]) -> bool {
-    match bytes.first() {
-        None | Some(b'\r' | b'\n' | 0) if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) => true,
-        Some(0..=3) => bytes.get(4..8) == Some(&[0x21, 0x12, 0xa4, 0x42]),
-        Some(_) => bytes.len() <= 8 && bytes == b"HELLO",
-        None => true,
-    }
 }
 
 /// A stranger hears `status`, or nothing at all where the operator wants silence.

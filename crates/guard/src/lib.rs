@@ -36,3 +36,4 @@ pub use flows::{FLOWS_PER_NUMBER, Flow, FlowKey, Flows};
 pub use judge::Guard;
 pub use snapshot::{Gateway, Parameters, Snapshot, SnapshotError};
 pub use source::{NetworkKey, SourceKey};
+pub use view::user_of;

@@ -108,6 +108,7 @@ pub struct Parameters {
     pub rf_challenge_bytes_per_s: u64,
     pub rf_challenge_network_bytes_per_s: u64,
     pub rf_raw_sample_s: u64,
+    pub rf_journal_sync_ms: u64,
 }
 
 impl Default for Parameters {
@@ -128,6 +129,7 @@ impl Default for Parameters {
             rf_challenge_bytes_per_s: 2_000_000,
             rf_challenge_network_bytes_per_s: 20_000,
             rf_raw_sample_s: 600,
+            rf_journal_sync_ms: 1000,
         }
     }
 }

@@ -52,7 +52,7 @@ impl<'a> View<'a> {
 }
 
 /// The user part of a `sip:`, `sips:` or `tel:` URI as it stands, without password and parameters (RFC 3261 §19.1.1, RFC 3966).
-pub(crate) fn user_of(uri: &[u8]) -> &[u8] {
+pub fn user_of(uri: &[u8]) -> &[u8] {
     let Some(colon) = memchr::memchr(b':', uri) else { return b"" };
     let (scheme, rest) = uri.split_at(colon);
     let rest = rest.get(1..).unwrap_or(b"");

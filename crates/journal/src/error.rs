@@ -4,13 +4,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of the journal. Each text says what happened, where, and how to mend it.
+/// An error of the journal. Its text says what happened and where, [`JournalError::hint`] how to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
     /// There is no room for the write. Nothing of it is in the journal; its sequence numbers are free again
     /// ([`SegmentWriter::next_seq`](crate::SegmentWriter::next_seq) names the first). Later writes may succeed.
-    #[error("{path}: no room on the disk ({source}); free some space, recording goes on by itself")]
+    #[error("{path}: no room on the disk ({source})")]
     Full {
         /// The segment.
         path: PathBuf,
@@ -28,9 +28,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// Bytes on disk are not what was written.
-    #[error(
-        "{path}: damaged at byte {offset}: {what}; restore this file from a backup, or have the reader skip it"
-    )]
+    #[error("{path}: damaged at byte {offset}: {what}")]
     Damaged {
         /// The segment.
         path: PathBuf,
@@ -40,9 +38,7 @@ pub enum JournalError {
         what: String,
     },
     /// Sequence numbers are missing between two segments.
-    #[error(
-        "{path}: the segment that starts at sequence {expected} is missing; restore it from a backup, or have the reader skip it"
-    )]
+    #[error("{path}: the segment that starts at sequence {expected} is missing")]
     Missing {
         /// The first segment after the hole.
         path: PathBuf,
@@ -51,7 +47,7 @@ pub enum JournalError {
     },
     /// A reader has already taken frames that the journal does not have (any more).
     #[error(
-        "{path}: the journal ends at sequence {last_seq}, but its reader has already taken {after_seq}; the journal was replaced by an older copy: rebuild the ledger from it, or restore a newer one"
+        "{path}: the journal ends at sequence {last_seq}, but its reader has already taken {after_seq}"
     )]
     Ahead {
         /// The stream's directory.
@@ -62,15 +58,13 @@ pub enum JournalError {
         last_seq: u64,
     },
     /// Another process writes this stream.
-    #[error("{path}: another process writes this journal; stop it, or use another data directory")]
+    #[error("{path}: another process writes this journal")]
     Busy {
         /// The stream's directory.
         path: PathBuf,
     },
     /// The units of a write do not continue the stream.
-    #[error(
-        "the write starts at sequence {got}, the journal continues at {expected}; drop the unit and number its frames anew"
-    )]
+    #[error("the write starts at sequence {got}, the journal continues at {expected}")]
     OutOfSequence {
         /// What the journal continues with.
         expected: u64,
@@ -78,7 +72,7 @@ pub enum JournalError {
         got: u64,
     },
     /// A write or a payload is larger than the format allows.
-    #[error("{bytes} bytes are more than the {limit} that one {what} may have; split it")]
+    #[error("{bytes} bytes are more than the {limit} that one {what} may have")]
     TooLarge {
         /// `write` or `frame`.
         what: &'static str,
@@ -88,7 +82,7 @@ pub enum JournalError {
         limit: usize,
     },
     /// A frame is whole but its payload cannot be understood.
-    #[error("frame {seq}: {what}; a newer version of Ringfence may have written it")]
+    #[error("frame {seq}: {what}")]
     Payload {
         /// The frame's sequence number.
         seq: u64,
@@ -121,6 +115,41 @@ impl JournalError {
             path: path.to_owned(),
             offset,
             what: what.into(),
+        }
+    }
+
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Full { .. } => "journal_full",
+            Self::Io { .. } => "journal_io",
+            Self::Damaged { .. } => "journal_damaged",
+            Self::Missing { .. } => "journal_missing",
+            Self::Ahead { .. } => "journal_ahead",
+            Self::Busy { .. } => "journal_busy",
+            Self::OutOfSequence { .. } => "journal_sequence",
+            Self::TooLarge { .. } => "journal_too_large",
+            Self::Payload { .. } => "journal_payload",
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Full { .. } => "free some space; recording goes on by itself",
+            Self::Io { .. } => "look at the file's owner and mode, and at the disk's own messages",
+            Self::Damaged { .. } | Self::Missing { .. } => {
+                "restore this segment from a backup, or let the reader skip what it cannot read"
+            }
+            Self::Ahead { .. } => {
+                "an older copy of the journal was put in its place: restore a newer one, or rebuild the ledger"
+            }
+            Self::Busy { .. } => "stop the other process, or use another data directory",
+            Self::OutOfSequence { .. } => "drop the unit and number its frames anew",
+            Self::TooLarge { .. } => "split it",
+            Self::Payload { .. } => {
+                "read this journal with the version of Ringfence that wrote it, or a newer one"
+            }
         }
     }
 

@@ -3,6 +3,9 @@
 //! Each submodule binds one crate; conversion of errors is in `error.rs` alone.
 
 mod drill;
+mod edge;
+mod error;
+mod journal;
 
 use pyo3::prelude::*;
 
@@ -10,5 +13,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     drill::register(module)?;
+    edge::register(module)?;
+    journal::register(module)?;
     Ok(())
 }

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of a call that an authorised source tried and that was not set up."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ringfence.core import Request
+from ringfence.ledger.schema import CallEnded
+
+BY_PHONE: Final = 0
+BY_GATEWAY: Final = 1
+SERVER: Final = 2
+PROCESSING_UNAVAILABLE: Final = -15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSwitches:
+    """Which unsuccessful calls are recorded (`SERVER_BILLING_RECORD_ZERO_HOLD_TIME`, `..._SERVER_HANG_UP`)."""
+
+    zero_hold_time: bool
+    server_hang_up: bool
+
+
+def unavailable(request: Request, *, gateway_name: str, ended_us: int) -> CallEnded:
+    """The record of a call that was answered with 503 because no call processing is there to take it."""
+    source, source_port = request.source
+    local, local_port = request.local
+    number = request.number
+    return CallEnded(
+        started_us=request.at_us,
+        ended_us=ended_us,
+        end_direction=SERVER,
+        end_reason=PROCESSING_UNAVAILABLE,
+        billing_mode=BY_GATEWAY if number is None else BY_PHONE,
+        sip_status=503,
+        q850_cause=41,
+        settles=request.settles,
+        gateway_id=request.gateway_id or 0,
+        gateway=gateway_name,
+        source=source,
+        source_port=source_port,
+        local=local,
+        local_port=local_port,
+        transport=request.transport,
+        caller=request.caller,
+        caller_access=request.caller,
+        callee=request.callee,
+        callee_access=request.callee,
+        user_agent=request.user_agent,
+        auth_number=number or "",
+        call_id=request.call_id,
+        is_proven=number is not None,
+    )
+
+
+def is_recorded(record: CallEnded, switches: RecordSwitches) -> bool:
+    """Whether the operator wants this record: calls without talk time and calls that we ended each have a switch."""
+    if record.hold_s == 0 and not switches.zero_hold_time:
+        return False
+    return record.end_direction != SERVER or switches.server_hang_up

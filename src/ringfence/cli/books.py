@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringfence books`: whether every message that was read is accounted for."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from ringfence.cli.output import Format, Value, note
+from ringfence.cli.session import Session, with_session
+from ringfence.clock import iso_utc
+from ringfence.control.client import NOT_RUNNING, ControlClient
+from ringfence.control.messages import Books
+from ringfence.errors import ControlError
+
+WAYS: Final = ("admitted", "recorded", "challenged", "folded", "absorbed", "unrecordable")
+"""The ways that a message can go, in the order of the balance."""
+
+
+@click.command()
+@with_session
+def command(session: Session) -> None:
+    """Show the balance of this run: what was read, and which way each message went.
+
+    Without a running switch it is the last balance that the journal holds.
+    """
+    try:
+        with ControlClient(session.data_dir) as client:
+            books = client.books()
+    except ControlError as error:
+        if error.code != NOT_RUNNING:
+            raise
+        kept = last_books(session.data_dir)
+        if kept is None:
+            raise
+        note("no switch is running here: this is the last balance in the journal")
+        books = kept
+    if session.output.form is Format.TABLE:
+        _print(books)
+    else:
+        session.output.record(fields(books))
+
+
+def last_books(data_dir: Path) -> Books | None:
+    """The newest balance in the journal; None if there is none."""
+    # By name, because reading the journal needs the native core, and asking a live switch does not.
+    found = import_module("ringfence.ledger").last_books(data_dir)
+    return None if found is None else msgspec.convert(found, Books, from_attributes=True)
+
+
+def fields(books: Books) -> dict[str, Value]:
+    """The balance as one flat object."""
+    ways = {way: getattr(books, way) for way in WAYS}
+    return {
+        "node": books.node,
+        "run": books.run,
+        "at": iso_utc(books.at_us),
+        "read": books.read,
+        **ways,
+        "accounted": books.accounted,
+        "difference": books.difference,
+        "is_balanced": books.difference == 0,
+        "socket_drops": books.socket_drops,
+    }
+
+
+def verdict(books: Books) -> str:
+    """Whether the books balance, in words."""
+    if books.difference == 0:
+        return "balanced"
+    return f"{abs(books.difference)} {'missing' if books.difference > 0 else 'too many'}"
+
+
+def _print(books: Books) -> None:
+    rows = [(way, getattr(books, way)) for way in WAYS]
+    width = max(
+        len(str(number)) for number in (books.read, books.accounted, books.socket_drops, *dict(rows).values())
+    )
+    click.echo(f"node {books.node}, run {books.run}, {iso_utc(books.at_us)}")
+    click.echo(f"  {'read':<14}{books.read:>{width}}")
+    for way, number in rows:
+        click.echo(f"  {'= ' if way == WAYS[0] else '+ '}{way:<12}{number:>{width}}")
+    click.echo(f"  {'sum':<14}{books.accounted:>{width}}  {verdict(books)}")
+    click.echo(f"  {'beside: socket drops':<14} {books.socket_drops}")

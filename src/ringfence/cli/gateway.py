@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringfence gateway`: authorise sources by their address."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from ringfence.cli.output import Value, note
+from ringfence.cli.session import Session, with_session
+from ringfence.cli.tables import read_lines, read_rows, whole_number, yes_or_no
+from ringfence.errors import ConfigError
+from ringfence.settings import checks
+from ringfence.settings.model import Gateway, GatewayDraft, GatewayEdit
+
+_COLUMNS = ("name", "addresses", "calls_per_second", "burst", "in_flight", "enabled", "id")
+
+_calls_per_second = click.option(
+    "--calls-per-second", "--cps", type=int, help="New calls a second on average."
+)
+_burst = click.option("--burst", type=int, help="New calls at once.")
+_in_flight = click.option("--in-flight", type=int, help="New calls that have no final answer yet.")
+
+
+@click.group()
+def command() -> None:
+    """Authorise sources by their address: the mapping gateways of carriers and customers."""
+
+
+@command.command("list")
+@with_session
+def list_gateways(session: Session) -> None:
+    """List all gateways."""
+    with session.reading() as store:
+        gateways = store.gateways.all()
+    rows = [list(_fields(gateway).values()) for gateway in gateways]
+    session.output.rows(_COLUMNS, rows, empty="no gateway yet: `ringfence gateway add NAME ADDRESS` adds one")
+
+
+@command.command()
+@click.argument("name")
+@with_session
+def show(session: Session, *, name: str) -> None:
+    """Show one gateway."""
+    with session.reading() as store:
+        session.output.record(_fields(store.gateways.get(name)))
+
+
+@command.command()
+@click.argument("name")
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@_calls_per_second
+@_burst
+@_in_flight
+@click.option("--disabled", is_flag=True, help="Do not authorise it yet.")
+@with_session
+def add(
+    session: Session,
+    *,
+    name: str,
+    addresses: tuple[str, ...],
+    calls_per_second: int | None,
+    burst: int | None,
+    in_flight: int | None,
+    disabled: bool,
+) -> None:
+    """Authorise a source.
+
+    An ADDRESS is 192.0.2.1, 198.51.100.0/24, 192.0.2.3:5060 or [2001:db8::1]:5060.
+    """
+    draft = _draft(name, addresses, calls_per_second, burst, in_flight, enabled=not disabled)
+    with session.changing() as store:
+        change = store.gateways.add(draft, actor=session.actor)
+    if change.after is not None:
+        note(f"added gateway {change.after.name} with id {change.after.id}")
+        session.output.outcome(_fields(change.after))
+    session.tell_lifted(change.lifted)
+    session.announce(change.version)
+
+
+@command.command("set")
+@click.argument("name")
+@click.option("--name", "new_name", help="Call it so from now on.")
+@click.option("--address", "addresses", multiple=True, help="Have these addresses and no others. Repeatable.")
+@click.option("--add-address", "added", multiple=True, help="Have this address too. Repeatable.")
+@click.option("--remove-address", "removed", multiple=True, help="Have this address no more. Repeatable.")
+@_calls_per_second
+@_burst
+@_in_flight
+@click.option("--enable/--disable", "enabled", default=None, help="Authorise it, or no more.")
+@with_session
+def set_gateway(
+    session: Session,
+    *,
+    name: str,
+    new_name: str | None,
+    addresses: tuple[str, ...],
+    added: tuple[str, ...],
+    removed: tuple[str, ...],
+    calls_per_second: int | None,
+    burst: int | None,
+    in_flight: int | None,
+    enabled: bool | None,
+) -> None:
+    """Change a gateway."""
+    with session.changing() as store:
+        wanted = _addresses(store.gateways.get(name), addresses, added, removed)
+        edit = GatewayEdit(
+            name=new_name,
+            addresses=wanted,
+            enabled=enabled,
+            calls_per_second=calls_per_second,
+            burst=burst,
+            in_flight=in_flight,
+        )
+        if edit == GatewayEdit():
+            raise click.UsageError("nothing to change was named")
+        change = store.gateways.edit(name, edit, actor=session.actor)
+    if change.after is not None:
+        session.output.outcome(_fields(change.after))
+    session.tell_lifted(change.lifted)
+    session.announce(change.version, changed=change.changed)
+
+
+@command.command()
+@click.argument("name")
+@with_session
+def remove(session: Session, *, name: str) -> None:
+    """Authorise a source no longer."""
+    with session.changing() as store:
+        change = store.gateways.remove(name, actor=session.actor)
+    note(f"removed gateway {name}")
+    session.announce(change.version)
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@with_session
+def import_gateways(session: Session, *, file: Path) -> None:
+    """Authorise all sources in a CSV FILE, or none if one of them is refused ("-" = stdin).
+
+    The first line names the columns: name and addresses (several separated by blanks), and where wanted
+    calls_per_second, burst, in_flight, enabled. What `gateway list --format csv` writes can be read again.
+    """
+    drafts = read_rows(
+        read_lines(file), str(file), required=("name", "addresses"), optional=_COLUMNS[2:], read=_from_cells
+    )
+    with session.changing() as store:
+        changes = store.gateways.add_all(drafts, actor=session.actor)
+    note(f"added {len(changes)} gateways")
+    session.output.outcomes(
+        _COLUMNS, [list(_fields(change.after).values()) for change in changes if change.after]
+    )
+    for change in changes:
+        session.tell_lifted(change.lifted)
+    if changes:
+        session.announce(changes[-1].version)
+
+
+def _draft(
+    name: str,
+    addresses: tuple[str, ...],
+    calls_per_second: int | None,
+    burst: int | None,
+    in_flight: int | None,
+    *,
+    enabled: bool,
+) -> GatewayDraft:
+    usual = GatewayDraft(name=name, addresses=addresses)
+    return GatewayDraft(
+        name=name,
+        addresses=addresses,
+        enabled=enabled,
+        calls_per_second=usual.calls_per_second if calls_per_second is None else calls_per_second,
+        burst=usual.burst if burst is None else burst,
+        in_flight=usual.in_flight if in_flight is None else in_flight,
+    )
+
+
+def _from_cells(cells: Mapping[str, str]) -> GatewayDraft:
+    def number(column: str) -> int | None:
+        return whole_number(cells[column], column) if column in cells else None
+
+    addresses = tuple(
+        checks.gateway_address(address) for address in cells["addresses"].replace(",", " ").split()
+    )
+    return _draft(
+        checks.gateway_name(cells["name"]),
+        addresses,
+        number("calls_per_second"),
+        number("burst"),
+        number("in_flight"),
+        enabled=yes_or_no(cells.get("enabled", "true"), "enabled"),
+    )
+
+
+def _addresses(
+    gateway: Gateway, only: tuple[str, ...], added: tuple[str, ...], removed: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    if not (only or added or removed):
+        return None
+    start = only or gateway.addresses
+    gone = {checks.gateway_address(address) for address in removed}
+    unknown = gone.difference(checks.gateway_address(address) for address in start)
+    if unknown:
+        raise ConfigError(
+            f"gateway {gateway.name!r} does not have {', '.join(sorted(unknown))}",
+            hint=f"it has {', '.join(gateway.addresses)}",
+            code="bad_value",
+        )
+    return tuple(address for address in (*start, *added) if checks.gateway_address(address) not in gone)
+
+
+def _fields(gateway: Gateway) -> dict[str, Value]:
+    return {
+        "name": gateway.name,
+        "addresses": gateway.addresses,
+        "calls_per_second": gateway.calls_per_second,
+        "burst": gateway.burst,
+        "in_flight": gateway.in_flight,
+        "enabled": gateway.enabled,
+        "id": gateway.id,
+    }

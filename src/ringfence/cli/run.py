@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringfence run`: switch and office together, supervised."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from ringfence.cli.output import note
+from ringfence.cli.ready import Ready
+from ringfence.cli.session import config_option, data_option
+from ringfence.cli.supervise import READY_FD, Half, Patience, Supervisor
+from ringfence.errors import RingfenceError
+from ringfence.settings.node import NodeConfig, Overrides, load
+
+_STOP_MARGIN_S = 15
+
+
+def node_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --config, --data, --sip and --portal, as `run`, `switch` and `office` have them."""
+    for option in (
+        click.option(
+            "--portal", metavar="ADDRESS:PORT", help="Where to answer HTTP.  [default: 127.0.0.1:8080]"
+        ),
+        click.option(
+            "--sip",
+            multiple=True,
+            metavar="TRANSPORT:ADDRESS:PORT",
+            help="Where to take in SIP. Repeatable.  [default: udp:127.0.0.1:5060 and tcp:127.0.0.1:5060]",
+        ),
+        data_option,
+        config_option,
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@node_options
+def command(config: Path | None, data: Path | None, sip: tuple[str, ...], portal: str | None) -> None:
+    """Run switch and office, and start again whichever dies.
+
+    Prints one line "ringfence ready ..." on stderr when both serve. SIGTERM or an interrupt ends both: live
+    calls may end by themselves for the drain time first.
+    """
+    node = load(config, Overrides(data=data, sip=sip, portal=portal))
+    if not asyncio.run(_supervise(node, _arguments(config, node, sip, portal))):
+        raise RingfenceError("Ringfence did not end well", hint="the lines above say why", code="run_failed")
+
+
+def _arguments(
+    config: Path | None, node: NodeConfig, sip: tuple[str, ...], portal: str | None
+) -> tuple[str, ...]:
+    """What was said on the command line, for both halves."""
+    arguments = ["--data", str(node.data_dir)]
+    if config is not None:
+        arguments += ["--config", str(config)]
+    for listen in sip:
+        arguments += ["--sip", listen]
+    if portal is not None:
+        arguments += ["--portal", portal]
+    return tuple(arguments)
+
+
+async def _supervise(node: NodeConfig, arguments: tuple[str, ...]) -> bool:
+    halves = [
+        Half(
+            name=name,
+            command=(sys.executable, "-m", "ringfence.cli", name, *arguments, "--ready-fd", READY_FD),
+        )
+        for name in ("switch", "office")
+    ]
+
+    def on_ready(said: Mapping[str, Ready]) -> None:
+        note(ready_line(said, node.data_dir))
+
+    return await Supervisor(
+        halves, on_ready=on_ready, note=note, patience=Patience(stop_s=node.drain_s + _STOP_MARGIN_S)
+    ).run()
+
+
+def ready_line(said: Mapping[str, Ready], data_dir: Path) -> str:
+    """The one line that says that sockets answer, and where."""
+    sip = ",".join(address for ready in said.values() for address in ready.sip)
+    portal = next((ready.portal for ready in said.values() if ready.portal), "none")
+    return f"ringfence ready sip={sip} portal={portal} data={data_dir}"

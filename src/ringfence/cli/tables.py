@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading what operators bring in files: CSV with a heading, checked before anything is changed."""
+
+import csv
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from ringfence.cli.output import read_csv_text
+from ringfence.errors import ConfigError
+from ringfence.settings.spelling import did_you_mean
+
+T = TypeVar("T")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file; "-" = stdin.
+
+    Raises: ConfigError that names the file.
+    """
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text", hint="save it as CSV in UTF-8") from error
+    # Spreadsheets put a byte order mark before the heading.
+    return text.removeprefix("\ufeff").splitlines(keepends=True)
+
+
+def read_rows(
+    lines: Iterable[str],
+    name: str,
+    *,
+    required: tuple[str, ...],
+    optional: tuple[str, ...],
+    read: Callable[[Mapping[str, str]], T],
+) -> list[T]:
+    """Read CSV with a heading, one object a row; empty cells are left out of what `read` gets.
+
+    Raises: ConfigError that names the file and the line.
+    """
+    rows = csv.reader(lines)
+    heading = [cell.strip().lower() for cell in next(rows, [])]
+    known = (*required, *optional)
+    for cell in heading:
+        if cell not in known:
+            raise ConfigError(
+                f"{name}:1: unknown column {cell!r}",
+                hint=did_you_mean(cell, known) or f"known columns: {', '.join(known)}",
+                code="bad_value",
+            )
+    missing = [column for column in required if column not in heading]
+    if missing:
+        raise ConfigError(
+            f"{name}:1: the heading lacks {', '.join(missing)}",
+            hint=f"the first line names the columns: {', '.join(known)}",
+            code="bad_value",
+        )
+    found = []
+    for row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        line = rows.line_num
+        if len(row) != len(heading):
+            raise ConfigError(
+                f"{name}:{line}: {len(row)} cells under {len(heading)} headings",
+                hint="a cell with a comma in it has to be in quotes",
+                code="bad_value",
+            )
+        cells = {
+            column: read_csv_text(cell) for column, cell in zip(heading, row, strict=True) if cell.strip()
+        }
+        with at_line(name, line):
+            for column in required:
+                if column not in cells:
+                    raise ConfigError(f"{column} is empty", code="bad_value")
+            found.append(read(cells))
+    return found
+
+
+@contextmanager
+def at_line(name: str, line: int) -> Iterator[None]:
+    """Put the file and the line before an error's message."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{name}:{line}: {error.message}", hint=error.hint, code=error.code) from error
+
+
+def whole_number(text: str, column: str) -> int:
+    """A cell that holds a number.
+
+    Raises: ConfigError("bad_value").
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{column} has to be a whole number, not {text!r}", code="bad_value")
+    return int(text)
+
+
+def yes_or_no(text: str, column: str) -> bool:
+    """A cell that holds a truth.
+
+    Raises: ConfigError("bad_value").
+    """
+    word = text.lower()
+    if word in {"true", "yes", "1", "on"}:
+        return True
+    if word in {"false", "no", "0", "off"}:
+        return False
+    raise ConfigError(f"{column} has to be true or false, not {text!r}", code="bad_value")

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What keeps the ledger small: merging segments, letting old ones go, compressing and letting go the journal.
+
+Limits by age and by bytes hold for each kind of row and for the journal apart, so that a flood of illegal
+calls never costs a paid call its record. Rows are summed up before they go (`rollup`), in the same
+replacement of the manifest. Files are unlinked a while after the manifest stopped naming them, so that
+readers can finish.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from ringfence import core
+from ringfence.clock import Clock
+from ringfence.ledger.manifest import LetGo, Retired, Rollup, Segment
+from ringfence.ledger.pipeline import Ledger
+from ringfence.ledger.rollup import UNRECORDED
+from ringfence.ledger.schema import CALLS, EDGE, KINDS, STREAMS
+from ringfence.ledger.segments import mergeable, merged_span
+from ringfence.ledger.source import stream_directory
+
+JOURNAL: Final = "journal"
+UNLINK_AFTER_US: Final = 30_000_000
+MERGE_AFTER_US: Final = 120_000_000
+MERGED_ROWS: Final = 4_000_000
+_MERGED_ROLLUPS: Final = 16
+_DAY_US: Final = 86_400_000_000
+
+
+class Parameters(Protocol):
+    """Where the operator's parameters come from."""
+
+    def parameters(self) -> Mapping[str, int]:
+        """Every parameter by name, as it is in force now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How much of one kind is kept; None is no limit."""
+
+    age_us: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of each kind of row and of the journal is kept."""
+
+    illegal: Limit = Limit()
+    event: Limit = Limit()
+    call: Limit = Limit()
+    journal: Limit = Limit()
+    archive_level: int = core.ARCHIVE_LEVEL
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, int]) -> "Limits":
+        """The limits that `RF_RETENTION_*` and `RF_ARCHIVE_LEVEL` set; 0 bytes is no limit."""
+
+        def limit(kind: str) -> Limit:
+            return Limit(
+                age_us=parameters[f"RF_RETENTION_{kind}_DAYS"] * _DAY_US,
+                size=parameters[f"RF_RETENTION_{kind}_BYTES"] or None,
+            )
+
+        return cls(
+            illegal=limit("ILLEGAL"),
+            event=limit("EVENT"),
+            call=limit("CALL"),
+            journal=limit("JOURNAL"),
+            archive_level=parameters["RF_ARCHIVE_LEVEL"],
+        )
+
+    def of_kind(self, kind: str) -> Limit:
+        """The limit of one kind of row."""
+        return {"illegal": self.illegal, "event": self.event, "call": self.call}[kind]
+
+
+def merge_segments(ledger: Ledger, clock: Clock) -> int:
+    """Merge small segments of the same hour that are out of the way; how many went into others."""
+    merged = 0
+    while True:
+        before_us = clock.utc_us() - MERGE_AFTER_US
+        groups = mergeable(ledger.manifest.segments, before_us=before_us, most_rows=MERGED_ROWS)
+        if not groups:
+            return merged
+        group = groups[0]
+        present = ledger.manifest
+        made = ledger.write_segments(
+            "read_parquet($paths)",
+            merged_span(group),
+            {"paths": [str(ledger.directory / segment.path) for segment in group]},
+        )
+        old = {segment.path for segment in group}
+        kept = tuple(segment for segment in present.segments if segment.path not in old)
+        ledger.replace_manifest(
+            msgspec.structs.replace(
+                present,
+                segments=tuple(sorted((*kept, *made), key=lambda s: (s.min_time_us, s.path))),
+                retired=(*present.retired, *_retired(group, clock)),
+            )
+        )
+        merged += len(group)
+
+
+def merge_rollups(ledger: Ledger, clock: Clock) -> None:
+    """Put many small files of sums into one, kind by kind."""
+    for kind in (*KINDS, UNRECORDED):
+        present = ledger.manifest
+        group = [rollup for rollup in present.rollups if rollup.kind == kind]
+        if len(group) < _MERGED_ROLLUPS:
+            continue
+        made = ledger.rollups.merge(group, generation=present.generation + 1)
+        kept = tuple(rollup for rollup in present.rollups if rollup.kind != kind)
+        ledger.replace_manifest(
+            msgspec.structs.replace(
+                present, rollups=kept + made, retired=(*present.retired, *_retired(group, clock))
+            )
+        )
+
+
+def unlink_retired(ledger: Ledger, clock: Clock) -> int:
+    """Remove files that stopped counting long enough ago; how many."""
+    present = ledger.manifest
+    due = [retired for retired in present.retired if clock.utc_us() - retired.at_us >= UNLINK_AFTER_US]
+    if not due:
+        return 0
+    for retired in due:
+        path = ledger.directory / retired.path
+        path.unlink(missing_ok=True)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    gone = {retired.path for retired in due}
+    ledger.replace_manifest(
+        msgspec.structs.replace(
+            present, retired=tuple(retired for retired in present.retired if retired.path not in gone)
+        )
+    )
+    return len(due)
+
+
+def let_rows_go(ledger: Ledger, clock: Clock, limits: Limits) -> tuple[LetGo, ...]:
+    """Let rows beyond their kind's limits go, oldest first, summed up; what went."""
+    notes = []
+    for kind in KINDS:
+        present = ledger.manifest
+        doomed = _beyond(
+            [segment for segment in present.segments if segment.kind == kind],
+            limits.of_kind(kind),
+            clock.utc_us(),
+        )
+        if not doomed:
+            continue
+        summed: tuple[Rollup, ...] = ledger.rollups.let_go(doomed, generation=present.generation + 1)
+        note = LetGo(
+            kind=kind,
+            rows=sum(segment.rows for segment in doomed),
+            attempts=sum(segment.attempts for segment in doomed),
+            size=sum(segment.size for segment in doomed),
+            until_us=max(segment.max_time_us for segment in doomed),
+            at_us=clock.utc_us(),
+        )
+        gone = {segment.path for segment in doomed}
+        ledger.replace_manifest(
+            msgspec.structs.replace(
+                present,
+                segments=tuple(segment for segment in present.segments if segment.path not in gone),
+                rollups=present.rollups + summed,
+                let_go=(*present.let_go, note),
+                retired=(*present.retired, *_retired(doomed, clock)),
+            )
+        )
+        notes.append(note)
+    return tuple(notes)
+
+
+def _beyond(segments: Sequence[Segment], limit: Limit, now_us: int) -> list[Segment]:
+    """The oldest segments that a limit has no room for."""
+    excess = sum(segment.size for segment in segments) - limit.size if limit.size is not None else 0
+    doomed = []
+    for segment in sorted(segments, key=lambda s: s.max_time_us):
+        is_old = limit.age_us is not None and segment.max_time_us < now_us - limit.age_us
+        if not is_old and excess <= 0:
+            break
+        excess -= segment.size
+        doomed.append(segment)
+    return doomed
+
+
+def archive_journal(data_dir: Path, limits: Limits) -> int:
+    """Compress the sealed journal segments; how many."""
+    return sum(
+        len(core.archive_sealed(str(directory), limits.archive_level))
+        for stream in (EDGE, CALLS)
+        if (directory := stream_directory(data_dir, stream)).is_dir()
+    )
+
+
+def let_journal_go(ledger: Ledger, data_dir: Path, clock: Clock, limits: Limits) -> tuple[LetGo, ...]:
+    """Let journal segments beyond the limits go, oldest first; never one that the ledger may still read."""
+    limit = limits.journal
+    needed = (ledger.manifest.edge, ledger.manifest.calls)
+    segments = [
+        (segment, stream)
+        for stream in (EDGE, CALLS)
+        for segment in core.segments(stream_directory(data_dir, stream))
+    ]
+    excess = sum(segment.disk_bytes for segment, _ in segments) - limit.size if limit.size is not None else 0
+    notes = []
+    blocked = set()
+    for segment, stream in sorted(segments, key=lambda item: item[0].first_time_us):
+        mark = needed[stream]
+        last_seq, last_time_us = segment.last_seq, segment.last_time_us
+        if last_seq is None or last_time_us is None or last_seq >= mark.context or not mark.sealed:
+            blocked.add(stream)
+        if stream in blocked or last_time_us is None:
+            continue
+        is_old = limit.age_us is not None and last_time_us < clock.utc_us() - limit.age_us
+        if not is_old and excess <= 0:
+            continue
+        Path(segment.path).unlink(missing_ok=True)
+        excess -= segment.disk_bytes
+        notes.append(
+            LetGo(
+                kind=f"{JOURNAL}/{STREAMS[stream]}",
+                rows=0,
+                attempts=0,
+                size=segment.disk_bytes,
+                until_us=last_time_us,
+                at_us=clock.utc_us(),
+            )
+        )
+    if notes:
+        present = ledger.manifest
+        ledger.replace_manifest(msgspec.structs.replace(present, let_go=(*present.let_go, *notes)))
+    return tuple(notes)
+
+
+def _retired(files: Sequence[Segment | Rollup], clock: Clock) -> list[Retired]:
+    return [Retired(path=file.path, at_us=clock.utc_us()) for file in files]

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From journal to segments: read both streams, hold, seal, and publish what readers see.
+
+One step reads what there is of the edge stream and then the calls stream as far as the edge stream's rows may
+need it (what answers a challenge comes after it). An epoch is sealed when nothing can change its rows any
+more: both streams have been read for the window beyond its end, or their end was reached and that long ago.
+
+Times are compared within the journal as long as frames arrive; only at its end does the monotonic clock
+decide. So a backlog of hours is worked off epoch by epoch, holding a window of it at a time.
+"""
+
+import itertools
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ringfence.clock import Clock
+from ringfence.ledger import engine, manifest
+from ringfence.ledger.feed import GRACE_US, Feed, OpenSource, mark_after
+from ringfence.ledger.manifest import Coverage, Manifest, Rollup, Segment, StreamMark
+from ringfence.ledger.rollup import RollupWriter
+from ringfence.ledger.schema import CALLS, EDGE
+from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
+from ringfence.ledger.store import ParquetStore, View, live_rows
+from ringfence.ledger.tail import WINDOW_US, Epoch, Tail
+
+_DROP_AFTER_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much the ledger holds and writes at once.
+
+    Units: frames and rows, seconds. `window_us` is how long rows may change.
+    """
+
+    read_frames: int = 50_000
+    cut_frames: int = 200_000
+    cut_busy_frames: int = 20_000
+    cut_busy_us: int = 10_000_000
+    cut_us: int = 60_000_000
+    seal_frames: int = 500_000
+    seal_after_s: float = 300.0
+    window_us: int = WINDOW_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sealed:
+    """An epoch that is sealed, and whose frames a later increment may still name."""
+
+    edge_first: int
+    max_time_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the ledger is.
+
+    Shape: `missing` frames were unreadable, `lost_increments` counts named a frame that was not there,
+    `undecodable` frames of the calls stream were none that this program knows how to read.
+    """
+
+    rows_sealed: int
+    attempts_sealed: int
+    frames_held: int
+    edge_read: int
+    calls_read: int
+    edge_sealed: int
+    calls_sealed: int
+    newest_frame_us: int
+    is_at_end: bool
+    missing: int
+    lost_increments: int
+    undecodable: int
+
+
+class Ledger:
+    """Takes in frames and seals them.
+
+    Shape: one thread calls `step` and `seal`; `store`, `view` and `progress` serve any thread. Only the
+    holder of the office's lock may make one on a CDR directory: it removes what the manifest does not list.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        open_source: OpenSource,
+        clock: Clock,
+        *,
+        node: str,
+        pace: Pace | None = None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._clock = clock
+        self._pace = pace or Pace()
+        self._manifest = manifest.load(directory)
+        self.removed = remove_unlisted(directory, self._manifest)
+        self._connection = engine.connect(directory)
+        self._tail = Tail(self._connection, node=node, window_us=self._pace.window_us)
+        self._segments = SegmentWriter(directory, self._connection.cursor())
+        self._rollups = RollupWriter(directory, self._connection.cursor())
+        self._feed = Feed(
+            self._tail,
+            self._manifest,
+            open_source,
+            read_frames=self._pace.read_frames,
+            window_us=self._pace.window_us,
+            before_gap=self.cut,
+        )
+        self._history: deque[_Sealed] = deque()
+        if self._feed.edge.sealed:
+            edge = self._manifest.edge
+            self._history.append(_Sealed(edge_first=edge.context, max_time_us=edge.sealed_time_us))
+        self._opened_s: dict[int, float] = {}
+        self._closed_s: dict[int, float] = {}
+        self._dropping: deque[tuple[float, tuple[Epoch, ...], str]] = deque()
+        self._view = View(manifest=self._manifest)
+        self.store = ParquetStore(directory, self._connection, lambda: self._view)
+
+    @property
+    def view(self) -> View:
+        """What readers see now."""
+        return self._view
+
+    @property
+    def manifest(self) -> Manifest:
+        """The list of segments now."""
+        return self._manifest
+
+    @property
+    def progress(self) -> Progress:
+        """How far the ledger is now."""
+        listed = self._manifest.segments
+        return Progress(
+            rows_sealed=sum(segment.rows for segment in listed),
+            attempts_sealed=sum(segment.attempts for segment in listed),
+            frames_held=self._tail.frames,
+            edge_read=self._feed.edge.last_seq,
+            calls_read=self._feed.calls.last_seq,
+            edge_sealed=self._manifest.edge.sealed,
+            calls_sealed=self._manifest.calls.sealed,
+            newest_frame_us=max(self._feed.edge.last_time_us, self._feed.calls.last_time_us),
+            is_at_end=self._feed.is_at_end,
+            missing=self._feed.edge.missing + self._feed.calls.missing,
+            lost_increments=self._tail.lost_increments,
+            undecodable=self._tail.undecodable,
+        )
+
+    def step(self) -> int:
+        """Read a batch of the edge stream and what belongs to it, seal what is due; how many frames came."""
+        came = self._feed.advance()
+        if self._tail.epochs:
+            self._opened_s.setdefault(self._tail.epochs[-1].number, self._clock.monotonic_s())
+        self._cut_if_due()
+        self._publish()
+        self._seal_if_due()
+        self._drop_if_due()
+        return came
+
+    def cut(self) -> None:
+        """Close the newest epoch."""
+        if self._tail.epochs and self._tail.epochs[-1].frames:
+            self._closed_s[self._tail.epochs[-1].number] = self._clock.monotonic_s()
+            self._tail.cut()
+            self._opened_s[self._tail.epochs[-1].number] = self._clock.monotonic_s()
+
+    def seal(self) -> int:
+        """Seal every epoch whose rows can no longer change; how many epochs."""
+        self.cut()
+        closed = tuple(itertools.takewhile(self._is_closed, self._tail.epochs))
+        if closed:
+            self._seal(closed)
+        return len(closed)
+
+    def replace_manifest(self, changed: Manifest) -> None:
+        """Put a changed manifest (compaction, retention) in place of the present one and publish it."""
+        self._manifest = manifest.replace(self.directory, changed)
+        self._publish()
+
+    def write_segments(self, rows: str, span: Span, bound: dict[str, object]) -> tuple[Segment, ...]:
+        """Write rows as segments that nothing lists yet, for compaction, on the thread that steps."""
+        return self._segments.write(rows, span, generation=self._manifest.generation + 1, bound=bound)
+
+    @property
+    def rollups(self) -> RollupWriter:
+        """The writer of roll-ups, for retention."""
+        return self._rollups
+
+    def close(self) -> None:
+        """Let the engine go; what is sealed stays sealed."""
+        self._connection.close()
+
+    def _cut_if_due(self) -> None:
+        if not self._tail.epochs:
+            return
+        newest = self._tail.epochs[-1]
+        if not newest.frames:
+            return
+        pace = self._pace
+        span_us = newest.max_time_us - newest.min_time_us
+        age_s = self._clock.monotonic_s() - self._opened_s.get(newest.number, 0.0)
+        if (
+            newest.frames >= pace.cut_frames
+            or (newest.frames >= pace.cut_busy_frames and span_us >= pace.cut_busy_us)
+            or span_us >= pace.cut_us
+            or age_s * 1e6 >= pace.cut_us
+        ):
+            self.cut()
+
+    def _is_closed(self, epoch: Epoch) -> bool:
+        """Whether nothing can change the rows of an epoch any more."""
+        closed_s = self._closed_s.get(epoch.number)
+        if closed_s is None:
+            return False
+        settled_us = epoch.max_time_us + self._pace.window_us
+        edge, calls = self._feed.edge, self._feed.calls
+        # At the end of the journal a clock decides: the wall clock, or the monotonic one if the wall clock
+        # was set back since.
+        has_waited = (
+            self._clock.utc_us() > settled_us + GRACE_US
+            or (self._clock.monotonic_s() - closed_s) * 1e6 > self._pace.window_us + GRACE_US
+        )
+        return (edge.last_time_us > settled_us + GRACE_US or (edge.is_at_end and has_waited)) and (
+            calls.last_time_us > settled_us or calls.is_at_end
+        )
+
+    def _seal_if_due(self) -> None:
+        closed = tuple(itertools.takewhile(self._is_closed, self._tail.epochs))
+        if not closed:
+            return
+        age_s = self._clock.monotonic_s() - self._opened_s[closed[0].number]
+        if (
+            sum(epoch.frames for epoch in closed) >= self._pace.seal_frames
+            or age_s >= self._pace.seal_after_s
+        ):
+            self._seal(closed)
+
+    def _seal(self, epochs: tuple[Epoch, ...]) -> None:
+        generation = self._manifest.generation + 1
+        edge = [epoch for epoch in epochs if epoch.edge_last]
+        calls = [epoch for epoch in epochs if epoch.calls_last]
+        span = Span(
+            journal_id=(self._feed.edge if edge else self._feed.calls).source.journal_id,
+            first_seq=edge[0].edge_first if edge else 0,
+            last_seq=edge[-1].edge_last if edge else 0,
+            first_call=calls[0].calls_first if calls else 0,
+            last_call=calls[-1].calls_last if calls else 0,
+        )
+        made = self._segments.write(
+            self._tail.rows_sql(epochs, self._tail.epochs), span, generation=generation
+        )
+        summed: tuple[Rollup, ...] = self._rollups.unrecorded(
+            self._tail.summaries_sql(epochs), generation=generation
+        )
+        self._history.extend(_Sealed(edge_first=e.edge_first, max_time_us=e.max_time_us) for e in edge)
+        present = self._manifest
+        coverage = present.coverage
+        for epoch in epochs:
+            for stream, first, last in (
+                (EDGE, epoch.edge_first, epoch.edge_last),
+                (CALLS, epoch.calls_first, epoch.calls_last),
+            ):
+                if last:
+                    journal_id = (self._feed.edge if stream == EDGE else self._feed.calls).source.journal_id
+                    added = Coverage(journal_id=journal_id, stream=stream, first=first, last=last)
+                    coverage = manifest.covered(coverage, added)
+        edge_mark = self._edge_mark(edge)
+        self._manifest = manifest.replace(
+            self.directory,
+            msgspec.structs.replace(
+                present,
+                edge=edge_mark,
+                calls=self._calls_mark(calls, edge_mark.sealed),
+                segments=present.segments + made,
+                rollups=present.rollups + summed,
+                coverage=coverage,
+            ),
+        )
+        self._feed.edge.sealed = self._manifest.edge.sealed if edge else self._feed.edge.sealed
+        self._feed.calls.sealed = self._manifest.calls.sealed
+        self._tail.forget(epochs)
+        answers = self._tail.forget_answers(edge_mark.sealed)
+        self._publish()
+        self._dropping.append((self._clock.monotonic_s() + _DROP_AFTER_S, epochs, answers))
+        for epoch in epochs:
+            self._opened_s.pop(epoch.number, None)
+            self._closed_s.pop(epoch.number, None)
+
+    def _edge_mark(self, epochs: list[Epoch]) -> StreamMark:
+        present = self._manifest.edge
+        if not epochs:
+            return present
+        sealed_time_us = max(epoch.max_time_us for epoch in epochs)
+        oldest_us = sealed_time_us - self._pace.window_us - GRACE_US
+        while self._history[0].max_time_us < oldest_us:
+            self._history.popleft()
+        return mark_after(
+            present,
+            self._feed.edge,
+            sealed=epochs[-1].edge_last,
+            context=self._history[0].edge_first,
+            time_us=sealed_time_us,
+        )
+
+    def _calls_mark(self, epochs: list[Epoch], edge_sealed: int) -> StreamMark:
+        present = self._manifest.calls
+        sealed = epochs[-1].calls_last if epochs else self._feed.calls.sealed
+        needed = self._tail.first_call_needed(edge_sealed)
+        return mark_after(
+            present,
+            self._feed.calls,
+            sealed=sealed,
+            context=min(sealed + 1, needed or sealed + 1),
+            time_us=max((epoch.calls_max_time_us for epoch in epochs), default=0),
+        )
+
+    def _publish(self) -> None:
+        self._view = View(manifest=self._manifest, live=live_rows(self._tail))
+
+    def _drop_if_due(self) -> None:
+        while self._dropping and self._dropping[0][0] <= self._clock.monotonic_s():
+            _, epochs, answers = self._dropping.popleft()
+            self._tail.drop(epochs)
+            self._tail.drop_table(answers)

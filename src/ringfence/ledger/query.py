@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be asked of the call records, and how it is said in SQL.
+
+Every value travels as a bound parameter. A page is found by a keyset cursor on (time, flow number, journal),
+newest first, so that paging neither skips nor repeats while rows arrive.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ringfence.errors import ConfigError
+from ringfence.ledger.schema import Cdr, quoted
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Parameters = dict[str, object]
+
+DEFAULT_LIMIT: Final = 50
+NEWEST_FIRST: Final = f"recorded_at DESC, {quoted('flowNo')} DESC, journal_id DESC"
+
+_CURSOR: Final = re.compile(r"(\d{1,16})-(\d{1,19})-([0-9a-f]{1,32})")
+_FLOW: Final = quoted("flowNo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Cursor:
+    """The place of a row in newest-first order; a page goes on below it."""
+
+    time_us: int
+    flow_no: int
+    journal_id: str
+
+    @classmethod
+    def of(cls, row: Cdr) -> "Cursor":
+        """The place of a row."""
+        return cls(
+            time_us=timestamp_us(row),
+            flow_no=row.flowNo,
+            journal_id=row.journal_id,
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Read a cursor as `str` writes it.
+
+        Raises: ConfigError("cursor") if it is none.
+        """
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise ConfigError(
+                f"{text!r} is no place in the list", hint="start again at the first page", code="cursor"
+            )
+        return cls(time_us=int(match[1]), flow_no=int(match[2]), journal_id=match[3])
+
+    def __str__(self) -> str:
+        return f"{self.time_us}-{self.flow_no}-{self.journal_id}"
+
+
+def timestamp_us(row: Cdr) -> int:
+    """When the row was recorded, UTC microseconds, exact."""
+    whole = int(row.recorded_at.replace(microsecond=0).timestamp())
+    return whole * 1_000_000 + row.recorded_at.microsecond
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CdrQuery:
+    """Which rows; all conditions hold together.
+
+    Shape: no `kinds` means every kind. `since_us` is included, `until_us` is not. `caller` and `callee` match
+    the billed number or the number as it came in, whole or, ending in `*`, by what stands before it. `source`
+    matches rows whose source address lies in the network.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    billing_mode: int | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    source: Network | None = None
+    caller: str | None = None
+    callee: str | None = None
+    account: str | None = None
+    reason: str | None = None
+    min_duration_s: int | None = None
+
+    def wants(self, kind: str) -> bool:
+        """Whether rows of a kind can match."""
+        return not self.kinds or kind in self.kinds
+
+    def overlaps(self, min_time_us: int, max_time_us: int) -> bool:
+        """Whether rows of a time span (both ends included) can match."""
+        return (self.since_us is None or max_time_us >= self.since_us) and (
+            self.until_us is None or min_time_us < self.until_us
+        )
+
+    def is_only_time(self) -> bool:
+        """Whether kind and time are the only conditions."""
+        return all(
+            value is None
+            for value in (
+                self.billing_mode,
+                self.source,
+                self.caller,
+                self.callee,
+                self.account,
+                self.reason,
+                self.min_duration_s,
+            )
+        )
+
+    def contains(self, min_time_us: int, max_time_us: int) -> bool:
+        """Whether every moment of a time span (both ends included) is asked for."""
+        return (self.since_us is None or min_time_us >= self.since_us) and (
+            self.until_us is None or max_time_us < self.until_us
+        )
+
+
+def parse_source(text: str) -> Network:
+    """Read an address or a network.
+
+    Raises: ConfigError("source") if it is neither.
+    """
+    try:
+        return ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError as error:
+        raise ConfigError(
+            f"{text!r} is no IP address and no network",
+            hint="for example 198.51.100.7 or 198.51.100.0/24",
+            code="source",
+        ) from error
+
+
+def conditions(query: CdrQuery, below: Cursor | None = None) -> tuple[str, Parameters]:
+    """The WHERE clause of a query, and what to bind.
+
+    Shape: the clause is `TRUE` for a query without conditions; it names columns of the record only.
+    """
+    clauses: list[str] = []
+    bound: Parameters = {}
+
+    def need(clause: str, **values: object) -> None:
+        clauses.append(clause)
+        bound.update(values)
+
+    if query.kinds:
+        need("list_contains($kinds, kind)", kinds=sorted(query.kinds))
+    if query.billing_mode is not None:
+        need(f"{quoted('billingMode')} = $billing_mode", billing_mode=query.billing_mode)
+    if query.since_us is not None:
+        need("recorded_at >= make_timestamp($since_us)", since_us=query.since_us)
+    if query.until_us is not None:
+        need("recorded_at < make_timestamp($until_us)", until_us=query.until_us)
+    if query.account is not None:
+        need("account = $account", account=query.account)
+    if query.reason is not None:
+        need("reason = $reason", reason=query.reason)
+    if query.min_duration_s is not None:
+        need(f"{quoted('holdTime')} >= $min_duration_s", min_duration_s=query.min_duration_s)
+    for side, number in (("caller", query.caller), ("callee", query.callee)):
+        if number is not None:
+            need(_number(side, is_prefix=number.endswith("*")), **{side: number.removesuffix("*")})
+    if query.source is not None:
+        clause, values = _in_network(query.source)
+        need(clause, **values)
+    if below is not None:
+        need(
+            f"(recorded_at < make_timestamp($below_us) OR (recorded_at = make_timestamp($below_us) "
+            f"AND ({_FLOW} < $below_flow OR ({_FLOW} = $below_flow AND journal_id < $below_journal))))",
+            below_us=below.time_us,
+            below_flow=below.flow_no,
+            below_journal=below.journal_id,
+        )
+    return " AND ".join(clauses) or "TRUE", bound
+
+
+def _number(side: str, *, is_prefix: bool) -> str:
+    names = (quoted(f"{side}AccessE164"), quoted(f"{side}E164"))
+    test = "starts_with({}, ${})" if is_prefix else "{} = ${}"
+    return "(" + " OR ".join(test.format(name, side) for name in names) + ")"
+
+
+def _in_network(network: Network) -> tuple[str, Parameters]:
+    """A test of the text in `callerip`: records hold addresses as RFC 5952 and dotted decimal text."""
+    if network.prefixlen == network.max_prefixlen:
+        return "callerip = $source", {"source": str(network.network_address)}
+    if isinstance(network, ipaddress.IPv4Network):
+        return _in_ipv4(network)
+    low, high = (f"{int(end):032x}" for end in (network.network_address, network.broadcast_address))
+    # "::" stands for as many zero groups as are missing (RFC 4291 §2.2).
+    expanded = (
+        "list_aggregate(list_transform(list_concat(list_concat("
+        "list_filter(string_split(split_part(callerip, '::', 1), ':'), g -> g <> ''), "
+        "list_transform(range(8 - length(list_filter(string_split(callerip, ':'), g -> g <> ''))), "
+        "n -> '0')), "
+        "list_filter(string_split(split_part(callerip, '::', 2), ':'), g -> g <> '')), "
+        "g -> lpad(g, 4, '0')), 'string_agg', '')"
+    )
+    return (
+        f"(contains(callerip, ':') AND {expanded} BETWEEN $source_low AND $source_high)",
+        {"source_low": low, "source_high": high},
+    )
+
+
+def _in_ipv4(network: ipaddress.IPv4Network) -> tuple[str, Parameters]:
+    """Whole octets are compared as a prefix of the text, the octet that the mask cuts as a number."""
+    whole, cut = divmod(network.prefixlen, 8)
+    low = network.network_address.packed
+    high = network.broadcast_address.packed
+    bound: Parameters = {"source_prefix": "".join(f"{octet}." for octet in low[:whole])}
+    clause = "(NOT contains(callerip, ':') AND starts_with(callerip, $source_prefix)"
+    if cut:
+        octet = f"TRY_CAST(split_part(callerip, '.', {whole + 1}) AS USMALLINT)"
+        clause += f" AND {octet} BETWEEN $source_low AND $source_high"
+        bound |= {"source_low": low[whole], "source_high": high[whole]}
+    else:
+        clause += " AND callerip <> ''"
+    return clause + ")", bound

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parquet files of rows: written under a temporary name, forced to disk, renamed, and only then listed."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from ringfence.ledger.manifest import Manifest, Segment, sync_directory
+from ringfence.ledger.schema import SELECT_LIST, quoted
+from ringfence.ledger.tail import literal
+
+COPY_OPTIONS: Final = (
+    "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880"
+)
+IN_ORDER: Final = f"recorded_at, {quoted('flowNo')}"
+_TEMPORARY: Final = ".tmp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The frames that rows come from: sequence ranges of both streams, 0 to 0 for none."""
+
+    journal_id: str
+    first_seq: int = 0
+    last_seq: int = 0
+    first_call: int = 0
+    last_call: int = 0
+
+
+class SegmentWriter:
+    """Writes segments below a CDR directory."""
+
+    def __init__(self, directory: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self._directory = directory
+        self._connection = connection
+
+    def write(
+        self, rows: str, span: Span, *, generation: int, bound: dict[str, object] | None = None
+    ) -> tuple[Segment, ...]:
+        """Write rows as segments, one per day and kind, durable but listed nowhere yet.
+
+        Shape: `rows` is the SQL of a relation with the columns of the record; `generation` keeps names apart.
+        Raises: OSError, duckdb.Error; files written so far are not listed and go at the next start.
+        """
+        groups = self._connection.execute(
+            f"""
+            SELECT kind, CAST(recorded_at AS DATE) AS day, count(*), sum(attempts)::BIGINT,
+                   epoch_us(min(recorded_at)), epoch_us(max(recorded_at)), min(seq)::BIGINT
+            FROM {rows} GROUP BY ALL ORDER BY ALL
+            """,
+            bound or {},
+        ).fetchall()
+        made = []
+        for kind, day, count, attempts, low, high, seq in groups:
+            name = f"dt={day:%Y-%m-%d}/{kind}-{seq:020d}.{generation}.parquet"
+            size = self._copy(
+                rows, name, {**(bound or {}), "kind": kind, "day": day}, is_sorted=kind == "call"
+            )
+            made.append(
+                Segment(
+                    path=name,
+                    kind=kind,
+                    journal_id=span.journal_id,
+                    rows=count,
+                    attempts=attempts,
+                    size=size,
+                    min_time_us=low,
+                    max_time_us=high,
+                    first_seq=span.first_seq,
+                    last_seq=span.last_seq,
+                    first_call=span.first_call,
+                    last_call=span.last_call,
+                )
+            )
+        return tuple(made)
+
+    def _copy(self, rows: str, name: str, bound: dict[str, object], *, is_sorted: bool) -> int:
+        path = self._directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + _TEMPORARY)
+        chosen = f"SELECT {SELECT_LIST} FROM {rows} WHERE kind = $kind AND CAST(recorded_at AS DATE) = $day"
+        # Frames lie in the order of time already, and sorting wide rows costs more than all the rest; so sort
+        # only what came out of order.
+        if not is_sorted:
+            self._connection.execute(f"COPY ({chosen}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound)
+        if is_sorted or not self._in_order(temporary):
+            self._connection.execute(
+                f"COPY ({chosen} ORDER BY {IN_ORDER}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound
+            )
+        return publish(temporary, path)
+
+    def _in_order(self, path: Path) -> bool:
+        [(backward,)] = self._connection.execute(
+            """
+            SELECT count(*) FROM (
+                SELECT recorded_at, lag(recorded_at) OVER () AS before FROM read_parquet($paths)
+            ) WHERE recorded_at < before
+            """,
+            {"paths": [str(path)]},
+        ).fetchall()
+        return not backward
+
+
+def publish(temporary: Path, path: Path) -> int:
+    """Force a file to disk, give it its name, force the name to disk; its size in bytes."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    size = temporary.stat().st_size
+    temporary.replace(path)
+    sync_directory(path.parent)
+    sync_directory(path.parent.parent)
+    return size
+
+
+def remove_unlisted(directory: Path, manifest: Manifest) -> list[Path]:
+    """Remove what a crash left behind: data files that the manifest does not name.
+
+    Shape: returns what was removed. Only the process that holds the office's lock may call this.
+    """
+    listed = {segment.path for segment in manifest.segments}
+    listed.update(rollup.path for rollup in manifest.rollups)
+    listed.update(retired.path for retired in manifest.retired)
+    removed = []
+    for found in (
+        *directory.glob("dt=*/*.parquet*"),
+        *directory.glob("rollup/*.parquet*"),
+        *directory.glob(".*.tmp"),
+    ):
+        if str(found.relative_to(directory)) not in listed:
+            found.unlink(missing_ok=True)
+            removed.append(found)
+    return removed
+
+
+def hour_of(time_us: int) -> datetime:
+    """The UTC hour that a time falls in."""
+    return datetime.fromtimestamp(time_us // 3_600_000_000 * 3600, UTC)
+
+
+def mergeable(segments: Sequence[Segment], *, before_us: int, most_rows: int) -> list[list[Segment]]:
+    """Groups of small segments of one hour, kind and journal that lie wholly before a time.
+
+    Shape: each group has at least two segments and at most `most_rows` rows; segments stay in their order.
+    """
+    groups: list[list[Segment]] = []
+    waiting: dict[tuple[datetime, str, str], list[Segment]] = {}
+    for segment in segments:
+        if segment.max_time_us >= before_us or segment.rows * 2 > most_rows:
+            continue
+        key = (hour_of(segment.min_time_us), segment.kind, segment.journal_id)
+        group = waiting.setdefault(key, [])
+        if sum(other.rows for other in group) + segment.rows > most_rows:
+            groups.append(group)
+            group = waiting[key] = []
+        group.append(segment)
+    groups.extend(waiting.values())
+    return [group for group in groups if len(group) > 1]
+
+
+def merged_span(segments: Sequence[Segment]) -> Span:
+    """The frames behind several segments of one journal."""
+
+    def spread(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        used = [pair for pair in pairs if pair[1]]
+        return (min(low for low, _ in used), max(high for _, high in used)) if used else (0, 0)
+
+    first_seq, last_seq = spread([(s.first_seq, s.last_seq) for s in segments])
+    first_call, last_call = spread([(s.first_call, s.last_call) for s in segments])
+    return Span(
+        journal_id=segments[0].journal_id,
+        first_seq=first_seq,
+        last_seq=last_seq,
+        first_call=first_call,
+        last_call=last_call,
+    )

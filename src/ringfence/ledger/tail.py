@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tail: frames whose rows may still change, held in the engine's memory.
+
+Frames lie in *epochs*, runs of the journal a few seconds long, each with native tables of its own. One thread
+adds, cuts and drops; any thread may ask for rows with a cursor of its own. An epoch becomes rows by
+`sql/rows.sql`, the same text for a page of the newest calls and for sealing.
+
+An increment adds to the frame it names if it came within `WINDOW_US` of it. One whose frame is not there (an
+unreadable segment, or a frame that came too late) becomes a row of its own, `lost_record`, so that sums stay
+exact. Whether it is lost depends on frames alone and is settled when it is added: until then every frame that
+it may name is still held, or is known as *context* from before a restart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any, Final, cast
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ringfence.ledger import reasons
+from ringfence.ledger.frames import ATTEMPTS, INCREMENTS, SETTLES, SUMMARIES, Frames
+from ringfence.ledger.schema import (
+    CALL_ENDED_FRAME,
+    CALLS,
+    COLUMN_NAMES,
+    COLUMNS,
+    EDGE,
+    SELECT_LIST,
+    CallEnded,
+    call_row,
+    decode_call_ended,
+)
+
+WINDOW_US: Final = 34_000_000
+"""How long a row may change: 64 x T1 (RFC 3261 §17.2.1), and 2 s from judging a message to its frame."""
+
+_ROWS_SQL: Final = "\n".join(
+    line
+    for line in resources.files("ringfence.ledger").joinpath("sql/rows.sql").read_text("utf-8").splitlines()
+    if not line.lstrip().startswith("--")
+)
+_ARROW: Final = {
+    "VARCHAR": pa.string(),
+    "BLOB": pa.binary(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "DECIMAL(18,6)": pa.decimal128(18, 6),
+    "BIGINT": pa.int64(),
+    "UBIGINT": pa.uint64(),
+    "INTEGER": pa.int32(),
+    "UINTEGER": pa.uint32(),
+    "SMALLINT": pa.int16(),
+    "USMALLINT": pa.uint16(),
+}
+_ANSWERS: Final = pa.schema([("stream", pa.uint8()), *SETTLES])
+ROW_SCHEMA: Final = pa.schema([(column.name, _ARROW[column.sql]) for column in COLUMNS])
+"""Rows as Arrow holds them, in the order of `schema.COLUMNS`."""
+
+_TABLES: Final = {"attempts": ATTEMPTS, "increments": INCREMENTS, "summaries": SUMMARIES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """A run of frames in the tail.
+
+    Shape: sequence ranges of both streams, 0 to 0 while a stream gave nothing; times span the frames of both
+    streams that may leave rows; `frames` counts what is held. Grows only while it is the newest.
+    """
+
+    number: int
+    edge_first: int = 0
+    edge_last: int = 0
+    calls_first: int = 0
+    calls_last: int = 0
+    min_time_us: int = 0
+    max_time_us: int = 0
+    calls_max_time_us: int = 0
+    frames: int = 0
+
+
+class Tail:
+    """Recent frames, foldable into rows.
+
+    Shape: one writer (the thread that made it); `epochs` is replaced, never changed, so that readers may take
+    it.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        *,
+        node: str,
+        window_us: int = WINDOW_US,
+        schema: str = "tail",
+    ) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._node = node
+        self._window_us = window_us
+        self._next_number = 1
+        self._journal_id = ""
+        self.undecodable = 0
+        self.lost_increments = 0
+        self.epochs: tuple[Epoch, ...] = ()
+        self._connection.execute(f"CREATE SCHEMA {schema}")
+        self._connection.execute(f"CREATE TABLE {schema}.context (seq UBIGINT, time_us UBIGINT)")
+        self._context_until_us = 0
+        # Answers may be read before the challenge that they answer, so they belong to no epoch.
+        self._answers = 0
+        self._insert(self._answers_table, _ANSWERS.empty_table(), is_new=True)
+
+    @property
+    def _answers_table(self) -> str:
+        return f"{self._schema}.answers_{self._answers}"
+
+    def _table(self, epoch: Epoch, name: str) -> str:
+        return f"{self._schema}.{name}_{epoch.number}"
+
+    def _union(self, epochs: Sequence[Epoch], name: str) -> str:
+        if len(epochs) == 1:
+            return self._table(epochs[0], name)
+        return "(" + " UNION ALL ".join(f"SELECT * FROM {self._table(epoch, name)}" for epoch in epochs) + ")"
+
+    @property
+    def frames(self) -> int:
+        """How many frames are held."""
+        return sum(epoch.frames for epoch in self.epochs)
+
+    def add(self, stream: int, frames: Frames, *, sealed: int = 0) -> None:
+        """Take in a run of frames of one stream, whole or not at all.
+
+        Shape: frames up to `sealed` have their rows in segments; they only explain later ones.
+        """
+        epoch = self._newest()
+        self._connection.begin()
+        try:
+            if stream == EDGE:
+                epoch = self._add_edge(epoch, frames, sealed)
+            else:
+                epoch = self._add_calls(epoch, frames, sealed)
+            self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self.epochs = (*self.epochs[:-1], epoch)
+
+    def cut(self) -> None:
+        """Close the newest epoch; what comes next opens another."""
+        if self.epochs and self.epochs[-1].frames:
+            self._open()
+
+    def drop(self, epochs: Sequence[Epoch]) -> None:
+        """Let sealed epochs go; no epoch that is still listed may be among them."""
+        for epoch in epochs:
+            for name in (*_TABLES, "ready"):
+                self._connection.execute(f"DROP TABLE IF EXISTS {self._table(epoch, name)}")
+
+    def first_call_needed(self, edge_sealed: int) -> int | None:
+        """The first frame of the calls stream that answers a challenge above `edge_sealed`, if one does."""
+        [(seq,)] = self._connection.execute(
+            f"SELECT min(seq)::BIGINT FROM {self._answers_table} WHERE stream = $calls AND settles > $sealed",
+            {"calls": CALLS, "sealed": edge_sealed},
+        ).fetchall()
+        return cast("int | None", seq)
+
+    def forget_answers(self, edge_sealed: int) -> str:
+        """Keep only answers to challenges above `edge_sealed`; the old table's name, for `drop_table`."""
+        old = self._answers_table
+        self._answers += 1
+        self._connection.execute(
+            f"CREATE TABLE {self._answers_table} AS SELECT * FROM {old} WHERE settles > $sealed",
+            {"sealed": edge_sealed},
+        )
+        return old
+
+    def drop_table(self, name: str) -> None:
+        """Let one table go."""
+        self._connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def forget(self, epochs: Sequence[Epoch]) -> None:
+        """Take epochs off the list; their tables stay until `drop`."""
+        gone = {epoch.number for epoch in epochs}
+        self.epochs = tuple(epoch for epoch in self.epochs if epoch.number not in gone)
+
+    def rows_sql(self, epochs: Sequence[Epoch], held: Sequence[Epoch]) -> str:
+        """SQL for the rows of `epochs`, given all epochs that are held.
+
+        Shape: `epochs` is a run of `held`. The text holds only names and literals of ours.
+        """
+        first = epochs[0].number
+        explaining = [epoch for epoch in held if epoch.number >= first]
+        text = _ROWS_SQL
+        for name, value in (
+            ("{attempts}", self._union(epochs, "attempts")),
+            ("{increments}", self._union(explaining, "increments")),
+            ("{settles}", self._answers_table),
+            ("{window_us}", str(self._window_us)),
+            ("{journal_id}", literal(self._journal_id)),
+            ("{node}", literal(self._node)),
+        ):
+            text = text.replace(name, value)
+        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self._union(epochs, 'ready')})"
+
+    def summaries_sql(self, epochs: Sequence[Epoch]) -> str:
+        """SQL for the summary frames of `epochs`."""
+        return self._union(epochs, "summaries")
+
+    def _newest(self) -> Epoch:
+        if not self.epochs:
+            self._open()
+        return self.epochs[-1]
+
+    def _open(self) -> None:
+        epoch = Epoch(number=self._next_number)
+        for name, schema in _TABLES.items():
+            self._insert(self._table(epoch, name), schema.empty_table(), is_new=True)
+        self._insert(self._table(epoch, "ready"), ROW_SCHEMA.empty_table(), is_new=True)
+        self._next_number += 1
+        self.epochs = (*self.epochs, epoch)
+
+    def _insert(self, table: str, rows: pa.Table, *, is_new: bool = False) -> None:
+        if not rows.num_rows and not is_new:
+            return
+        self._connection.register("incoming", rows)
+        try:
+            verb = f"CREATE TABLE {table} AS" if is_new else f"INSERT INTO {table}"
+            self._connection.execute(f"{verb} SELECT * FROM incoming")
+        finally:
+            self._connection.unregister("incoming")
+
+    def _add_edge(self, epoch: Epoch, frames: Frames, sealed: int) -> Epoch:
+        self._journal_id = frames.journal_id
+        if frames.first_seq <= sealed:
+            later = self._take_context(frames, sealed)
+            if later is None:
+                return epoch
+            frames = later
+        self._insert(self._table(epoch, "attempts"), frames.attempts)
+        self._insert(self._table(epoch, "increments"), frames.increments)
+        self._insert(self._table(epoch, "summaries"), frames.summaries)
+        self._add_answers(EDGE, frames.settles)
+        if frames.increments.num_rows:
+            self._keep_lost(epoch, frames)
+        return replace(
+            epoch,
+            edge_first=epoch.edge_first or frames.first_seq,
+            edge_last=frames.last_seq,
+            frames=epoch.frames + frames.count,
+            min_time_us=_earlier(epoch, frames.min_time_us),
+            max_time_us=max(epoch.max_time_us, frames.max_time_us),
+        )
+
+    def _add_answers(self, stream: int, settles: pa.Table) -> None:
+        if settles.num_rows:
+            streams = pa.array([stream] * settles.num_rows, pa.uint8())
+            self._insert(self._answers_table, settles.add_column(0, "stream", streams))
+
+    def _take_context(self, frames: Frames, sealed: int) -> Frames | None:
+        """Keep what explains later frames of a run sealed in part; return the part that is not, if any."""
+        old = _where(frames.attempts, up_to=sealed)
+        self._insert(f"{self._schema}.context", old.select(["seq", "time_us"]))
+        if old.num_rows:
+            self._context_until_us = max(self._context_until_us, *old["time_us"].to_pylist())
+        if frames.last_seq <= sealed:
+            return None
+        return replace(
+            frames,
+            first_seq=sealed + 1,
+            attempts=_where(frames.attempts, above=sealed),
+            increments=_where(frames.increments, above=sealed),
+            summaries=_where(frames.summaries, above=sealed),
+        )
+
+    def _keep_lost(self, epoch: Epoch, frames: Frames) -> None:
+        """Give increments without a frame to add to a row of their own."""
+        known = " UNION ALL ".join(
+            f"SELECT seq, time_us FROM {name}"
+            for name in (f"{self._schema}.context", *(self._table(held, "attempts") for held in self.epochs))
+        )
+        self._connection.register("incoming", frames.increments)
+        try:
+            found = self._connection.execute(
+                f"""
+                WITH known AS ({known}),
+                found AS (
+                    SELECT i.seq FROM known k JOIN incoming i ON k.seq = i.base_seq
+                    WHERE i.time_us <= k.time_us + $window_us
+                )
+                SELECT seq, time_us, count FROM incoming WHERE seq NOT IN (SELECT seq FROM found)
+                """,
+                {"window_us": self._window_us},
+            ).fetchall()
+        finally:
+            self._connection.unregister("incoming")
+        if found:
+            self.lost_increments += len(found)
+            rows = [self._lost_row(*increment) for increment in found]
+            self._insert(self._table(epoch, "ready"), _row_table(rows))
+        if self._context_until_us and frames.min_time_us > self._context_until_us + self._window_us:
+            self._connection.execute(f"DELETE FROM {self._schema}.context")
+            self._context_until_us = 0
+
+    def _lost_row(self, seq: int, time_us: int, count: int) -> dict[str, Any]:
+        lost = reasons.REASONS[reasons.LOST_RECORD]
+        ended = CallEnded(
+            started_us=time_us,
+            ended_us=time_us,
+            end_reason=reasons.SECURITY_EVENT,
+            billing_mode=reasons.BillingMode.UNBILLED,
+            reason=lost.name,
+            q850_cause=lost.q850,
+            source="",
+            transport="",
+            method="",
+        )
+        row = call_row(ended, journal_id=self._journal_id, seq=seq, time_us=time_us, node=self._node)
+        row.update(kind="event", attempts=count, flowNo=seq * 2 + EDGE)
+        return row
+
+    def _add_calls(self, epoch: Epoch, frames: Frames, sealed: int) -> Epoch:
+        rows = []
+        times = []
+        settles = [frames.settles]
+        for frame in frames.opaque:
+            if frame.kind != CALL_ENDED_FRAME:
+                continue
+            try:
+                ended = decode_call_ended(frame.payload)
+            except msgspec.MsgspecError:
+                self.undecodable += 1
+                continue
+            if ended.settles:
+                answer = {"seq": [frame.seq], "time_us": [frame.time_us], "settles": [ended.settles]}
+                settles.append(pa.table(answer, schema=SETTLES))
+            if frame.seq > sealed:
+                times.append(frame.time_us)
+                rows.append(
+                    call_row(
+                        ended,
+                        journal_id=frames.journal_id,
+                        seq=frame.seq,
+                        time_us=frame.time_us,
+                        node=self._node,
+                    )
+                )
+        self._add_answers(CALLS, pa.concat_tables(settles))
+        if rows:
+            self._insert(self._table(epoch, "ready"), _row_table(rows))
+        if frames.last_seq <= sealed:
+            return epoch
+        changed = replace(
+            epoch,
+            calls_first=epoch.calls_first or max(frames.first_seq, sealed + 1),
+            calls_last=frames.last_seq,
+            calls_max_time_us=max(epoch.calls_max_time_us, frames.max_time_us),
+            frames=epoch.frames + frames.count,
+        )
+        if times:
+            changed = replace(
+                changed,
+                min_time_us=_earlier(epoch, min(times)),
+                max_time_us=max(epoch.max_time_us, *times),
+            )
+        return changed
+
+
+def _earlier(epoch: Epoch, time_us: int) -> int:
+    return min(epoch.min_time_us, time_us) if epoch.max_time_us else time_us
+
+
+def _where(table: pa.Table, *, above: int = 0, up_to: int | None = None) -> pa.Table:
+    seq = table["seq"]
+    return table.filter(pc.greater(seq, above) if up_to is None else pc.less_equal(seq, up_to))
+
+
+def _row_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    columns = {name: [row[name] for row in rows] for name in COLUMN_NAMES}
+    return pa.table(columns, schema=ROW_SCHEMA)
+
+
+def literal(text: str) -> str:
+    """A text of ours as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
