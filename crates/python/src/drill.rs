@@ -32,8 +32,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 fn seconds(value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|error| from_drill(DrillError::Usage(format!("{value} s: {error}"))))
+    Duration::try_from_secs_f64(value).map_err(|error| from_drill(DrillError::Usage(format!("{value} s: {error}"))))
 }
 
 /// Runs `work` beside Python; its report becomes a dict.
@@ -126,8 +125,8 @@ fn flood<'py>(
     let pace = match (rate, window) {
         (Some(_), Some(_)) => {
             {
-            return Err(from_drill(DrillError::Usage("rate and window exclude each other".to_owned())));
-        };
+                return Err(from_drill(DrillError::Usage("rate and window exclude each other".to_owned())));
+            };
         }
         (Some(rate), None) => Pace::Rate(rate),
         (None, Some(window)) => Pace::Window(window),

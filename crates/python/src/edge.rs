@@ -187,8 +187,7 @@ impl Edge {
 }
 
 fn kind(code: u8) -> PyResult<Kind> {
-    Kind::from_code(code)
-        .ok_or_else(|| pyo3::exceptions::PyValueError::new_err(format!("{code} is no kind of frame")))
+    Kind::from_code(code).ok_or_else(|| pyo3::exceptions::PyValueError::new_err(format!("{code} is no kind of frame")))
 }
 
 #[pymethods]
@@ -204,12 +203,8 @@ impl Edge {
             Listen::Udp(address) => format!("udp:{address}"),
             Listen::Tcp(address) => format!("tcp:{address}"),
         });
-        let started = Started {
-            listeners: listeners.collect(),
-            run: started.run,
-            flows: started.flows,
-            notes: started.notes,
-        };
+        let started =
+            Started { listeners: listeners.collect(), run: started.run, flows: started.flows, notes: started.notes };
         Ok((Self { inner: Mutex::new(Some(edge)) }, started))
     }
 
