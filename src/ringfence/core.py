@@ -14,15 +14,19 @@ import msgspec
 
 from ringfence import _core
 from ringfence._core import (
+    Edge,
     FrameBatch,
     JournalReport,
     JournalTail,
     JournalWriter,
+    Request,
+    Started,
     archive_sealed,
     verify_journal,
 )
 
 __all__ = [
+    "Edge",
     "ARCHIVE_LEVEL",
     "FLAG_AUTHORISED",
     "FLAG_EMPTY_CONNECTION",
@@ -44,6 +48,8 @@ __all__ = [
     "JournalReport",
     "JournalTail",
     "JournalWriter",
+    "Request",
+    "Started",
     "Segment",
     "SourceCount",
     "StreamReport",

@@ -8,7 +8,7 @@ use guard::{Admitted, Counter, Snapshot, Standing};
 use journal::Kind;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 use sip::{HeaderName, Message, NameAddr, Parsed, Why};
 
 use crate::error::from_edge;
@@ -167,8 +167,18 @@ pub(crate) struct Started {
     notes: Vec<String>,
 }
 
-/// A flow: number, transport, source, local, contact, user agent, registered since, expires at (UTC microseconds).
-type FlowRow = (String, &'static str, String, String, String, String, u64, u64);
+/// A registration in force; times in UTC microseconds.
+#[pyclass(frozen, get_all, module = "ringfence._core")]
+pub(crate) struct FlowInForce {
+    number: String,
+    transport: &'static str,
+    source: String,
+    local: String,
+    contact: String,
+    user_agent: String,
+    since_us: u64,
+    expires_at_us: u64,
+}
 
 /// The running edge.
 #[pyclass(frozen, module = "ringfence._core")]
@@ -187,7 +197,8 @@ impl Edge {
 }
 
 fn kind(code: u8) -> PyResult<Kind> {
-    Kind::from_code(code).ok_or_else(|| pyo3::exceptions::PyValueError::new_err(format!("{code} is no kind of frame")))
+    Kind::from_code(code)
+        .ok_or_else(|| pyo3::exceptions::PyValueError::new_err(format!("{code} is no kind of frame")))
 }
 
 #[pymethods]
@@ -203,8 +214,12 @@ impl Edge {
             Listen::Udp(address) => format!("udp:{address}"),
             Listen::Tcp(address) => format!("tcp:{address}"),
         });
-        let started =
-            Started { listeners: listeners.collect(), run: started.run, flows: started.flows, notes: started.notes };
+        let started = Started {
+            listeners: listeners.collect(),
+            run: started.run,
+            flows: started.flows,
+            notes: started.notes,
+        };
         Ok((Self { inner: Mutex::new(Some(edge)) }, started))
     }
 
@@ -222,9 +237,14 @@ impl Edge {
         events.into_iter().map(to_object).collect()
     }
 
-    fn counters(&self) -> PyResult<Vec<(&'static str, u64)>> {
+    /// The counters of this run by name, in the order of a `books` frame.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let values = self.with(|edge| Ok(edge.counters()))?;
-        Ok(Counter::ALL.iter().map(|counter| counter.as_str()).zip(values).collect())
+        let counters = PyDict::new(py);
+        for (counter, value) in Counter::ALL.iter().zip(values) {
+            counters.set_item(counter.as_str(), value)?;
+        }
+        Ok(counters)
     }
 
     fn connections(&self) -> PyResult<usize> {
@@ -235,19 +255,17 @@ impl Edge {
         py.detach(|| self.with(|edge| edge.configure(Snapshot::from_json(snapshot)?)))
     }
 
-    fn flows(&self, py: Python<'_>) -> PyResult<Vec<FlowRow>> {
+    fn flows(&self, py: Python<'_>) -> PyResult<Vec<FlowInForce>> {
         let flows = py.detach(|| self.with(edge::Edge::flows))?;
-        let row = |(key, flow): (guard::FlowKey, guard::Flow)| {
-            (
-                text(&flow.number),
-                key.transport.as_str(),
-                key.source.to_string(),
-                flow.local.to_string(),
-                text(&flow.contact),
-                text(&flow.user_agent),
-                flow.since_us,
-                flow.expires_at_us,
-            )
+        let row = |(key, flow): (guard::FlowKey, guard::Flow)| FlowInForce {
+            number: text(&flow.number),
+            transport: key.transport.as_str(),
+            source: key.source.to_string(),
+            local: flow.local.to_string(),
+            contact: text(&flow.contact),
+            user_agent: text(&flow.user_agent),
+            since_us: flow.since_us,
+            expires_at_us: flow.expires_at_us,
         };
         Ok(flows.into_iter().map(row).collect())
     }
@@ -291,6 +309,7 @@ impl Edge {
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Edge>()?;
+    module.add_class::<FlowInForce>()?;
     module.add_class::<Request>()?;
     module.add_class::<Started>()
 }

@@ -18,6 +18,7 @@ import ringfence
 from ringfence.call.attempt import RecordSwitches, is_recorded, unavailable
 from ringfence.cli.lock import hold_lock
 from ringfence.cli.log import configure_log
+from ringfence.cli.ready import Ready, announce_ready, end_with_parent
 from ringfence.clock import SystemClock
 from ringfence.control.messages import (
     Books,
@@ -32,6 +33,7 @@ from ringfence.control.messages import (
 )
 from ringfence.control.server import ControlServer
 from ringfence.core import Edge, Request, Started
+from ringfence.errors import CoreError, RingfenceError
 from ringfence.ledger.schema import encode_call_ended
 from ringfence.policy.snapshot import snapshot_json
 from ringfence.registrar.register import Bind, Limits, Query, Refuse, Unbind, decide
@@ -77,7 +79,7 @@ class Switch:
                 continue
             try:
                 self._handle(event)
-            except ringfence.errors.CoreError:
+            except CoreError:
                 # The edge is stopping, or forgot the request; there is nobody left to answer.
                 _LOG.exception("request.unanswered", method=event.method)
 
@@ -139,7 +141,7 @@ class Switch:
                 await asyncio.wait_for(self.stopping.wait(), SETTINGS_POLL_S)
             try:
                 await self._reconfigure(await asyncio.to_thread(self._store.version))
-            except ringfence.errors.RingfenceError as error:
+            except RingfenceError as error:
                 # The settings in force stay in force; a locked or broken file must not stop the switch.
                 _LOG.warning("settings.unreadable", what=error.message, hint=error.hint)
 
@@ -265,20 +267,12 @@ async def serve(config: NodeConfig, store: SettingsStore, ready_fd: int | None) 
         async with ControlServer(switch, config.data_dir / "control.sock"), asyncio.TaskGroup() as tasks:
             tasks.create_task(switch.watch_settings())
             _LOG.info("switch.ready", listeners=switch.started.listeners, run=switch.started.run)
-            tell_ready(ready_fd, {"sip": list(switch.started.listeners)})
+            announce_ready(ready_fd, Ready(sip=tuple(switch.started.listeners)))
             await switch.stopping.wait()
     finally:
         loop.remove_reader(events_fd)
         await asyncio.to_thread(switch.edge.stop)
     _LOG.info("switch.stopped")
-
-
-def tell_ready(ready_fd: int | None, what: dict[str, object]) -> None:
-    """Say over the inherited pipe that the sockets answer: one line of JSON, then its end."""
-    if ready_fd is None:
-        return
-    with os.fdopen(ready_fd, "wb") as pipe, contextlib.suppress(BrokenPipeError):
-        pipe.write(msgspec.json.encode(what) + b"\n")
 
 
 @contextlib.contextmanager
@@ -299,6 +293,8 @@ def opened(config: NodeConfig) -> Iterator[SettingsStore]:
 def command(config_file: Path | None, data: Path | None, sip: tuple[str, ...], ready_fd: int | None) -> None:
     """Run the switch until it is told to stop."""
     configure_log()
+    if ready_fd is not None:
+        end_with_parent()
     config = load(config_file, Overrides(data=data, sip=sip))
     with opened(config) as store:
         asyncio.run(serve(config, store, ready_fd))
