@@ -25,9 +25,7 @@ from ringfence.ledger.pipeline import Ledger, Pace
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.schema import CALLS, EDGE
 
-PACE = Pace(
-    read_frames=50, cut_frames=4, cut_busy_frames=2, cut_busy_us=3_000_000, seal_frames=3, seal_after_s=20.0
-)
+PACE = Pace(read_frames=50, cut_frames=4, cut_busy_frames=2, cut_busy_us=3_000_000, cut_us=60_000_000)
 
 STEP = st.tuples(
     st.sampled_from(

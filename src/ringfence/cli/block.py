@@ -12,7 +12,7 @@ import click
 from ringfence.cli.duration import DurationType, parse_duration
 from ringfence.cli.output import Value, note
 from ringfence.cli.session import Session, with_session
-from ringfence.cli.tables import at_line, read_lines, read_rows
+from ringfence.cli.tables import at_line, read_lines, read_rows, shown_name
 from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
 from ringfence.ids import BlockId
@@ -140,7 +140,7 @@ def import_blocks(
     or one value a line with # before remarks. The options say what the file leaves open.
     """
     usual = _usual(list_name, white, for_s, reason)
-    drafts = _read(read_lines(file), str(file), usual)
+    drafts = _read(read_lines(file), shown_name(file), usual)
     _add(session, drafts, skip_existing=skip_existing)
 
 

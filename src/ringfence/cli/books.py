@@ -74,13 +74,13 @@ def verdict(books: Books) -> str:
 
 
 def _print(books: Books) -> None:
-    rows = [(way, getattr(books, way)) for way in WAYS]
-    width = max(
-        len(str(number)) for number in (books.read, books.accounted, books.socket_drops, *dict(rows).values())
-    )
+    lines = [("read", books.read, "")]
+    lines += [(f"{'=' if way == WAYS[0] else '+'} {way}", getattr(books, way), "") for way in WAYS]
+    lines += [
+        ("sum", books.accounted, verdict(books)),
+        ("socket drops", books.socket_drops, "beside the balance"),
+    ]
+    widest = max(len(str(number)) for _, number, _ in lines)
     click.echo(f"node {books.node}, run {books.run}, {iso_utc(books.at_us)}")
-    click.echo(f"  {'read':<14}{books.read:>{width}}")
-    for way, number in rows:
-        click.echo(f"  {'= ' if way == WAYS[0] else '+ '}{way:<12}{number:>{width}}")
-    click.echo(f"  {'sum':<14}{books.accounted:>{width}}  {verdict(books)}")
-    click.echo(f"  {'beside: socket drops':<14} {books.socket_drops}")
+    for name, number, remark in lines:
+        click.echo(f"  {name:<14}  {number:>{widest}}  {remark}".rstrip())

@@ -8,7 +8,7 @@ import click
 
 from ringfence.cli.output import Value, note
 from ringfence.cli.session import Session, with_session
-from ringfence.cli.tables import read_lines, read_rows, whole_number, yes_or_no
+from ringfence.cli.tables import read_lines, read_rows, shown_name, whole_number, yes_or_no
 from ringfence.errors import ConfigError
 from ringfence.settings import checks
 from ringfence.settings.model import Gateway, GatewayDraft, GatewayEdit
@@ -143,7 +143,11 @@ def import_gateways(session: Session, *, file: Path) -> None:
     calls_per_second, burst, in_flight, enabled. What `gateway list --format csv` writes can be read again.
     """
     drafts = read_rows(
-        read_lines(file), str(file), required=("name", "addresses"), optional=_COLUMNS[2:], read=_from_cells
+        read_lines(file),
+        shown_name(file),
+        required=("name", "addresses"),
+        optional=_COLUMNS[2:],
+        read=_from_cells,
     )
     with session.changing() as store:
         changes = store.gateways.add_all(drafts, actor=session.actor)

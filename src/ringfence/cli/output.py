@@ -17,6 +17,7 @@ import click
 
 Value = str | int | float | bool | tuple[str, ...] | None
 
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?|-")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -154,7 +155,10 @@ def _write_csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Value]], out
 
 def _numeric(texts: Sequence[Sequence[str]]) -> list[bool]:
     """Which columns hold nothing but numbers, and are read from the right."""
-    return [all(re.fullmatch(r"-?[0-9.]*", cell) for cell in column) for column in zip(*texts, strict=True)]
+    return [
+        all(_NUMBER.fullmatch(cell) for cell in column) and any(cell != "-" for cell in column)
+        for column in zip(*texts, strict=True)
+    ]
 
 
 def _write_table(columns: Sequence[str], texts: Sequence[Sequence[str]], numeric: Sequence[bool]) -> None:

@@ -9,7 +9,7 @@ import click
 from ringfence.cli.output import Format, Value, note
 from ringfence.cli.secret_input import Password, obtain, password_options
 from ringfence.cli.session import Session, with_session
-from ringfence.cli.tables import read_lines, read_rows, yes_or_no
+from ringfence.cli.tables import read_lines, read_rows, shown_name, yes_or_no
 from ringfence.settings import checks
 from ringfence.settings.model import Phone, PhoneDraft
 
@@ -113,7 +113,11 @@ def import_phones(session: Session, *, file: Path) -> None:
     out is made here; those made are printed once.
     """
     read = read_rows(
-        read_lines(file), str(file), required=("number",), optional=("password", "enabled"), read=_from_cells
+        read_lines(file),
+        shown_name(file),
+        required=("number",),
+        optional=("password", "enabled"),
+        read=_from_cells,
     )
     with session.changing() as store:
         changes = store.phones.add_all([draft for draft, _ in read], actor=session.actor)

@@ -30,6 +30,11 @@ def read_lines(path: Path) -> list[str]:
     return text.removeprefix("\ufeff").splitlines(keepends=True)
 
 
+def shown_name(path: Path) -> str:
+    """What a file is called in a message."""
+    return "<stdin>" if str(path) == "-" else str(path)
+
+
 def read_rows(
     lines: Iterable[str],
     name: str,

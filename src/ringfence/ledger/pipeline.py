@@ -9,7 +9,6 @@ Times are compared within the journal as long as frames arrive; only at its end 
 decide. So a backlog of hours is worked off epoch by epoch, holding a window of it at a time.
 """
 
-import itertools
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import msgspec
 from ringfence.clock import Clock
 from ringfence.ledger import engine, manifest
 from ringfence.ledger.feed import GRACE_US, Feed, OpenSource, mark_after
-from ringfence.ledger.manifest import Coverage, Manifest, Rollup, Segment, StreamMark
+from ringfence.ledger.manifest import Coverage, Manifest, Segment, StreamMark
 from ringfence.ledger.rollup import RollupWriter
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
@@ -34,16 +33,15 @@ _DROP_AFTER_S: Final = 5.0
 class Pace:
     """How much the ledger holds and writes at once.
 
-    Units: frames and rows, seconds. `window_us` is how long rows may change.
+    Shape: an epoch is cut at `cut_frames`, or once it spans `cut_busy_us` and has `cut_busy_frames`, or at
+    `cut_us`. `window_us` is how long rows may change.
     """
 
     read_frames: int = 50_000
-    cut_frames: int = 200_000
+    cut_frames: int = 250_000
     cut_busy_frames: int = 20_000
     cut_busy_us: int = 10_000_000
-    cut_us: int = 60_000_000
-    seal_frames: int = 500_000
-    seal_after_s: float = 300.0
+    cut_us: int = 300_000_000
     window_us: int = WINDOW_US
 
 
@@ -117,7 +115,7 @@ class Ledger:
             self._history.append(_Sealed(edge_first=edge.context, max_time_us=edge.sealed_time_us))
         self._opened_s: dict[int, float] = {}
         self._closed_s: dict[int, float] = {}
-        self._dropping: deque[tuple[float, tuple[Epoch, ...], str]] = deque()
+        self._dropping: deque[tuple[float, Epoch, str]] = deque()
         self._view = View(manifest=self._manifest)
         self.store = ParquetStore(directory, self._connection, lambda: self._view)
 
@@ -157,7 +155,7 @@ class Ledger:
             self._opened_s.setdefault(self._tail.epochs[-1].number, self._clock.monotonic_s())
         self._cut_if_due()
         self._publish()
-        self._seal_if_due()
+        self._seal_closed()
         self._drop_if_due()
         return came
 
@@ -171,10 +169,7 @@ class Ledger:
     def seal(self) -> int:
         """Seal every epoch whose rows can no longer change; how many epochs."""
         self.cut()
-        closed = tuple(itertools.takewhile(self._is_closed, self._tail.epochs))
-        if closed:
-            self._seal(closed)
-        return len(closed)
+        return self._seal_closed()
 
     def replace_manifest(self, changed: Manifest) -> None:
         """Put a changed manifest (compaction, retention) in place of the present one and publish it."""
@@ -183,7 +178,9 @@ class Ledger:
 
     def write_segments(self, rows: str, span: Span, bound: dict[str, object]) -> tuple[Segment, ...]:
         """Write rows as segments that nothing lists yet, for compaction, on the thread that steps."""
-        return self._segments.write(rows, span, generation=self._manifest.generation + 1, bound=bound)
+        return self._segments.write(
+            lambda _: rows, span, generation=self._manifest.generation + 1, bound=bound
+        )
 
     @property
     def rollups(self) -> RollupWriter:
@@ -228,94 +225,86 @@ class Ledger:
             calls.last_time_us > settled_us or calls.is_at_end
         )
 
-    def _seal_if_due(self) -> None:
-        closed = tuple(itertools.takewhile(self._is_closed, self._tail.epochs))
-        if not closed:
-            return
-        age_s = self._clock.monotonic_s() - self._opened_s[closed[0].number]
-        if (
-            sum(epoch.frames for epoch in closed) >= self._pace.seal_frames
-            or age_s >= self._pace.seal_after_s
-        ):
-            self._seal(closed)
+    def _seal_closed(self) -> int:
+        sealed = 0
+        while self._tail.epochs and self._is_closed(self._tail.epochs[0]):
+            self._seal(self._tail.epochs[0])
+            sealed += 1
+        return sealed
 
-    def _seal(self, epochs: tuple[Epoch, ...]) -> None:
+    def _seal(self, epoch: Epoch) -> None:
+        # One epoch at a time: the engine keeps the order of one table, but not that of several put together.
         generation = self._manifest.generation + 1
-        edge = [epoch for epoch in epochs if epoch.edge_last]
-        calls = [epoch for epoch in epochs if epoch.calls_last]
+        held = self._tail.epochs
         span = Span(
-            journal_id=(self._feed.edge if edge else self._feed.calls).source.journal_id,
-            first_seq=edge[0].edge_first if edge else 0,
-            last_seq=edge[-1].edge_last if edge else 0,
-            first_call=calls[0].calls_first if calls else 0,
-            last_call=calls[-1].calls_last if calls else 0,
+            journal_id=self._journal_id(EDGE if epoch.edge_last else CALLS),
+            first_seq=epoch.edge_first,
+            last_seq=epoch.edge_last,
+            first_call=epoch.calls_first,
+            last_call=epoch.calls_last,
         )
         made = self._segments.write(
-            self._tail.rows_sql(epochs, self._tail.epochs), span, generation=generation
+            lambda kind: self._tail.rows_sql([epoch], held, kind), span, generation=generation
         )
-        summed: tuple[Rollup, ...] = self._rollups.unrecorded(
-            self._tail.summaries_sql(epochs), generation=generation
-        )
-        self._history.extend(_Sealed(edge_first=e.edge_first, max_time_us=e.max_time_us) for e in edge)
+        summed = self._rollups.unrecorded(self._tail.summaries_sql([epoch]), generation=generation)
         present = self._manifest
         coverage = present.coverage
-        for epoch in epochs:
-            for stream, first, last in (
-                (EDGE, epoch.edge_first, epoch.edge_last),
-                (CALLS, epoch.calls_first, epoch.calls_last),
-            ):
-                if last:
-                    journal_id = (self._feed.edge if stream == EDGE else self._feed.calls).source.journal_id
-                    added = Coverage(journal_id=journal_id, stream=stream, first=first, last=last)
-                    coverage = manifest.covered(coverage, added)
-        edge_mark = self._edge_mark(edge)
+        for stream, first, last in (
+            (EDGE, epoch.edge_first, epoch.edge_last),
+            (CALLS, epoch.calls_first, epoch.calls_last),
+        ):
+            if last:
+                added = Coverage(journal_id=self._journal_id(stream), stream=stream, first=first, last=last)
+                coverage = manifest.covered(coverage, added)
+        edge_mark = self._edge_mark(epoch)
         self._manifest = manifest.replace(
             self.directory,
             msgspec.structs.replace(
                 present,
                 edge=edge_mark,
-                calls=self._calls_mark(calls, edge_mark.sealed),
+                calls=self._calls_mark(epoch, edge_mark.sealed),
                 segments=present.segments + made,
                 rollups=present.rollups + summed,
                 coverage=coverage,
             ),
         )
-        self._feed.edge.sealed = self._manifest.edge.sealed if edge else self._feed.edge.sealed
+        self._feed.edge.sealed = edge_mark.sealed
         self._feed.calls.sealed = self._manifest.calls.sealed
-        self._tail.forget(epochs)
+        self._tail.forget(epoch)
         answers = self._tail.forget_answers(edge_mark.sealed)
         self._publish()
-        self._dropping.append((self._clock.monotonic_s() + _DROP_AFTER_S, epochs, answers))
-        for epoch in epochs:
-            self._opened_s.pop(epoch.number, None)
-            self._closed_s.pop(epoch.number, None)
+        self._dropping.append((self._clock.monotonic_s() + _DROP_AFTER_S, epoch, answers))
+        self._opened_s.pop(epoch.number, None)
+        self._closed_s.pop(epoch.number, None)
 
-    def _edge_mark(self, epochs: list[Epoch]) -> StreamMark:
+    def _journal_id(self, stream: int) -> str:
+        return (self._feed.edge if stream == EDGE else self._feed.calls).source.journal_id
+
+    def _edge_mark(self, epoch: Epoch) -> StreamMark:
         present = self._manifest.edge
-        if not epochs:
+        if not epoch.edge_last:
             return present
-        sealed_time_us = max(epoch.max_time_us for epoch in epochs)
-        oldest_us = sealed_time_us - self._pace.window_us - GRACE_US
+        self._history.append(_Sealed(edge_first=epoch.edge_first, max_time_us=epoch.max_time_us))
+        oldest_us = epoch.max_time_us - self._pace.window_us - GRACE_US
         while self._history[0].max_time_us < oldest_us:
             self._history.popleft()
         return mark_after(
             present,
             self._feed.edge,
-            sealed=epochs[-1].edge_last,
+            sealed=epoch.edge_last,
             context=self._history[0].edge_first,
-            time_us=sealed_time_us,
+            time_us=epoch.max_time_us,
         )
 
-    def _calls_mark(self, epochs: list[Epoch], edge_sealed: int) -> StreamMark:
-        present = self._manifest.calls
-        sealed = epochs[-1].calls_last if epochs else self._feed.calls.sealed
+    def _calls_mark(self, epoch: Epoch, edge_sealed: int) -> StreamMark:
+        sealed = epoch.calls_last or self._feed.calls.sealed
         needed = self._tail.first_call_needed(edge_sealed)
         return mark_after(
-            present,
+            self._manifest.calls,
             self._feed.calls,
             sealed=sealed,
             context=min(sealed + 1, needed or sealed + 1),
-            time_us=max((epoch.calls_max_time_us for epoch in epochs), default=0),
+            time_us=epoch.calls_max_time_us,
         )
 
     def _publish(self) -> None:
@@ -323,6 +312,6 @@ class Ledger:
 
     def _drop_if_due(self) -> None:
         while self._dropping and self._dropping[0][0] <= self._clock.monotonic_s():
-            _, epochs, answers = self._dropping.popleft()
-            self._tail.drop(epochs)
+            _, epoch, answers = self._dropping.popleft()
+            self._tail.drop(epoch)
             self._tail.drop_table(answers)

@@ -51,7 +51,7 @@ class LedgerReader:
         self._data_dir = data_dir
         self._directory = cdr_directory(data_dir)
         self._node = node
-        self._report = report or (lambda done, whole: None)
+        self._report = report or (lambda _done, _whole: None)
         self._connection = engine.connect(self._directory, working=working)
         self._pace = Pace()
         self._readings = 0

@@ -2,7 +2,7 @@
 """Parquet files of rows: written under a temporary name, forced to disk, renamed, and only then listed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,9 @@ COPY_OPTIONS: Final = (
 )
 IN_ORDER: Final = f"recorded_at, {quoted('flowNo')}"
 _TEMPORARY: Final = ".tmp"
+
+
+RowsOf = Callable[[str | None], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +43,26 @@ class SegmentWriter:
         self._connection = connection
 
     def write(
-        self, rows: str, span: Span, *, generation: int, bound: dict[str, object] | None = None
+        self, rows_of: RowsOf, span: Span, *, generation: int, bound: dict[str, object] | None = None
     ) -> tuple[Segment, ...]:
         """Write rows as segments, one per day and kind, durable but listed nowhere yet.
 
-        Shape: `rows` is the SQL of a relation with the columns of the record; `generation` keeps names apart.
+        Shape: `rows_of` gives the SQL of a relation with the columns of the record: all rows for None, and
+        for a kind one that has all rows of that kind. `generation` keeps names apart.
         Raises: OSError, duckdb.Error; files written so far are not listed and go at the next start.
         """
         groups = self._connection.execute(
             f"""
             SELECT kind, CAST(recorded_at AS DATE) AS day, count(*), sum(attempts)::BIGINT,
                    epoch_us(min(recorded_at)), epoch_us(max(recorded_at)), min(seq)::BIGINT
-            FROM {rows} GROUP BY ALL ORDER BY ALL
+            FROM {rows_of(None)} GROUP BY ALL ORDER BY ALL
             """,
             bound or {},
         ).fetchall()
         made = []
         for kind, day, count, attempts, low, high, seq in groups:
             name = f"dt={day:%Y-%m-%d}/{kind}-{seq:020d}.{generation}.parquet"
-            size = self._copy(
-                rows, name, {**(bound or {}), "kind": kind, "day": day}, is_sorted=kind == "call"
-            )
+            size = self._copy(rows_of(kind), name, {**(bound or {}), "kind": kind, "day": day})
             made.append(
                 Segment(
                     path=name,
@@ -79,16 +81,15 @@ class SegmentWriter:
             )
         return tuple(made)
 
-    def _copy(self, rows: str, name: str, bound: dict[str, object], *, is_sorted: bool) -> int:
+    def _copy(self, rows: str, name: str, bound: dict[str, object]) -> int:
         path = self._directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + _TEMPORARY)
         chosen = f"SELECT {SELECT_LIST} FROM {rows} WHERE kind = $kind AND CAST(recorded_at AS DATE) = $day"
-        # Frames lie in the order of time already, and sorting wide rows costs more than all the rest; so sort
-        # only what came out of order.
-        if not is_sorted:
-            self._connection.execute(f"COPY ({chosen}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound)
-        if is_sorted or not self._in_order(temporary):
+        # The engine keeps the order of a relation, but promises it only for ORDER BY. Sorting finished rows
+        # costs more than all the rest, so they are looked at first.
+        self._connection.execute(f"COPY ({chosen}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound)
+        if not self._in_order(temporary):
             self._connection.execute(
                 f"COPY ({chosen} ORDER BY {IN_ORDER}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound
             )
@@ -98,7 +99,8 @@ class SegmentWriter:
         [(backward,)] = self._connection.execute(
             """
             SELECT count(*) FROM (
-                SELECT recorded_at, lag(recorded_at) OVER () AS before FROM read_parquet($paths)
+                SELECT recorded_at, lag(recorded_at) OVER (ORDER BY file_row_number) AS before
+                FROM read_parquet($paths, file_row_number = true)
             ) WHERE recorded_at < before
             """,
             {"paths": [str(path)]},

@@ -68,7 +68,8 @@ class Epoch:
     """A run of frames in the tail.
 
     Shape: sequence ranges of both streams, 0 to 0 while a stream gave nothing; times span the frames of both
-    streams that may leave rows; `frames` counts what is held. Grows only while it is the newest.
+    streams that may leave rows; `frames` counts what is held; `ready_kinds` are the kinds of rows that came
+    whole. Grows only while it is the newest.
     """
 
     number: int
@@ -80,6 +81,7 @@ class Epoch:
     max_time_us: int = 0
     calls_max_time_us: int = 0
     frames: int = 0
+    ready_kinds: frozenset[str] = frozenset()
 
 
 class Tail:
@@ -153,11 +155,10 @@ class Tail:
         if self.epochs and self.epochs[-1].frames:
             self._open()
 
-    def drop(self, epochs: Sequence[Epoch]) -> None:
-        """Let sealed epochs go; no epoch that is still listed may be among them."""
-        for epoch in epochs:
-            for name in (*_TABLES, "ready"):
-                self._connection.execute(f"DROP TABLE IF EXISTS {self._table(epoch, name)}")
+    def drop(self, epoch: Epoch) -> None:
+        """Let the tables of an epoch go that was forgotten."""
+        for name in (*_TABLES, "ready"):
+            self._connection.execute(f"DROP TABLE IF EXISTS {self._table(epoch, name)}")
 
     def first_call_needed(self, edge_sealed: int) -> int | None:
         """The first frame of the calls stream that answers a challenge above `edge_sealed`, if one does."""
@@ -181,13 +182,12 @@ class Tail:
         """Let one table go."""
         self._connection.execute(f"DROP TABLE IF EXISTS {name}")
 
-    def forget(self, epochs: Sequence[Epoch]) -> None:
-        """Take epochs off the list; their tables stay until `drop`."""
-        gone = {epoch.number for epoch in epochs}
-        self.epochs = tuple(epoch for epoch in self.epochs if epoch.number not in gone)
+    def forget(self, epoch: Epoch) -> None:
+        """Take the oldest epoch off the list; its tables stay until `drop`."""
+        self.epochs = tuple(held for held in self.epochs if held.number != epoch.number)
 
-    def rows_sql(self, epochs: Sequence[Epoch], held: Sequence[Epoch]) -> str:
-        """SQL for the rows of `epochs`, given all epochs that are held.
+    def rows_sql(self, epochs: Sequence[Epoch], held: Sequence[Epoch], kind: str | None = None) -> str:
+        """SQL for the rows of `epochs`; with a kind, a relation that has all its rows, in order.
 
         Shape: `epochs` is a run of `held`. The text holds only names and literals of ours.
         """
@@ -199,11 +199,19 @@ class Tail:
             ("{increments}", self._union(explaining, "increments")),
             ("{settles}", self._answers_table),
             ("{window_us}", str(self._window_us)),
+            # Sorting before the constant columns come on costs half of sorting after.
+            ("{order}", "" if kind is None else "ORDER BY c.time_us, c.seq"),
             ("{journal_id}", literal(self._journal_id)),
             ("{node}", literal(self._node)),
         ):
             text = text.replace(name, value)
-        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self._union(epochs, 'ready')})"
+        ready = [
+            epoch for epoch in epochs if epoch.ready_kinds and (kind is None or kind in epoch.ready_kinds)
+        ]
+        if not ready:
+            # Left out, because a union comes out of order even where one side is empty.
+            return f"({text})"
+        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self._union(ready, 'ready')})"
 
     def summaries_sql(self, epochs: Sequence[Epoch]) -> str:
         """SQL for the summary frames of `epochs`."""
@@ -243,8 +251,8 @@ class Tail:
         self._insert(self._table(epoch, "increments"), frames.increments)
         self._insert(self._table(epoch, "summaries"), frames.summaries)
         self._add_answers(EDGE, frames.settles)
-        if frames.increments.num_rows:
-            self._keep_lost(epoch, frames)
+        if frames.increments.num_rows and self._keep_lost(epoch, frames):
+            epoch = replace(epoch, ready_kinds=epoch.ready_kinds | {"event"})
         return replace(
             epoch,
             edge_first=epoch.edge_first or frames.first_seq,
@@ -275,8 +283,8 @@ class Tail:
             summaries=_where(frames.summaries, above=sealed),
         )
 
-    def _keep_lost(self, epoch: Epoch, frames: Frames) -> None:
-        """Give increments without a frame to add to a row of their own."""
+    def _keep_lost(self, epoch: Epoch, frames: Frames) -> int:
+        """Give increments without a frame to add to a row of their own; how many."""
         known = " UNION ALL ".join(
             f"SELECT seq, time_us FROM {name}"
             for name in (f"{self._schema}.context", *(self._table(held, "attempts") for held in self.epochs))
@@ -303,6 +311,7 @@ class Tail:
         if self._context_until_us and frames.min_time_us > self._context_until_us + self._window_us:
             self._connection.execute(f"DELETE FROM {self._schema}.context")
             self._context_until_us = 0
+        return len(found)
 
     def _lost_row(self, seq: int, time_us: int, count: int) -> dict[str, Any]:
         lost = reasons.REASONS[reasons.LOST_RECORD]
@@ -362,6 +371,7 @@ class Tail:
         if times:
             changed = replace(
                 changed,
+                ready_kinds=epoch.ready_kinds | {"call"},
                 min_time_us=_earlier(epoch, min(times)),
                 max_time_us=max(epoch.max_time_us, *times),
             )

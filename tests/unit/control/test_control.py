@@ -1,131 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both halves over a real Unix socket, the server on an event loop in a thread."""
+"""Both halves over a real Unix socket."""
 
-import asyncio
 import json
 import logging
 import socket
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from kit.switch import FLOW, FakeSwitch, serving, some_books
 from ringfence.control.address import socket_address, socket_path
 from ringfence.control.client import NOT_RUNNING, ControlClient
-from ringfence.control.messages import (
-    REQUEST_LIMIT_BYTES,
-    Books,
-    Counters,
-    Draining,
-    Flow,
-    Flows,
-    ListEntry,
-    Lists,
-    SettingsInForce,
-    Status,
-)
-from ringfence.control.server import ControlServer
+from ringfence.control.messages import REQUEST_LIMIT_BYTES, Flows
 from ringfence.errors import ControlError, StoreError
 
-FLOW = Flow(
-    number="1001",
-    transport="udp",
-    source="192.0.2.7:5062",
-    local="192.0.2.1:5060",
-    contact="<sip:1001@192.0.2.7:5062>",
-    user_agent="\x1b[31mphone",
-    expires_at_us=5,
-)
-BOOKS = Books(
-    node="n1",
-    run=3,
-    at_us=9,
-    read=21,
-    admitted=1,
-    recorded=2,
-    challenged=3,
-    folded=4,
-    absorbed=5,
-    unrecordable=6,
-    socket_drops=7,
-)
-
-
-class Switch:
-    """A handler that knows its answers, and fails where a test wants it to."""
-
-    def __init__(self) -> None:
-        self.failure: Exception | None = None
-        self.version = 1
-
-    async def status(self) -> Status:
-        if self.failure is not None:
-            raise self.failure
-        return Status(
-            node="n1",
-            pid=1,
-            software="0.1.0",
-            run=3,
-            started_at_us=1,
-            uptime_s=2.5,
-            listeners=("udp:127.0.0.1:5060",),
-            settings_version=self.version,
-            draining=False,
-        )
-
-    async def counters(self) -> Counters:
-        return Counters(run=3, at_us=9, counters={"read": 21, "admitted": 1})
-
-    async def books(self) -> Books:
-        return BOOKS
-
-    async def flows(self, limit: int) -> Flows:
-        return Flows(total=20_000, flows=(FLOW,) * limit)
-
-    async def lists(self) -> Lists:
-        return Lists(entries=(ListEntry(list="source", color="black", value="203.0.113.5", expires_at_us=0),))
-
-    async def settings_changed(self, version: int) -> SettingsInForce:
-        self.version = max(self.version, version)
-        return SettingsInForce(version=self.version)
-
-    async def drain(self) -> Draining:
-        return Draining(calls=2)
-
-
-@contextmanager
-def serving(data_dir: Path, switch: Switch, *, max_clients: int = 32, idle_s: float = 60) -> Iterator[None]:
-    ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        path = socket_path(data_dir)
-        async with ControlServer(switch, path, max_clients=max_clients, idle_s=idle_s):
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
+BOOKS = some_books()
 
 
 @pytest.fixture
-def switch() -> Switch:
-    return Switch()
+def switch() -> FakeSwitch:
+    return FakeSwitch()
 
 
 @pytest.fixture
-def running(tmp_path: Path, switch: Switch) -> Iterator[Path]:
+def running(tmp_path: Path, switch: FakeSwitch) -> Iterator[Path]:
     with serving(tmp_path, switch):
         yield tmp_path
 
@@ -148,7 +49,7 @@ def test_every_request_is_answered_with_its_own_kind(running: Path) -> None:
     with ControlClient(running) as client:
         client.ping()
         assert client.status().listeners == ("udp:127.0.0.1:5060",)
-        assert client.counters().counters == {"read": 21, "admitted": 1}
+        assert client.counters().counters == {"read": 21, "muted": 5}
         assert client.books() == BOOKS
         assert client.flows(limit=1) == Flows(total=20_000, flows=(FLOW,))
         assert client.lists().entries[0].value == "203.0.113.5"
@@ -170,13 +71,13 @@ def test_limit_out_of_range_is_refused_before_the_switch_sees_it(running: Path) 
         client.flows(limit=10_001)
 
 
-def test_socket_is_for_its_owner_only_and_goes_away(tmp_path: Path, switch: Switch) -> None:
+def test_socket_is_for_its_owner_only_and_goes_away(tmp_path: Path, switch: FakeSwitch) -> None:
     with serving(tmp_path, switch):
         assert stat.S_IMODE(socket_path(tmp_path).stat().st_mode) == 0o600
     assert not socket_path(tmp_path).exists()
 
 
-def test_socket_left_by_a_killed_switch_is_replaced(tmp_path: Path, switch: Switch) -> None:
+def test_socket_left_by_a_killed_switch_is_replaced(tmp_path: Path, switch: FakeSwitch) -> None:
     left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with socket_address(socket_path(tmp_path)) as address:
         left.bind(address)
@@ -185,14 +86,14 @@ def test_socket_left_by_a_killed_switch_is_replaced(tmp_path: Path, switch: Swit
         client.ping()
 
 
-def test_data_directory_with_a_long_path_works(tmp_path: Path, switch: Switch) -> None:
+def test_data_directory_with_a_long_path_works(tmp_path: Path, switch: FakeSwitch) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)
     with serving(deep, switch), ControlClient(deep) as client:
         client.ping()
 
 
-def test_error_of_the_switch_reaches_the_client_in_its_words(running: Path, switch: Switch) -> None:
+def test_error_of_the_switch_reaches_the_client_in_its_words(running: Path, switch: FakeSwitch) -> None:
     switch.failure = StoreError("the settings are locked", hint="wait", code="locked")
     with ControlClient(running) as client:
         with pytest.raises(ControlError) as caught:
@@ -206,7 +107,7 @@ def test_error_of_the_switch_reaches_the_client_in_its_words(running: Path, swit
 
 
 def test_fault_of_the_switch_is_logged_and_survived(
-    running: Path, switch: Switch, caplog: pytest.LogCaptureFixture
+    running: Path, switch: FakeSwitch, caplog: pytest.LogCaptureFixture
 ) -> None:
     switch.failure = ZeroDivisionError("secret detail")
     with caplog.at_level(logging.ERROR), ControlClient(running) as client:
@@ -256,7 +157,7 @@ def test_field_that_this_version_does_not_know_is_skipped(running: Path) -> None
     assert everything(connection) == [{"v": 1, "id": 1, "body": {"type": "pong"}}]
 
 
-def test_one_client_too_many_is_told_so(tmp_path: Path, switch: Switch) -> None:
+def test_one_client_too_many_is_told_so(tmp_path: Path, switch: FakeSwitch) -> None:
     with serving(tmp_path, switch, max_clients=1):
         with ControlClient(tmp_path) as first:
             first.ping()
@@ -265,7 +166,7 @@ def test_one_client_too_many_is_told_so(tmp_path: Path, switch: Switch) -> None:
         assert [answer["body"]["code"] for answer in refused] == ["busy"]  # type: ignore[index]
 
 
-def test_silent_client_is_closed(tmp_path: Path, switch: Switch) -> None:
+def test_silent_client_is_closed(tmp_path: Path, switch: FakeSwitch) -> None:
     with serving(tmp_path, switch, idle_s=0):
         assert everything(raw(tmp_path)) == []
 

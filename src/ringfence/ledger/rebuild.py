@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making the call records again from the journal, and proving that they are the same.
+
+The new records are made beside the old ones. Where the journal's oldest part was let go, rows of that time
+cannot be made again and are taken over from the old segments; so are sums of rows let go. What retention let
+go stays gone.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ringfence import core
+from ringfence.clock import Clock
+from ringfence.errors import StoreError
+from ringfence.ledger import engine, manifest
+from ringfence.ledger.feed import GRACE_US
+from ringfence.ledger.manifest import Manifest, Segment, StreamMark
+from ringfence.ledger.pipeline import Ledger, Pace
+from ringfence.ledger.reader import Report, cdr_directory, journal_sources, last_seq
+from ringfence.ledger.rollup import UNRECORDED
+from ringfence.ledger.schema import CALLS, COLUMN_NAMES, EDGE, quoted
+from ringfence.ledger.segments import SegmentWriter, merged_span
+from ringfence.ledger.source import JournalSource, stream_directory
+
+NEW: Final = "cdr.rebuilt"
+OLD: Final = "cdr.before-rebuild"
+_MINUTE_US: Final = 60_000_000
+_IS_CALLS: Final = f"{quoted('flowNo')} % 2 = 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """What a set of rows amounts to, whatever files it lies in and in whatever order.
+
+    Shape: by kind: rows, attempts, and the sum of a hash over every column of every row.
+    """
+
+    kinds: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        return sum(rows for rows, _, _ in self.kinds.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild gave: the directory of the new records, both digests up to where the old records reach.
+
+    Shape: `old` is None if there were no readable old records; `kept` rows were taken over from them.
+    """
+
+    directory: Path
+    new: Digest
+    old: Digest | None
+    kept: int
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the rows are the same."""
+        return self.old is None or self.old == self.new
+
+
+def rebuild(data_dir: Path, clock: Clock, *, node: str, report: Report, pace: Pace | None = None) -> Rebuilt:
+    """Make the records of a data directory again, beside the old ones.
+
+    Raises: StoreError if the journal or the new directory cannot be used; the old records are untouched in
+    any case.
+    """
+    old_directory = cdr_directory(data_dir)
+    target = data_dir / NEW
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    try:
+        old: Manifest | None = manifest.load(old_directory)
+    except StoreError:
+        old = None
+    kept = _take_over(data_dir, old_directory, old, target) if old is not None else 0
+    ledger = Ledger(target, journal_sources(data_dir), clock, node=node, pace=pace)
+    try:
+        whole = last_seq(data_dir, EDGE)
+        while ledger.step():
+            report(min(ledger.progress.edge_read, whole), whole)
+        ledger.seal()
+        if old is not None:
+            _let_go_again(ledger, old)
+        new_manifest = ledger.manifest
+    finally:
+        ledger.close()
+    reach = (new_manifest.edge, new_manifest.calls) if old is None else (old.edge, old.calls)
+    return Rebuilt(
+        directory=target,
+        new=digest(target, new_manifest.segments, *reach),
+        old=None if old is None else digest(old_directory, old.segments, *reach),
+        kept=kept,
+    )
+
+
+def swap(data_dir: Path) -> Path:
+    """Put rebuilt records in place of the old ones, which stay beside them; where they are.
+
+    Shape: only while no office runs on the data directory.
+    """
+    present, rebuilt, before = cdr_directory(data_dir), data_dir / NEW, data_dir / OLD
+    shutil.rmtree(before, ignore_errors=True)
+    if present.exists():
+        present.rename(before)
+    rebuilt.rename(present)
+    manifest.sync_directory(data_dir)
+    return before
+
+
+def digest(directory: Path, segments: Iterable[Segment], edge: StreamMark, calls: StreamMark) -> Digest:
+    """The digest of rows in segments, of the marked journals only as far as the marks."""
+    paths = [str(directory / segment.path) for segment in segments]
+    if not paths:
+        return Digest()
+    connection = engine.connect(directory)
+    columns = ", ".join(quoted(name) for name in COLUMN_NAMES)
+    try:
+        found = connection.execute(
+            f"""
+            SELECT kind, count(*), sum(attempts)::BIGINT, sum(hash({columns}))
+            FROM read_parquet($paths)
+            WHERE CASE WHEN {_IS_CALLS} THEN journal_id <> $calls_id OR seq <= $calls
+                       ELSE journal_id <> $edge_id OR seq <= $edge END
+            GROUP BY kind
+            """,
+            {
+                "paths": paths,
+                "edge_id": edge.journal_id,
+                "edge": edge.sealed,
+                "calls_id": calls.journal_id,
+                "calls": calls.sealed,
+            },
+        ).fetchall()
+    finally:
+        connection.close()
+    return Digest(kinds={kind: (rows, attempts, int(total)) for kind, rows, attempts, total in found})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """Where rows can be made again from: sequences of both streams, and the time of the first."""
+
+    edge: StreamMark
+    calls: StreamMark
+    time_us: int
+
+
+def _start(data_dir: Path, old: Manifest) -> _Start:
+    edge_segments = core.segments(stream_directory(data_dir, EDGE))
+    calls_segments = core.segments(stream_directory(data_dir, CALLS))
+    calls_first = calls_segments[0].first_seq if calls_segments else 1
+    calls = StreamMark()
+    if calls_first > 1:
+        calls = StreamMark(
+            journal_id=old.calls.journal_id,
+            sealed=calls_first - 1,
+            context=calls_first,
+            sealed_time_us=calls_segments[0].first_time_us,
+        )
+    edge_first = edge_segments[0].first_seq if edge_segments else 1
+    if edge_first == 1 and calls_first == 1:
+        return _Start(edge=StreamMark(), calls=calls, time_us=0)
+    # Increments and answers of the first moments may belong to frames that are gone. So rows are made anew
+    # from the first minute that begins a window later: minutes, because sums are kept by the minute.
+    known_us = max(
+        edge_segments[0].first_time_us if edge_first > 1 else 0,
+        calls_segments[0].first_time_us if calls_first > 1 else 0,
+    )
+    from_us = -(-(known_us + Pace().window_us + GRACE_US) // _MINUTE_US) * _MINUTE_US
+    sealed, time_us = _last_before(data_dir, edge_first, from_us)
+    if old.edge.sealed < sealed:
+        # The old records do not reach that far: better all that the journal has.
+        sealed, time_us = edge_first - 1, 0
+    if not sealed:
+        return _Start(edge=StreamMark(), calls=calls, time_us=0)
+    mark = StreamMark(
+        journal_id=old.edge.journal_id, sealed=sealed, context=edge_first, sealed_time_us=time_us
+    )
+    return _Start(edge=mark, calls=calls, time_us=from_us)
+
+
+def _last_before(data_dir: Path, first_seq: int, from_us: int) -> tuple[int, int]:
+    """The last run of edge frames that lies before a time: its last sequence number and time."""
+    source = JournalSource(stream_directory(data_dir, EDGE), EDGE, first_seq - 1)
+    sealed, time_us = first_seq - 1, 0
+    while (frames := source.read(1)) is not None and frames.max_time_us < from_us:
+        sealed, time_us = frames.last_seq, frames.max_time_us
+    return sealed, time_us
+
+
+def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path) -> int:
+    """Bring what the journal cannot give again into the new directory; how many rows."""
+    start = _start(data_dir, old)
+    connection = engine.connect(data_dir, working=target / engine.WORKING_DIRECTORY)
+    writer = SegmentWriter(target, connection)
+    bound = {
+        "edge_id": start.edge.journal_id or old.edge.journal_id,
+        "edge": start.edge.sealed,
+        "calls_id": start.calls.journal_id or old.calls.journal_id,
+        "calls": start.calls.sealed,
+    }
+    kept: list[Segment] = []
+    taken = (
+        "(SELECT * FROM read_parquet($paths) WHERE CASE "
+        f"WHEN {_IS_CALLS} THEN journal_id <> $calls_id OR seq <= $calls "
+        "ELSE journal_id <> $edge_id OR seq <= $edge END)"
+    )
+    try:
+        for segment in old.segments:
+            kept += writer.write(
+                lambda _: taken,
+                merged_span([segment]),
+                generation=old.generation,
+                bound={**bound, "paths": [str(old_directory / segment.path)]},
+            )
+    finally:
+        connection.close()
+    rollups = [r for r in old.rollups if r.kind != UNRECORDED or r.max_time_us < start.time_us]
+    for rollup in rollups:
+        path = target / rollup.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(old_directory / rollup.path, path)
+    manifest.replace(
+        target,
+        Manifest(
+            generation=old.generation,
+            edge=start.edge,
+            calls=start.calls,
+            segments=tuple(kept),
+            rollups=tuple(rollups),
+            let_go=old.let_go,
+            coverage=_covered_before(old, start),
+        ),
+    )
+    return sum(segment.rows for segment in kept)
+
+
+def _covered_before(old: Manifest, start: _Start) -> tuple[manifest.Coverage, ...]:
+    kept = []
+    for covered in old.coverage:
+        mark = start.edge if covered.stream == EDGE else start.calls
+        present = old.edge if covered.stream == EDGE else old.calls
+        if covered.journal_id != present.journal_id:
+            kept.append(covered)
+        elif covered.first <= mark.sealed:
+            kept.append(msgspec.structs.replace(covered, last=min(covered.last, mark.sealed)))
+    return tuple(kept)
+
+
+def _let_go_again(ledger: Ledger, old: Manifest) -> None:
+    """Let rows go that retention had let go; their sums are among the roll-ups already."""
+    until: dict[str, int] = {}
+    for note in old.let_go:
+        until[note.kind] = max(until.get(note.kind, 0), note.until_us)
+    present = ledger.manifest
+    kept: list[Segment] = []
+    for segment in present.segments:
+        end_us = until.get(segment.kind, -1)
+        if segment.min_time_us > end_us:
+            kept.append(segment)
+        elif segment.max_time_us > end_us:
+            kept += ledger.write_segments(
+                "(SELECT * FROM read_parquet($paths) WHERE recorded_at > make_timestamp($end_us))",
+                merged_span([segment]),
+                {"paths": [str(ledger.directory / segment.path)], "end_us": end_us},
+            )
+    if len(kept) != len(present.segments) or kept != list(present.segments):
+        ledger.replace_manifest(msgspec.structs.replace(present, segments=tuple(kept)))

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger's thread in the office: take in, seal, merge, compress, let go, and say how it is doing."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ringfence.clock import Clock
+from ringfence.errors import StoreError
+from ringfence.ledger import maintenance
+from ringfence.ledger.maintenance import Limits, Parameters
+from ringfence.ledger.pipeline import Ledger, Pace, Progress
+from ringfence.ledger.reader import cdr_directory, journal_sources, last_seq
+from ringfence.ledger.schema import EDGE, KINDS
+from ringfence.ledger.store import ParquetStore
+
+_POLL_S: Final = 0.1
+_RETRY_S: Final = 2.0
+_MAINTAIN_EVERY_S: Final = 60.0
+_COUNT_EVERY_S: Final = 1.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """How the ledger is doing.
+
+    Shape: `lag_s` is how old the newest frame taken in was when it was taken in, 0 while nothing waits;
+    `pending` are frames in the journal that are not taken in yet, as far as its sealed segments tell. `error`
+    is what stops it, None while it works.
+    """
+
+    progress: Progress | None = None
+    lag_s: float = 0.0
+    pending: int = 0
+    segments: int = 0
+    bytes_by_kind: Mapping[str, int] | None = None
+    rows_by_kind: Mapping[str, int] | None = None
+    rollup_attempts: int = 0
+    error: str | None = None
+
+
+class LedgerService:
+    """Runs a ledger on a thread of its own.
+
+    Shape: `store` and `stats` serve any thread. A ledger that fails is closed, its error shown, and opened
+    again shortly after; what was sealed stays sealed and nothing is taken in twice.
+    """
+
+    def __init__(
+        self, data_dir: Path, clock: Clock, parameters: Parameters, *, node: str, pace: Pace | None = None
+    ) -> None:
+        self._data_dir = data_dir
+        self._clock = clock
+        self._parameters = parameters
+        self._node = node
+        self._pace = pace
+        self._stopping = threading.Event()
+        self._ledger: Ledger | None = None
+        self._thread = threading.Thread(target=self._run, name="ledger")
+        self._missing_said = 0
+        self.stats = Stats()
+
+    @property
+    def store(self) -> ParquetStore:
+        """Where to ask.
+
+        Raises: StoreError("starting") while there is no ledger.
+        """
+        ledger = self._ledger
+        if ledger is None:
+            raise StoreError(
+                self.stats.error or "the ledger is starting", hint="try again in a moment", code="starting"
+            )
+        return ledger.store
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """The ledger; None while it is being opened."""
+        return self._ledger
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the step under way and end; what is not sealed is read again at the next start."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._serve()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt starts clean
+                self.stats = replace(self.stats, error=str(error))
+                _log.error("ledger.failed", error=str(error), kind=type(error).__name__)
+                self._stopping.wait(_RETRY_S)
+
+    def _serve(self) -> None:
+        ledger = Ledger(
+            cdr_directory(self._data_dir),
+            journal_sources(self._data_dir),
+            self._clock,
+            node=self._node,
+            pace=self._pace,
+        )
+        if ledger.removed:
+            _log.info("ledger.cleaned", files=len(ledger.removed))
+        self._ledger = ledger
+        try:
+            maintained_s = self._clock.monotonic_s()
+            counted_s = float("-inf")
+            while not self._stopping.is_set():
+                came = ledger.step()
+                now_s = self._clock.monotonic_s()
+                if now_s - counted_s >= _COUNT_EVERY_S or came == 0:
+                    counted_s = now_s
+                    self._count(ledger)
+                if now_s - maintained_s >= _MAINTAIN_EVERY_S:
+                    maintained_s = now_s
+                    self._maintain(ledger)
+                if not came:
+                    self._stopping.wait(_POLL_S)
+        finally:
+            self._ledger = None
+            ledger.close()
+
+    def _maintain(self, ledger: Ledger) -> None:
+        """Keep the ledger small; a part that fails is reported and tried again the next time."""
+        limits = Limits.of(self._parameters.parameters())
+        merged = maintenance.merge_segments(ledger, self._clock)
+        maintenance.merge_rollups(ledger, self._clock)
+        archived = maintenance.archive_journal(self._data_dir, limits)
+        gone = maintenance.let_rows_go(ledger, self._clock, limits)
+        gone += maintenance.let_journal_go(ledger, self._data_dir, self._clock, limits)
+        maintenance.unlink_retired(ledger, self._clock)
+        if merged or archived:
+            _log.info("ledger.tidied", merged=merged, archived=archived)
+        for note in gone:
+            _log.info(
+                "ledger.let_go", kind=note.kind, rows=note.rows, attempts=note.attempts, bytes=note.size
+            )
+
+    def _count(self, ledger: Ledger) -> None:
+        progress = ledger.progress
+        if progress.missing > self._missing_said:
+            _log.error(
+                "ledger.unreadable",
+                frames=progress.missing - self._missing_said,
+                hint="a part of the journal cannot be read; `ringfence ledger verify` says where",
+            )
+        self._missing_said = progress.missing
+        listed = ledger.manifest
+        pending = 0 if progress.is_at_end else max(last_seq(self._data_dir, EDGE) - progress.edge_read, 0)
+        lag_s = 0.0 if progress.is_at_end else max(self._clock.utc_us() - progress.newest_frame_us, 0) / 1e6
+        self.stats = Stats(
+            progress=progress,
+            lag_s=lag_s,
+            pending=pending,
+            segments=len(listed.segments),
+            bytes_by_kind=_by_kind((segment.kind, segment.size) for segment in listed.segments),
+            rows_by_kind=_by_kind((segment.kind, segment.rows) for segment in listed.segments),
+            rollup_attempts=sum(rollup.attempts for rollup in listed.rollups),
+        )
+
+
+def _by_kind(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums = dict.fromkeys(KINDS, 0)
+    for kind, number in pairs:
+        sums[kind] += number
+    return sums

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A switch that only speaks on control.sock."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ringfence.control.address import socket_path
+from ringfence.control.messages import (
+    Books,
+    Counters,
+    Draining,
+    Flow,
+    Flows,
+    ListEntry,
+    Lists,
+    SettingsInForce,
+    Status,
+)
+from ringfence.control.server import ControlServer
+
+FLOW = Flow(
+    number="1001",
+    transport="udp",
+    source="192.0.2.7:5062",
+    local="192.0.2.1:5060",
+    contact="<sip:1001@192.0.2.7:5062>",
+    user_agent="\x1b[31mphone",
+    expires_at_us=5,
+)
+
+
+def some_books(**numbers: int) -> Books:
+    """Books that balance unless a number says otherwise."""
+    usual = {
+        "run": 3,
+        "at_us": 9_000_000,
+        "read": 21,
+        "admitted": 1,
+        "recorded": 2,
+        "challenged": 3,
+        "folded": 4,
+        "absorbed": 5,
+        "unrecordable": 6,
+        "socket_drops": 7,
+    }
+    return Books(node="n1", **{**usual, **numbers})
+
+
+class FakeSwitch:
+    """A handler that knows its answers, and fails where a test wants it to."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.books_now = some_books()
+        self.version = 1
+
+    async def status(self) -> Status:
+        if self.failure is not None:
+            raise self.failure
+        return Status(
+            node="n1",
+            pid=1,
+            software="0.1.0",
+            run=3,
+            started_at_us=1,
+            uptime_s=3725.5,
+            listeners=("udp:127.0.0.1:5060",),
+            settings_version=self.version,
+            draining=False,
+        )
+
+    async def counters(self) -> Counters:
+        return Counters(run=3, at_us=self.books_now.at_us, counters={"read": self.books_now.read, "muted": 5})
+
+    async def books(self) -> Books:
+        return self.books_now
+
+    async def flows(self, limit: int) -> Flows:
+        return Flows(total=20_000, flows=(FLOW,) * limit)
+
+    async def lists(self) -> Lists:
+        return Lists(entries=(ListEntry(list="source", color="black", value="203.0.113.5", expires_at_us=0),))
+
+    async def settings_changed(self, version: int) -> SettingsInForce:
+        if self.failure is not None:
+            raise self.failure
+        self.version = max(self.version, version)
+        return SettingsInForce(version=self.version)
+
+    async def drain(self) -> Draining:
+        return Draining(calls=2)
+
+
+@contextmanager
+def serving(
+    data_dir: Path, switch: FakeSwitch, *, max_clients: int = 32, idle_s: float = 60
+) -> Iterator[None]:
+    """Serve control.sock in a data directory, on an event loop in a thread."""
+    ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        path = socket_path(data_dir)
+        async with ControlServer(switch, path, max_clients=max_clients, idle_s=idle_s):
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
