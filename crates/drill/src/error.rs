@@ -37,6 +37,17 @@ pub enum DrillError {
 }
 
 impl DrillError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotLoopback(_) => "aim at a switch on this machine, by 127.0.0.1 or ::1",
+            Self::BadAddress(_) => "write it as 127.0.0.1:5060 or [::1]:5060",
+            Self::OutOfRange { .. } => "give a value in that range",
+            Self::Usage(_) => "see the help of the command",
+            Self::Io { .. } => "check the limits that this process runs under",
+        }
+    }
+
     pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, source }
     }
@@ -53,10 +64,6 @@ pub(crate) fn in_range<T: PartialOrd + std::fmt::Display>(
     if value >= low && value <= high {
         Ok(())
     } else {
-        Err(DrillError::OutOfRange {
-            name,
-            range,
-            value: value.to_string(),
-        })
+        Err(DrillError::OutOfRange { name, range, value: value.to_string() })
     }
 }

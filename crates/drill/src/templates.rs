@@ -67,7 +67,10 @@ macro_rules! pbx_invite {
 pub(crate) const SOURCES: &[Source] = &[
     // SIPVicious: identical From and To, decimal branch and Call-ID, Contact without brackets, Accept on everything,
     // bookkeeping in the From tag.
-    Source { name: "svmap/options", method: Method::Options, text: "\
+    Source {
+        name: "svmap/options",
+        method: Method::Options,
+        text: "\
 OPTIONS sip:100@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK-{token_dec};rport
 Max-Forwards: 70
@@ -80,8 +83,12 @@ CSeq: 1 OPTIONS
 Accept: application/sdp
 Content-Length: 0
 
-" },
-    Source { name: "svmap/register", method: Method::Register, text: "\
+",
+    },
+    Source {
+        name: "svmap/register",
+        method: Method::Register,
+        text: "\
 REGISTER sip:100@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK-{token_dec};rport
 Max-Forwards: 70
@@ -93,8 +100,12 @@ CSeq: 1 REGISTER
 Accept: application/sdp
 Content-Length: 0
 
-" },
-    Source { name: "svwar/register", method: Method::Register, text: "\
+",
+    },
+    Source {
+        name: "svwar/register",
+        method: Method::Register,
+        text: "\
 REGISTER sip:{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK-{token_dec};rport
 Max-Forwards: 70
@@ -107,8 +118,12 @@ CSeq: 1 REGISTER
 Accept: application/sdp
 Content-Length: 0
 
-" },
-    Source { name: "svwar/invite", method: Method::Invite, text: "\
+",
+    },
+    Source {
+        name: "svwar/invite",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{ext}@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK-{token_dec};rport
 Max-Forwards: 70
@@ -133,8 +148,12 @@ a=rtpmap:8 PCMA/8000
 a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-15
 a=sendrecv
-" },
-    Source { name: "svcrack/register", method: Method::Register, text: "\
+",
+    },
+    Source {
+        name: "svcrack/register",
+        method: Method::Register,
+        text: "\
 REGISTER sip:{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK-{token_dec};rport
 Max-Forwards: 70
@@ -147,9 +166,13 @@ CSeq: {cseq} REGISTER
 Accept: application/sdp
 {authorization}Content-Length: 0
 
-" },
+",
+    },
     // sippts: a branch without the RFC 3261 cookie, fixed SDP, three-digit users.
-    Source { name: "sippts/options", method: Method::Options, text: "\
+    Source {
+        name: "sippts/options",
+        method: Method::Options,
+        text: "\
 OPTIONS sip:100@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch={token_71};rport
 From: <sip:100@{dst}>;tag={hex8}
@@ -162,8 +185,12 @@ Allow: INVITE, REGISTER, ACK, CANCEL, BYE, NOTIFY, REFER, OPTIONS, INFO, SUBSCRI
 User-Agent: pplsip
 Content-Length: 0
 
-" },
-    Source { name: "sippts/register", method: Method::Register, text: "\
+",
+    },
+    Source {
+        name: "sippts/register",
+        method: Method::Register,
+        text: "\
 REGISTER sip:{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch={token_71};rport
 From: <sip:{ext}@{dst}>;tag={hex8}
@@ -177,8 +204,12 @@ Expires: 120
 User-Agent: pplsip
 Content-Length: 0
 
-" },
-    Source { name: "sippts/invite", method: Method::Invite, text: "\
+",
+    },
+    Source {
+        name: "sippts/invite",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{callee}@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch={token_71};rport
 From: <sip:100@{dst}>;tag={hex8}
@@ -207,9 +238,13 @@ a=rtpmap:110 speex/8000
 a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-16
 a=sendrecv
-" },
+",
+    },
     // SIPp's built-in caller.
-    Source { name: "sipp/invite", method: Method::Invite, text: "\
+    Source {
+        name: "sipp/invite",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{callee}@{dst}:{dport} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK-{pid}-{seq}-0
 From: sipp <sip:sipp@{src}:{sport}>;tag={pid}SIPpTag00{seq}
@@ -229,9 +264,13 @@ c=IN {sdp_src}
 t=0 0
 m=audio 6000 RTP/AVP 0
 a=rtpmap:0 PCMU/8000
-" },
+",
+    },
     // nmap's and masscan's service probe: the same bytes to everyone, so its answers cannot be told apart.
-    Source { name: "nmap/options", method: Method::Options, text: "\
+    Source {
+        name: "nmap/options",
+        method: Method::Options,
+        text: "\
 OPTIONS sip:nm SIP/2.0
 Via: SIP/2.0/TCP nm;branch=foo
 From: <sip:nm@nm>;tag=root
@@ -243,11 +282,15 @@ Content-Length: 0
 Contact: <sip:nm@nm>
 Accept: application/sdp
 
-" },
+",
+    },
     // The hosts of the RFC's own examples, sprayed by programs whose authors began by copying.
-    Source { name: "textbook/invite", method: Method::Invite, text: "\
+    Source {
+        name: "textbook/invite",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{callee}@biloxi.com SIP/2.0
-Via: SIP/2.0/UDP pc33.atlanta.com;branch=z9hG4bK{token_hex}
+Via: SIP/2.0/UDP pc33.atlanta.com:{sport};branch=z9hG4bK{token_hex}
 Max-Forwards: 70
 To: Bob <sip:{callee}@biloxi.com>
 From: Alice <sip:alice@atlanta.com>;tag={dec10}
@@ -264,15 +307,31 @@ c=IN IP4 pc33.atlanta.com
 t=0 0
 m=audio 49172 RTP/AVP 0
 a=rtpmap:0 PCMU/8000
-" },
+",
+    },
     // Ordinary call servers, or scanners that dress as such.
     pbx_invite!("pbx/asterisk", "Asterisk PBX 18.10.0", "Supported: replaces, timer\n"),
-    pbx_invite!("pbx/gateway", "Cisco-SIPGateway/IOS-15.4", "Supported: 100rel,timer,resource-priority,replaces,sdp-anat\nExpires: 180\n"),
-    pbx_invite!("pbx/softphone", "Z 5.6.1 v2.10.19", "Supported: replaces, norefersub, extended-refer, timer, outbound, path\n"),
-    pbx_invite!("pbx/trunk", "SoftX3000", "Supported: 100rel, timer\nSession-Expires: 1800;refresher=uac\nMin-SE: 90\nP-Asserted-Identity: <sip:{caller}@{dst}>\n"),
+    pbx_invite!(
+        "pbx/gateway",
+        "Cisco-SIPGateway/IOS-15.4",
+        "Supported: 100rel,timer,resource-priority,replaces,sdp-anat\nExpires: 180\n"
+    ),
+    pbx_invite!(
+        "pbx/softphone",
+        "Z 5.6.1 v2.10.19",
+        "Supported: replaces, norefersub, extended-refer, timer, outbound, path\n"
+    ),
+    pbx_invite!(
+        "pbx/trunk",
+        "SoftX3000",
+        "Supported: 100rel, timer\nSession-Expires: 1800;refresher=uac\nMin-SE: 90\nP-Asserted-Identity: <sip:{caller}@{dst}>\n"
+    ),
     pbx_invite!("pbx/dialer", "VaxSIPUserAgent/3.5", ""),
     pbx_invite!("pbx/sipcli", "sipcli/v1.8", "Supported: timer\n"),
-    Source { name: "pbx/register", method: Method::Register, text: "\
+    Source {
+        name: "pbx/register",
+        method: Method::Register,
+        text: "\
 REGISTER sip:{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK{token_hex};rport
 Max-Forwards: 70
@@ -285,8 +344,12 @@ Expires: 3600
 User-Agent: Yealink SIP-T46S 66.85.0.5
 {authorization}Content-Length: 0
 
-" },
-    Source { name: "pbx/options", method: Method::Options, text: "\
+",
+    },
+    Source {
+        name: "pbx/options",
+        method: Method::Options,
+        text: "\
 OPTIONS sip:{dst}:{dport} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK{token_hex};rport
 Max-Forwards: 70
@@ -299,9 +362,13 @@ User-Agent: Asterisk PBX 18.10.0
 Accept: application/sdp
 Content-Length: 0
 
-" },
+",
+    },
     // Messages that are wrong in one way each.
-    Source { name: "odd/no-cookie", method: Method::Invite, text: "\
+    Source {
+        name: "odd/no-cookie",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{callee}@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch={token_71}
 Max-Forwards: 70
@@ -318,8 +385,12 @@ s=-
 c=IN {sdp_src}
 t=0 0
 m=audio {media} RTP/AVP 0
-" },
-    Source { name: "odd/zero-via", method: Method::Invite, text: "\
+",
+    },
+    Source {
+        name: "odd/zero-via",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{callee}@{dst} SIP/2.0
 Via: SIP/2.0/UDP 0.0.0.0:{sport};branch=z9hG4bK{token_hex};rport
 Max-Forwards: 70
@@ -331,8 +402,12 @@ Contact: <sip:{caller}@0.0.0.0:{sport}>
 User-Agent: sipcli/v1.8
 Content-Length: 0
 
-" },
-    Source { name: "odd/long-call-id", method: Method::Invite, text: "\
+",
+    },
+    Source {
+        name: "odd/long-call-id",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{callee}@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK{token_hex};rport
 Max-Forwards: 70
@@ -344,8 +419,12 @@ Contact: <sip:{caller}@{src}:{sport}>
 User-Agent: x
 Content-Length: 0
 
-" },
-    Source { name: "odd/no-call-id", method: Method::Invite, text: "\
+",
+    },
+    Source {
+        name: "odd/no-call-id",
+        method: Method::Invite,
+        text: "\
 INVITE sip:{callee}@{dst} SIP/2.0
 Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK{token_hex};rport
 Max-Forwards: 70
@@ -356,7 +435,26 @@ Contact: <sip:{caller}@{src}:{sport}>
 User-Agent: Test Agent
 Content-Length: 0
 
-" },
+",
+    },
+    // A research scanner that says who it is.
+    Source {
+        name: "research/options",
+        method: Method::Options,
+        text: "\
+OPTIONS sip:{dst} SIP/2.0
+Via: SIP/2.0/UDP {src}:{sport};branch=z9hG4bK{token_hex};rport
+Max-Forwards: 70
+From: <sip:survey@{src}>;tag={hex8}
+To: <sip:{dst}>
+Call-ID: {hex32}@{src}
+CSeq: 1 OPTIONS
+Contact: <sip:survey@{src}:{sport}>
+User-Agent: internet-survey/1.0 (research; opt out: https://survey.example/)
+Content-Length: 0
+
+",
+    },
 ];
 
 /// The text that `{pbx_sdp}` stands for.

@@ -15,11 +15,13 @@ use drill::flood::{Flood, Mix, Pace, flood as run_flood};
 use drill::message::{self, MAX_MESSAGE_BYTES, Wanted, Writer};
 use drill::stream::{self, Streams};
 use drill::{DrillError, Target};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::error::from_drill;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(flood, module)?)?;
@@ -29,15 +31,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-fn raised(error: DrillError) -> PyErr {
-    match error {
-        DrillError::Io { .. } => PyOSError::new_err(error.to_string()),
-        _ => PyValueError::new_err(error.to_string()),
-    }
-}
-
 fn seconds(value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value).map_err(|error| PyValueError::new_err(error.to_string()))
+    Duration::try_from_secs_f64(value).map_err(|error| from_drill(DrillError::Usage(format!("{value} s: {error}"))))
 }
 
 /// Runs `work` beside Python; its report becomes a dict.
@@ -68,7 +63,7 @@ fn beside<'py, R: Serialize + Send + 'static>(
             }
         }
     };
-    let report = outcome.map_err(raised)?;
+    let report = outcome.map_err(from_drill)?;
     let value = serde_json::to_value(report).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     to_python(py, &value)
 }
@@ -129,14 +124,16 @@ fn flood<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let pace = match (rate, window) {
         (Some(_), Some(_)) => {
-            return Err(PyValueError::new_err("rate and window exclude each other"));
+            {
+                return Err(from_drill(DrillError::Usage("rate and window exclude each other".to_owned())));
+            };
         }
         (Some(rate), None) => Pace::Rate(rate),
         (None, Some(window)) => Pace::Window(window),
         (None, None) => Pace::Unpaced,
     };
     let wanted = Flood {
-        target: target.parse::<Target>().map_err(raised)?,
+        target: target.parse::<Target>().map_err(from_drill)?,
         pace,
         run_for: self::seconds(seconds)?,
         count,
@@ -173,9 +170,9 @@ fn streams<'py>(
     seed: u64,
 ) -> PyResult<Bound<'py, PyAny>> {
     let wanted = Streams {
-        target: target.parse::<Target>().map_err(raised)?,
+        target: target.parse::<Target>().map_err(from_drill)?,
         connections,
-        behaviour: behaviour.parse().map_err(raised)?,
+        behaviour: behaviour.parse().map_err(from_drill)?,
         sources,
         run_for: self::seconds(seconds)?,
         byte_every: self::seconds(byte_every_s)?,
@@ -187,7 +184,7 @@ fn streams<'py>(
 /// Names and methods of the message templates.
 #[pyfunction]
 fn drill_templates() -> PyResult<Vec<(&'static str, &'static str)>> {
-    message::names().map(|name| Ok((name, message::template(name).map_err(raised)?.method.name()))).collect()
+    message::names().map(|name| Ok((name, message::template(name).map_err(from_drill)?.method.name()))).collect()
 }
 
 /// One message; the same arguments give the same bytes.
@@ -209,9 +206,9 @@ fn drill_message<'py>(
     password: Option<&[u8]>,
     cseq: Option<u32>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let target = target.parse::<Target>().map_err(raised)?.address();
-    let source = source.parse::<Target>().map_err(raised)?.address();
-    let template = message::template(template).map_err(raised)?;
+    let target = target.parse::<Target>().map_err(from_drill)?.address();
+    let source = source.parse::<Target>().map_err(from_drill)?.address();
+    let template = message::template(template).map_err(from_drill)?;
     let mut out = [0; MAX_MESSAGE_BYTES];
     let wanted = Wanted { callee, caller, extension, authorization, password, cseq };
     let length = Writer::new(seed, target).write(&mut out, &template, index, source, &wanted);

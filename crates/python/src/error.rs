@@ -7,13 +7,7 @@ use pyo3::types::PyDict;
 
 /// A `ringfence.errors.StoreError` with message, hint and code.
 pub(crate) fn from_journal(py: Python<'_>, error: &JournalError) -> PyErr {
-    exception(
-        py,
-        "StoreError",
-        &error.to_string(),
-        error.hint(),
-        error.code(),
-    )
+    exception(py, "StoreError", &error.to_string(), error.hint(), error.code())
 }
 
 /// A `ringfence.errors.CoreError`, or `StoreError` where the journal is at fault.
@@ -24,15 +18,22 @@ pub(crate) fn from_edge(error: edge::EdgeError) -> PyErr {
     })
 }
 
+/// A `ringfence.errors.ConfigError`, or `CoreError` where the kernel refused.
+pub(crate) fn from_drill(error: drill::DrillError) -> PyErr {
+    let (class, code) = match error {
+        drill::DrillError::Io { .. } => ("CoreError", "core"),
+        _ => ("ConfigError", "config"),
+    };
+    Python::attach(|py| exception(py, class, &error.to_string(), error.hint(), code))
+}
+
 /// An exception `class` of `ringfence.errors`; if it cannot be made, the reason why not.
 fn exception(py: Python<'_>, class: &str, message: &str, hint: &str, code: &str) -> PyErr {
     let made = || -> PyResult<Bound<'_, PyAny>> {
         let keywords = PyDict::new(py);
         keywords.set_item("hint", hint)?;
         keywords.set_item("code", code)?;
-        py.import("ringfence.errors")?
-            .getattr(class)?
-            .call((message,), Some(&keywords))
+        py.import("ringfence.errors")?.getattr(class)?.call((message,), Some(&keywords))
     };
     made().map_or_else(|error| error, PyErr::from_value)
 }
