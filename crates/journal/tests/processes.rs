@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use journal::{JournalError, Options, Record, SegmentWriter, Stream, StreamReader, verify};
-use samples::{NOW_US, an_attempt, append, open_with, read_all, small_segments};
+use samples::{NOW_US, an_attempt, append, append_at, open_with, read_all, small_segments};
 use tempfile::tempdir;
 
 fn main() {
@@ -212,6 +212,8 @@ fn fill_disk(dir: &Path) {
         appended * unit_bytes > promised * 2 / 3,
         "{appended} writes in {promised} promised bytes"
     );
+    // Its time is up and no other segment can be started: what is left of its room is used all the same.
+    append_at(&mut calls, &refusals, NOW_US + 7_200_000_000).unwrap();
     calls.sync().unwrap();
 
     // Synced, or the writer still holds the file that is removed.
