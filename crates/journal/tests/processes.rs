@@ -227,7 +227,7 @@ fn fill_disk(dir: &Path) {
     drop(edge);
     calls.reserve().unwrap();
     append(&mut calls, &refusals).unwrap();
-    assert!(calls.promised_bytes().unwrap() >= 128 << 10);
+    assert!(calls.promised_bytes().unwrap() >= promised / 2);
     let last_seq = calls.next_seq() - 1;
     let report = verify(&dir.join("calls"), |_, _| ()).unwrap();
     assert_eq!((report.fault, report.last_seq), (None, last_seq));
