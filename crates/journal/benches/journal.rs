@@ -199,13 +199,10 @@ fn main() {
         bytes as f64 / ROWS as f64
     );
 
-    let encoding = median(|| {
-        timed(|| {
-            encode(&mix, 1, |unit, _| {
-                black_box(unit.bytes().len());
-            })
-        })
-    });
+    let measure = |unit: &WriteUnit, _| {
+        black_box(unit.bytes().len());
+    };
+    let encoding = median(|| timed(|| encode(&mix, 1, measure)));
     per_row("encode", encoding, ROWS, bytes);
     let appending = median(|| timed(|| write_journal(&dir, &mix)));
     per_row("encode, chain, append (page cache)", appending, ROWS, bytes);

@@ -26,7 +26,7 @@ const UNSYNCED_SEGMENTS: usize = 8;
 /// When a segment is closed, and whether its room is reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// A segment is closed before it grows past this.
+    /// A segment is closed before it grows past this, if there is room to start the next one.
     pub segment_bytes: u64,
     /// A segment is closed by the first write after this.
     pub segment_age: Duration,
@@ -233,7 +233,11 @@ impl SegmentWriter {
         }
         self.heal()?;
         if self.is_due(now_us) || self.length + bytes as u64 > self.options.segment_bytes {
-            self.rotate(now_us)?;
+            match self.rotate(now_us) {
+                // The live segment may still have room that was reserved for it; if not, the write says so.
+                Ok(()) | Err(JournalError::Full { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let hash = chain_hash(&self.place.hash, units.clone().map(WriteUnit::bytes));
         let chain = chain_frame(next_seq - 1, now_us, self.journal_crc, &hash);
@@ -258,6 +262,10 @@ impl SegmentWriter {
             return Ok(());
         }
         self.heal()?;
+        if self.options.is_reserved && !self.has_spare {
+            // Without room of its own for the next segment, the room left in this one would be given away for nothing.
+            self.reserve()?;
+        }
         let header = SegmentHeader {
             first_seq: self.place.next_seq,
             time_us: now_us,
@@ -320,7 +328,8 @@ impl SegmentWriter {
         Ok(self.promised_bytes())
     }
 
-    /// Bytes that can be appended even if the disk is full; `None` for a stream that is not reserved.
+    /// Bytes that can be appended even if the disk is full, chain frames included; `None` for a stream that is not reserved. As
+    /// a write lies in one segment, up to one write less fits.
     pub fn promised_bytes(&self) -> Option<u64> {
         if !self.options.is_reserved {
             return None;

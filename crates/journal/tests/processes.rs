@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use journal::{JournalError, Options, Record, SegmentWriter, Stream, StreamReader, verify};
-use samples::{NOW_US, an_attempt, append, open_with, read_all, small_segments};
+use samples::{NOW_US, an_attempt, append, append_at, open_with, read_all, small_segments};
 use tempfile::tempdir;
 
 fn main() {
@@ -185,6 +185,7 @@ fn fill_disk(dir: &Path) {
     };
     let (mut calls, _) =
         SegmentWriter::open(&dir.join("calls"), Stream::Calls, &options, NOW_US).unwrap();
+    fs::write(dir.join("filler"), [1; 8 << 10]).unwrap();
     let mut edge = open_with(&dir.join("edge"), &small_segments(64 << 10));
     let refusals = vec![Record::Refusal(an_attempt()); 20];
     while !matches!(append(&mut edge, &refusals), Err(JournalError::Full { .. })) {}
@@ -212,6 +213,12 @@ fn fill_disk(dir: &Path) {
         appended * unit_bytes > promised * 2 / 3,
         "{appended} writes in {promised} promised bytes"
     );
+    // Its time is up and there is no room for a segment, only for the beginning of one: it keeps what it has.
+    fs::remove_file(dir.join("filler")).unwrap();
+    let before = calls.promised_bytes().unwrap();
+    append_at(&mut calls, &refusals[..1], NOW_US + 7_200_000_000).unwrap();
+    let left = calls.promised_bytes().unwrap();
+    assert!(left > before - 400, "{before} promised, {left} left");
     calls.sync().unwrap();
 
     // Synced, or the writer still holds the file that is removed.
@@ -225,7 +232,7 @@ fn fill_disk(dir: &Path) {
     drop(edge);
     calls.reserve().unwrap();
     append(&mut calls, &refusals).unwrap();
-    assert!(calls.promised_bytes().unwrap() >= 128 << 10);
+    assert!(calls.promised_bytes().unwrap() >= promised / 2);
     let last_seq = calls.next_seq() - 1;
     let report = verify(&dir.join("calls"), |_, _| ()).unwrap();
     assert_eq!((report.fault, report.last_seq), (None, last_seq));
