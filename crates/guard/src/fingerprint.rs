@@ -75,10 +75,6 @@ fn grammar(token: &[u8]) -> u8 {
     classes | length
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(haystack, needle).is_some()
-}
-
 fn starts_with(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
 }
@@ -94,6 +90,15 @@ const SCANNERS: [&[u8]; 9] = [
     b"friendly-request",
     b"sip-scan",
 ];
+
+const TEXTBOOK_HOSTS: [&[u8]; 3] = [b"atlanta.com", b"biloxi.com", b"bell-telephone.com"];
+
+/// The `s=` line of an SDP body, which stands third (RFC 8866 §5).
+fn session_name(body: &[u8]) -> &[u8] {
+    let mut lines = body.split(|byte| *byte == b'\n').take(4);
+    let name = lines.find_map(|line| line.strip_prefix(b"s=")).unwrap_or(b"");
+    name.strip_suffix(b"\r").unwrap_or(name)
+}
 
 /// What is known of a scanner's From tag: hex text whose decoding is its own note (probed address, account, password).
 pub(crate) fn is_hex_note(tag: &[u8]) -> bool {
@@ -158,7 +163,7 @@ pub fn fingerprint(message: &Message<'_>, branch: &[u8], from_tag: &[u8], call_i
             && branch.get(8..).is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit)),
     );
     mark(traits::TAG_IS_HEX_NOTE, is_hex_note(from_tag));
-    mark(traits::TAG_SIPP, contains(from_tag, b"SIPpTag"));
+    mark(traits::TAG_SIPP, from_tag.windows(7).any(|part| part == b"SIPpTag"));
     mark(traits::CALL_ID_DECIMAL, !call_id.is_empty() && call_id.iter().all(u8::is_ascii_digit));
     mark(traits::CALL_ID_32_HEX, call_id.len() == 32 && call_id.iter().all(u8::is_ascii_hexdigit));
     mark(traits::NMAP_PROBE, branch == b"foo" && from_tag == b"root");
@@ -168,9 +173,9 @@ pub fn fingerprint(message: &Message<'_>, branch: &[u8], from_tag: &[u8], call_i
     mark(traits::CONTACT_BARE, !contact.is_empty() && !contact.contains(&b'<'));
     let uri_of = |name| message.first(name).map(|value| value.split(|byte| matches!(byte, b'>' | b';')).next().unwrap_or(value));
     mark(traits::FROM_EQUALS_TO, uri_of(HeaderName::From).is_some_and(|from| Some(from) == uri_of(HeaderName::To)));
-    mark(traits::VIA_ZERO, message.first(HeaderName::Via).is_some_and(|via| contains(via, b" 0.0.0.0")));
-    let from = message.first(HeaderName::From).unwrap_or(b"");
-    mark(traits::TEXTBOOK_HOST, contains(from, b"atlanta.com") || contains(from, b"biloxi.com"));
-    mark(traits::SDP_TOOL_NAME, contains(message.body(), b"\r\ns=svwar\r\n") || contains(message.body(), b"\r\ns=SIPPTS\r\n"));
+    mark(traits::VIA_ZERO, message.via_top().is_ok_and(|via| via.host == b"0.0.0.0"));
+    let from_host = message.from().ok().and_then(|from| from.uri.split(|byte| *byte == b'@').nth(1)).unwrap_or(b"");
+    mark(traits::TEXTBOOK_HOST, TEXTBOOK_HOSTS.iter().any(|host| from_host.ends_with(host)));
+    mark(traits::SDP_TOOL_NAME, matches!(session_name(message.body()), b"svwar" | b"SIPPTS"));
     Fingerprint { hash, traits: found }
 }

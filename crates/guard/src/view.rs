@@ -44,11 +44,15 @@ impl<'a> View<'a> {
     pub(crate) fn has_injection(&self) -> bool {
         [self.callee, self.caller].into_iter().any(|number| {
             memchr::memchr3(b'\'', b'"', b'`', number).is_some()
-                || [&b"%0d"[..], b"%0a", b"%0D", b"%0A", b"%00", b"%22", b"%27", b"--"]
-                    .iter()
-                    .any(|code| memchr::memmem::find(number, code).is_some())
+                || (memchr::memchr2(b'%', b'-', number).is_some() && has_escaped_attack(number))
         })
     }
+}
+
+fn has_escaped_attack(number: &[u8]) -> bool {
+    const CODES: [&[u8]; 5] = [b"%0d", b"%0a", b"%00", b"%22", b"%27"];
+    let is_code = |three: &[u8]| CODES.iter().any(|code| three.eq_ignore_ascii_case(code));
+    number.windows(3).any(is_code) || number.windows(2).any(|two| two == b"--")
 }
 
 /// The user part of a `sip:`, `sips:` or `tel:` URI as it stands, without password and parameters (RFC 3261 §19.1.1, RFC 3966).
