@@ -95,9 +95,16 @@ const TEXTBOOK_HOSTS: [&[u8]; 3] = [b"atlanta.com", b"biloxi.com", b"bell-teleph
 
 /// The `s=` line of an SDP body, which stands third (RFC 8866 §5).
 fn session_name(body: &[u8]) -> &[u8] {
-    let mut lines = body.split(|byte| *byte == b'\n').take(4);
-    let name = lines.find_map(|line| line.strip_prefix(b"s=")).unwrap_or(b"");
-    name.strip_suffix(b"\r").unwrap_or(name)
+    let mut rest = body;
+    for _ in 0..4 {
+        let Some(end) = memchr::memchr(b'\n', rest) else { break };
+        let (line, after) = rest.split_at(end);
+        if let Some(name) = line.strip_prefix(b"s=") {
+            return name.strip_suffix(b"\r").unwrap_or(name);
+        }
+        rest = after.get(1..).unwrap_or(b"");
+    }
+    b""
 }
 
 /// What is known of a scanner's From tag: hex text whose decoding is its own note (probed address, account, password).
@@ -124,12 +131,13 @@ pub(crate) fn is_hex_note(tag: &[u8]) -> bool {
 
 /// Fingerprint a request whose From tag, top branch and Call-ID were read already.
 pub fn fingerprint(message: &Message<'_>, branch: &[u8], from_tag: &[u8], call_id: &[u8], user_agent: &[u8]) -> Fingerprint {
-    let mut order = [0_u8; 64];
+    // A polynomial over the fields in order: the same fields in another order give another number.
+    let mut order = 0_u64;
     let mut spelling = 0_u64;
     let mut contact: &[u8] = b"";
     let mut has_type = false;
-    for (slot, header) in order.iter_mut().zip(message.headers()) {
-        *slot = header.name as u8;
+    for header in message.headers() {
+        order = order.wrapping_mul(0x0100_0000_01b3).wrapping_add(header.name as u64).wrapping_add(1);
         // Compact, lower-case and upper-case spellings are habits of a program.
         let first = header.raw_name.first().copied().unwrap_or(0);
         let last = header.raw_name.last().copied().unwrap_or(0);
@@ -142,7 +150,7 @@ pub fn fingerprint(message: &Message<'_>, branch: &[u8], from_tag: &[u8], call_i
         }
     }
     let mut hasher = SipHasher13::new_with_keys(0, 0);
-    hasher.write(&order);
+    hasher.write_u64(order);
     hasher.write_u64(spelling);
     hasher.write(&[
         message.method().map_or(0, |method| method.code()),
@@ -171,11 +179,10 @@ pub fn fingerprint(message: &Message<'_>, branch: &[u8], from_tag: &[u8], call_i
     mark(traits::UA_SCANNER, SCANNERS.iter().any(|name| starts_with(user_agent, name)));
     mark(traits::BODY_WITHOUT_TYPE, !message.body().is_empty() && !has_type);
     mark(traits::CONTACT_BARE, !contact.is_empty() && !contact.contains(&b'<'));
-    let uri_of = |name| message.first(name).map(|value| value.split(|byte| matches!(byte, b'>' | b';')).next().unwrap_or(value));
-    mark(traits::FROM_EQUALS_TO, uri_of(HeaderName::From).is_some_and(|from| Some(from) == uri_of(HeaderName::To)));
+    let from = message.from().map_or(&b""[..], |from| from.uri);
+    mark(traits::FROM_EQUALS_TO, message.to().is_ok_and(|to| to.uri == from));
     mark(traits::VIA_ZERO, message.via_top().is_ok_and(|via| via.host == b"0.0.0.0"));
-    let from_host = message.from().ok().and_then(|from| from.uri.split(|byte| *byte == b'@').nth(1)).unwrap_or(b"");
-    mark(traits::TEXTBOOK_HOST, TEXTBOOK_HOSTS.iter().any(|host| from_host.ends_with(host)));
+    mark(traits::TEXTBOOK_HOST, TEXTBOOK_HOSTS.iter().any(|host| from.ends_with(host)));
     mark(traits::SDP_TOOL_NAME, matches!(session_name(message.body()), b"svwar" | b"SIPPTS"));
     Fingerprint { hash, traits: found }
 }

@@ -16,7 +16,7 @@ use crate::challenge::{self, ChallengeBudget};
 use crate::counters::Counter;
 use crate::credentials::{bare, credentials_of, is_right};
 use crate::effects::{self, Admitted, Effects, Now, Packet, Standing};
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{Fingerprint, fingerprint};
 use crate::flows::{FlowKey, Flows};
 use crate::fold::{Account, Budget, Folding};
 use crate::known::KnownSources;
@@ -251,7 +251,8 @@ impl Guard {
             gateway: gateway.map(|gateway| gateway.id),
             ..Refusal::new(Reason::Malformed, reply)
         };
-        self.refuse(now, packet, message, &refusal, effects);
+        let view = message.map(View::of);
+        self.refuse(now, packet, message.zip(view.as_ref()), &refusal, effects);
     }
 
     fn judge_request(&mut self, now: Now, packet: &Packet<'_>, message: &Message<'_>, effects: &mut Effects) {
@@ -265,7 +266,7 @@ impl Guard {
                 effects.repeats.push((id, packet.peer));
             }
             Judged::Admitted(standing) => self.admit(now, packet, &view, standing, effects),
-            Judged::Refused(refusal) => self.refuse(now, packet, Some(message), &refusal, effects),
+            Judged::Refused(refusal) => self.refuse(now, packet, Some((message, &view)), &refusal, effects),
         }
     }
 
@@ -521,12 +522,12 @@ impl Guard {
         &mut self,
         now: Now,
         packet: &Packet<'_>,
-        message: Option<&Message<'_>>,
+        message: Option<(&Message<'_>, &View<'_>)>,
         refusal: &Refusal<'_>,
         effects: &mut Effects,
     ) {
-        let view = message.map(View::of);
-        let method = view.as_ref().map_or(0, |view| view.method.code());
+        let view = message.map(|(_, view)| view);
+        let method = view.map_or(0, |view| view.method.code());
         let source = SourceKey::of(packet.peer.source.ip());
         let is_challenge = refusal.reason == Reason::UnansweredChallenge;
         let is_authorised = refusal.gateway.is_some();
@@ -540,7 +541,7 @@ impl Guard {
 
         let parameters = &self.snapshot.parameters;
         let is_off = is_illegal && parameters.server_billing_record_illegal_call == 0;
-        let identity = match &view {
+        let identity = match view {
             // The number belongs to it: some tools send every number with one Call-ID, branch and CSeq.
             Some(view) => {
                 let parts = [view.method.as_bytes(), view.call_id, view.branch, view.from_tag, view.callee];
@@ -569,8 +570,8 @@ impl Guard {
         };
         let is_trusted = is_stream || is_authorised;
         let status = match message {
-            Some(message) if reply != Reply::Silent => {
-                self.reply(now, packet, message, view.as_ref(), (reply, settles), is_trusted, effects)
+            Some((message, view)) if reply != Reply::Silent => {
+                self.reply(now, packet, message, view, (reply, settles), is_trusted, effects)
             }
             _ => {
                 effects.tally.add(Counter::Silent, 1);
@@ -593,13 +594,10 @@ impl Guard {
             }
             Some(Account::Own(scope)) => {
                 effects.tally.add(if is_challenge { Counter::Challenged } else { Counter::Recorded }, 1);
-                let (call_id, user_agent) = view.as_ref().map_or((&b""[..], &b""[..]), |v| (v.call_id, v.user_agent));
-                let print = match (message, &view) {
-                    (Some(message), Some(view)) => {
-                        fingerprint(message, view.branch, view.from_tag, view.call_id, view.user_agent)
-                    }
-                    _ => crate::fingerprint::Fingerprint::default(),
-                };
+                let (call_id, user_agent) = view.map_or((&b""[..], &b""[..]), |view| (view.call_id, view.user_agent));
+                let print = message.map_or_else(Fingerprint::default, |(message, view)| {
+                    fingerprint(message, view.branch, view.from_tag, view.call_id, view.user_agent)
+                });
                 let mut raw = std::mem::take(&mut self.raw);
                 if wants_raw {
                     masked(packet.bytes, &mut raw);
@@ -622,11 +620,11 @@ impl Guard {
                     traits: print.traits,
                     fingerprint: print.hash,
                     settles: refusal.settles,
-                    caller: view.as_ref().map_or(b"", |view| view.caller),
-                    callee: view.as_ref().map_or(b"", |view| view.callee),
+                    caller: view.map_or(b"", |view| view.caller),
+                    callee: view.map_or(b"", |view| view.callee),
                     user_agent,
                     call_id,
-                    method_text: view.as_ref().map_or(b"", |view| view.method.as_bytes()),
+                    method_text: view.map_or(b"", |view| view.method.as_bytes()),
                     auth_user: refusal.auth_user,
                     raw: wants_raw.then_some(raw.as_slice()),
                 };
@@ -686,14 +684,13 @@ impl Guard {
         now: Now,
         packet: &Packet<'_>,
         message: &Message<'_>,
-        view: Option<&View<'_>>,
+        view: &View<'_>,
         (reply, settles): (Reply, u64),
         is_trusted: bool,
         effects: &mut Effects,
     ) -> u16 {
         let source = SourceKey::of(packet.peer.source.ip());
-        let (call_id, from_tag) = view.map_or((&b""[..], &b""[..]), |view| (view.call_id, view.from_tag));
-        let tag = local_tag(&self.snapshot.tag_key, source, call_id, from_tag);
+        let tag = local_tag(&self.snapshot.tag_key, source, view.call_id, view.from_tag);
         let start = effects.bytes.len();
         let Ok(token) = Token::new(&tag) else { return 0 };
         let mut answer = |status: u16, extra: &[ExtraHeader<'_>]| {
