@@ -308,6 +308,7 @@ impl Edge {
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("COUNTERS", Counter::ALL.iter().map(|counter| counter.as_str()).collect::<Vec<_>>())?;
     module.add_class::<Edge>()?;
     module.add_class::<FlowInForce>()?;
     module.add_class::<Request>()?;
