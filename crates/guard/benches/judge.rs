@@ -39,15 +39,27 @@ fn main() {
             channel: 0,
         })
         .collect();
-    let mut now = Now { ms: 1_000_000, utc_us: 1_800_000_000_000_000 };
+    let mut now = Now {
+        ms: 1_000_000,
+        utc_us: 1_800_000_000_000_000,
+    };
     let mut guard = Guard::new(Arc::new(snapshot), 1, 7, now);
     let mut effects = Effects::new();
     let mut best = f64::MAX;
     let mut parse = f64::MAX;
-    let after = |packet: &Vec<u8>| packet.windows(9).position(|part| part == b"Call-ID: ").expect("a Call-ID") + 9;
+    let after = |packet: &Vec<u8>| {
+        packet
+            .windows(9)
+            .position(|part| part == b"Call-ID: ")
+            .expect("a Call-ID")
+            + 9
+    };
     let call_ids: Vec<usize> = packets.iter().map(after).collect();
     for round in 0..ROUNDS {
-        now = Now { ms: now.ms + 1, utc_us: now.utc_us + 1000 };
+        now = Now {
+            ms: now.ms + 1,
+            utc_us: now.utc_us + 1000,
+        };
         // Every call is a new one, so that the tables are met as cold as in a flood.
         for (packet, at) in packets.iter_mut().zip(&call_ids) {
             packet[*at..at + 8].copy_from_slice(format!("{round:08x}").as_bytes());
@@ -69,5 +81,8 @@ fn main() {
         }
         parse = parse.min(start.elapsed().as_nanos() as f64 / PACKETS as f64);
     }
-    println!("judge {best:.0} ns a packet ({} bytes), of which parse {parse:.0} ns", packets[0].len());
+    println!(
+        "judge {best:.0} ns a packet ({} bytes), of which parse {parse:.0} ns",
+        packets[0].len()
+    );
 }

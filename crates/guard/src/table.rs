@@ -55,8 +55,15 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
     fn find(&self, hash: u64, key: &K) -> Option<(usize, usize)> {
         let set = self.set_index(hash);
         let (hashes, slots) = (self.hashes.get(set)?, self.slots.get(set)?);
-        let same = |way: &usize| slots.get(*way).and_then(Option::as_ref).is_some_and(|slot| slot.key == *key);
-        let way = (0..WAYS).filter(|way| hashes.0.get(*way) == Some(&hash)).find(same)?;
+        let same = |way: &usize| {
+            slots
+                .get(*way)
+                .and_then(Option::as_ref)
+                .is_some_and(|slot| slot.key == *key)
+        };
+        let way = (0..WAYS)
+            .filter(|way| hashes.0.get(*way) == Some(&hash))
+            .find(same)?;
         Some((set, way))
     }
 
@@ -70,7 +77,10 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
     }
 
     /// The value of `key`, made by `make` if it was not known; the oldest of a full set makes room.
-    #[expect(clippy::indexing_slicing, reason = "set is masked to the number of sets, way comes from a search in 0..WAYS")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "set is masked to the number of sets, way comes from a search in 0..WAYS"
+    )]
     pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         let hash = self.hash(&key);
         let found = self.find(hash, &key);
@@ -89,7 +99,11 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
             }
             self.hashes[set].0[way] = hash;
         }
-        let slot = slot.get_or_insert_with(|| Slot { key, value: make(), used: 0 });
+        let slot = slot.get_or_insert_with(|| Slot {
+            key,
+            value: make(),
+            used: 0,
+        });
         slot.used = self.tick;
         &mut slot.value
     }
@@ -99,7 +113,11 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
         let (set, way) = self.find(self.hash(key), key)?;
         *self.hashes.get_mut(set)?.0.get_mut(way)? = 0;
         self.len = self.len.saturating_sub(1);
-        self.slots.get_mut(set)?.get_mut(way)?.take().map(|slot| slot.value)
+        self.slots
+            .get_mut(set)?
+            .get_mut(way)?
+            .take()
+            .map(|slot| slot.value)
     }
 
     /// Forget everything.

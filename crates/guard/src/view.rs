@@ -34,7 +34,11 @@ impl<'a> View<'a> {
             from_tag: from.as_ref().and_then(sip::NameAddr::tag).unwrap_or(b""),
             to_tag: to.as_ref().and_then(sip::NameAddr::tag).unwrap_or(b""),
             to_user: to.as_ref().map_or(b"", |to| user_of(to.uri)),
-            branch: message.via_top().ok().and_then(|via| via.branch).unwrap_or(b""),
+            branch: message
+                .via_top()
+                .ok()
+                .and_then(|via| via.branch)
+                .unwrap_or(b""),
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
             user_agent: message.first(HeaderName::UserAgent).unwrap_or(b""),
         }
@@ -57,7 +61,9 @@ fn has_escaped_attack(number: &[u8]) -> bool {
 
 /// The user part of a `sip:`, `sips:` or `tel:` URI as it stands, without password and parameters (RFC 3261 §19.1.1, RFC 3966).
 pub fn user_of(uri: &[u8]) -> &[u8] {
-    let Some(colon) = memchr::memchr(b':', uri) else { return b"" };
+    let Some(colon) = memchr::memchr(b':', uri) else {
+        return b"";
+    };
     let (scheme, rest) = uri.split_at(colon);
     let rest = rest.get(1..).unwrap_or(b"");
     let user = if scheme.eq_ignore_ascii_case(b"tel") {

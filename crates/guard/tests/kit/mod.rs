@@ -15,7 +15,10 @@ pub const GATEWAY: &str = "192.0.2.10:5060";
 pub const LOCAL: &str = "192.0.2.1:5060";
 
 pub fn md5_hex(text: &str) -> String {
-    Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A snapshot with gateway 192.0.2.10 (5 calls/s, burst 5), phone 1001 with the password "right", and parameters changed by `change`.
@@ -54,13 +57,18 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn status(&self) -> Option<u16> {
-        self.answers.first().map(|answer| answer[8..11].parse().expect("a status"))
+        self.answers
+            .first()
+            .map(|answer| answer[8..11].parse().expect("a status"))
     }
 
     /// The value of a parameter of the first challenge.
     pub fn challenge(&self, name: &str) -> String {
         let answer = self.answers.first().expect("an answer");
-        let after = answer.split_once(&format!("{name}=\"")).expect("the parameter").1;
+        let after = answer
+            .split_once(&format!("{name}=\""))
+            .expect("the parameter")
+            .1;
         after.split_once('"').expect("a quote").0.to_owned()
     }
 }
@@ -76,15 +84,37 @@ pub struct Bench {
 impl Bench {
     pub fn new(snapshot: Snapshot) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let now = Now { ms: 1_000_000, utc_us: 1_800_000_000_000_000 };
-        let options = Options { is_reserved: false, ..Options::of(Stream::Edge) };
-        let (writer, opened) = SegmentWriter::open(directory.path(), Stream::Edge, &options, now.utc_us).expect("a journal");
-        let guard = Guard::new(Arc::new(snapshot), opened.next_seq, writer.journal_crc(), now);
-        Self { guard, now, total: Tally::default(), directory, writer }
+        let now = Now {
+            ms: 1_000_000,
+            utc_us: 1_800_000_000_000_000,
+        };
+        let options = Options {
+            is_reserved: false,
+            ..Options::of(Stream::Edge)
+        };
+        let (writer, opened) =
+            SegmentWriter::open(directory.path(), Stream::Edge, &options, now.utc_us)
+                .expect("a journal");
+        let guard = Guard::new(
+            Arc::new(snapshot),
+            opened.next_seq,
+            writer.journal_crc(),
+            now,
+        );
+        Self {
+            guard,
+            now,
+            total: Tally::default(),
+            directory,
+            writer,
+        }
     }
 
     pub fn wait_ms(&mut self, ms: u64) {
-        self.now = Now { ms: self.now.ms + ms, utc_us: self.now.utc_us + ms * 1000 };
+        self.now = Now {
+            ms: self.now.ms + ms,
+            utc_us: self.now.utc_us + ms * 1000,
+        };
     }
 
     pub fn throw(&mut self, from: &str, bytes: &[u8]) -> Outcome {
@@ -93,14 +123,24 @@ impl Bench {
 
     pub fn throw_over(&mut self, transport: Transport, from: &str, bytes: &[u8]) -> Outcome {
         let source: SocketAddr = from.parse().expect("an address");
-        let peer = Peer { source, local: LOCAL.parse().expect("an address"), transport, channel: 0 };
+        let peer = Peer {
+            source,
+            local: LOCAL.parse().expect("an address"),
+            transport,
+            channel: 0,
+        };
         let mut effects = Effects::new();
         self.guard.begin(self.now);
-        self.guard.judge(self.now, &Packet { bytes, peer }, &mut effects);
+        self.guard
+            .judge(self.now, &Packet { bytes, peer }, &mut effects);
         self.guard.finish(self.now, &mut effects);
-        self.writer.append(&effects.unit, self.now.utc_us).expect("the frames follow one another");
+        self.writer
+            .append(&effects.unit, self.now.utc_us)
+            .expect("the frames follow one another");
         self.total.merge(&effects.tally);
-        let text = |answer: &guard::Answer| String::from_utf8_lossy(&effects.bytes[answer.span.clone()]).into_owned();
+        let text = |answer: &guard::Answer| {
+            String::from_utf8_lossy(&effects.bytes[answer.span.clone()]).into_owned()
+        };
         Outcome {
             answers: effects.answers.iter().map(text).collect(),
             admitted: std::mem::take(&mut effects.admitted),
@@ -132,8 +172,14 @@ impl Bench {
                     attempt.settles
                 ),
                 Record::Challenge(attempt) => format!("{seq} challenge {}", attempt.status),
-                Record::Increment { base_seq, count, why } => format!("{seq} increment {base_seq} +{count} {}", why.as_str()),
-                Record::RefusalSummary { reason, count, .. } => format!("{seq} summary {} {count}", reason.as_str()),
+                Record::Increment {
+                    base_seq,
+                    count,
+                    why,
+                } => format!("{seq} increment {base_seq} +{count} {}", why.as_str()),
+                Record::RefusalSummary { reason, count, .. } => {
+                    format!("{seq} summary {} {count}", reason.as_str())
+                }
                 other => format!("{seq} {:?}", other.kind()),
             });
         });
@@ -162,7 +208,10 @@ pub fn ask(method: &'static str) -> Ask {
         branch: "z9hG4bK776asdhds".into(),
         cseq: 1,
         to_tag: None,
-        extra: vec!["User-Agent: friendly-scanner".into(), "Contact: <sip:1001@10.0.0.5:5060>".into()],
+        extra: vec![
+            "User-Agent: friendly-scanner".into(),
+            "Contact: <sip:1001@10.0.0.5:5060>".into(),
+        ],
     }
 }
 
@@ -173,11 +222,34 @@ impl Ask {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let Self { method, caller, callee, call_id, branch, cseq, .. } = self;
-        let uri = if *method == "REGISTER" { "sip:192.0.2.1".to_owned() } else { format!("sip:{callee}@192.0.2.1") };
-        let to = if *method == "REGISTER" { caller } else { callee };
-        let tag = self.to_tag.as_ref().map_or(String::new(), |tag| format!(";tag={tag}"));
-        let extra: String = self.extra.iter().map(|line| format!("{line}\r\n")).collect();
+        let Self {
+            method,
+            caller,
+            callee,
+            call_id,
+            branch,
+            cseq,
+            ..
+        } = self;
+        let uri = if *method == "REGISTER" {
+            "sip:192.0.2.1".to_owned()
+        } else {
+            format!("sip:{callee}@192.0.2.1")
+        };
+        let to = if *method == "REGISTER" {
+            caller
+        } else {
+            callee
+        };
+        let tag = self
+            .to_tag
+            .as_ref()
+            .map_or(String::new(), |tag| format!(";tag={tag}"));
+        let extra: String = self
+            .extra
+            .iter()
+            .map(|line| format!("{line}\r\n"))
+            .collect();
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5:5060;branch={branch};rport\r\nMax-Forwards: 70\r\n\
              From: \"x\" <sip:{caller}@192.0.2.1>;tag=1928301774\r\nTo: <sip:{to}@192.0.2.1>{tag}\r\nCall-ID: {call_id}\r\n\
@@ -192,7 +264,11 @@ impl Ask {
         let ha1 = md5_hex(&format!("{number}:{realm}:{password}"));
         let ha2 = md5_hex(&format!("{}:sip:192.0.2.1", self.method));
         let response = md5_hex(&format!("{ha1}:{nonce}:{nc:08x}:abc:auth:{ha2}"));
-        let header = if self.method == "REGISTER" { "Authorization" } else { "Proxy-Authorization" };
+        let header = if self.method == "REGISTER" {
+            "Authorization"
+        } else {
+            "Proxy-Authorization"
+        };
         let mut extra = self.extra.clone();
         extra.push(format!(
             "{header}: Digest username=\"{number}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"sip:192.0.2.1\",\
