@@ -337,12 +337,12 @@ impl Edge {
             }
         }
         if let Some(id) = order.request_id
-            && !self
+            && self
                 .shared
                 .pending
                 .lock()
                 .get(&id)
-                .is_some_and(|pending| pending.answer.is_none())
+                .is_none_or(|pending| pending.answer.is_some())
         {
             return Err(EdgeError::NoSuchRequest(id));
         }

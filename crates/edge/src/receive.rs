@@ -84,6 +84,10 @@ struct Loop {
     receive: Receive,
     poll: Poll,
     outlet: Outlet,
+    #[expect(
+        clippy::vec_box,
+        reason = "a batch goes from thread to thread: one pointer, not five vectors"
+    )]
     free: Vec<Box<Effects>>,
     /// For known sources while the writer has every batch.
     spare: Box<Effects>,
@@ -136,7 +140,7 @@ impl Loop {
         let is_starved = self.free.is_empty();
         let now = sys::now();
         let timeout_ms = self.next_tick_ms.saturating_sub(now.ms).min(1000) as i32;
-        let is_stranger = |place: usize| place != 0 && place % 2 == 0;
+        let is_stranger = |place: usize| place != 0 && place.is_multiple_of(2);
         self.poll
             .wait(timeout_ms, |place| is_starved && is_stranger(place));
         let now = sys::now();

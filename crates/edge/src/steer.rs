@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel's steering filter: packets from gateways' networks go to the known sources' socket, all others to strangers'.
 //!
-//! A classic BPF program on the SO_REUSEPORT group returns the number of the socket. It searches the sorted
+//! A classic BPF program on the `SO_REUSEPORT` group returns the number of the socket. It searches the sorted
 //! boundaries of the gateways' networks, so its run time grows with their logarithm. A program holds 4,096 instructions; where the
 //! networks do not fit, neighbouring ones are merged: a stranger let into the known queue that way is judged like any other.
 

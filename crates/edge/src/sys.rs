@@ -58,7 +58,7 @@ pub(crate) fn udp_socket(address: SocketAddr, receive_buffer_bytes: usize) -> io
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(true)?;
-    let wanted = receive_buffer_bytes as libc::c_int;
+    let wanted = libc::c_int::try_from(receive_buffer_bytes).unwrap_or(libc::c_int::MAX);
     if set_option(
         socket.as_raw_fd(),
         libc::SOL_SOCKET,
@@ -84,7 +84,7 @@ pub(crate) fn udp_socket(address: SocketAddr, receive_buffer_bytes: usize) -> io
         let on: libc::c_int = 1;
         match address {
             SocketAddr::V4(_) => {
-                set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, &on)?
+                set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, &on)?;
             }
             SocketAddr::V6(_) => set_option(
                 socket.as_raw_fd(),
@@ -337,7 +337,7 @@ impl Receive {
             )
         };
         if count >= 0 {
-            return Ok(count as usize);
+            return Ok(usize::try_from(count).unwrap_or(0));
         }
         let error = io::Error::last_os_error();
         match error.kind() {
@@ -459,7 +459,7 @@ impl Send {
                 )
             };
             if result > 0 {
-                sent += result as usize;
+                sent += usize::try_from(result).unwrap_or(1);
             } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
                 // This one cannot be sent (buffer full, no route, ICMP error of an earlier one); the next may.
                 sent += 1;
@@ -524,7 +524,7 @@ pub(crate) fn now() -> guard::Now {
         let mut time: libc::timespec = zeroed();
         // SAFETY: the kernel writes one timespec; these two clocks always exist.
         unsafe { libc::clock_gettime(clock, &raw mut time) };
-        (time.tv_sec as u64, time.tv_nsec as u64)
+        (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned())
     };
     let (mono_s, mono_ns) = read(libc::CLOCK_MONOTONIC);
     let (utc_s, utc_ns) = read(libc::CLOCK_REALTIME);

@@ -45,8 +45,7 @@ fn main() {
     };
     let mut guard = Guard::new(Arc::new(snapshot), 1, 7, now);
     let mut effects = Effects::new();
-    let mut best = f64::MAX;
-    let mut parse = f64::MAX;
+    let (mut best, mut parse) = (u128::MAX, u128::MAX);
     let after = |packet: &Vec<u8>| {
         packet
             .windows(9)
@@ -74,15 +73,15 @@ fn main() {
             assert_eq!(effects.answers.len(), batch.len());
             effects.clear();
         }
-        best = best.min(start.elapsed().as_nanos() as f64 / PACKETS as f64);
+        best = best.min(start.elapsed().as_nanos() / PACKETS as u128);
         let start = Instant::now();
         for bytes in &packets {
             std::hint::black_box(sip::parse(bytes));
         }
-        parse = parse.min(start.elapsed().as_nanos() as f64 / PACKETS as f64);
+        parse = parse.min(start.elapsed().as_nanos() / PACKETS as u128);
     }
     println!(
-        "judge {best:.0} ns a packet ({} bytes), of which parse {parse:.0} ns",
+        "judge {best} ns a packet ({} bytes), of which parse {parse} ns",
         packets[0].len()
     );
 }

@@ -25,7 +25,7 @@ pub(crate) fn credentials_of<'a>(
 }
 
 /// A field without its quotes, empty where it is absent. Backslashes stay: that is what both ends hash (RFC 7616 §3.4.1, `unq`).
-pub(crate) fn bare<'a>(field: Option<Quoted<'a>>) -> &'a [u8] {
+pub(crate) fn bare(field: Option<Quoted<'_>>) -> &[u8] {
     field.map_or(b"", |field| field.raw())
 }
 

@@ -16,9 +16,9 @@ pub mod traits {
     pub const NO_COOKIE: u32 = 1;
     /// From and To name the same address.
     pub const FROM_EQUALS_TO: u32 = 1 << 1;
-    /// The From tag is hex text of what a scanner keeps book of (SIPVicious).
+    /// The From tag is hex text of what a scanner keeps book of (`SIPVicious`).
     pub const TAG_IS_HEX_NOTE: u32 = 1 << 2;
-    /// The branch is the cookie, a dash and decimal digits (SIPVicious).
+    /// The branch is the cookie, a dash and decimal digits (`SIPVicious`).
     pub const BRANCH_DASH_DECIMAL: u32 = 1 << 3;
     /// The Call-ID is decimal digits only.
     pub const CALL_ID_DECIMAL: u32 = 1 << 4;
@@ -129,7 +129,7 @@ pub(crate) fn is_hex_note(tag: &[u8]) -> bool {
         }
         length = length.saturating_add(1);
     }
-    tag.len() % 2 == 0 && length >= 6 && separators > 0
+    tag.len().is_multiple_of(2) && length >= 6 && separators > 0
 }
 
 /// Fingerprint a request whose From tag, top branch and Call-ID were read already.

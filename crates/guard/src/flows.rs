@@ -47,7 +47,7 @@ pub struct Flow {
 /// All flows of this node.
 #[derive(Default)]
 pub struct Flows {
-    flows: HashMap<FlowKey, Flow>,
+    by_key: HashMap<FlowKey, Flow>,
     by_number: HashMap<Vec<u8>, Vec<FlowKey>>,
     /// UTC microseconds of the last valid registration from a source, port ignored.
     seen: HashMap<SourceKey, u64>,
@@ -56,7 +56,7 @@ pub struct Flows {
 impl Flows {
     /// The flow that a packet arrives on.
     pub fn get(&self, key: &FlowKey, now_us: u64) -> Option<&Flow> {
-        self.flows
+        self.by_key
             .get(key)
             .filter(|flow| flow.expires_at_us > now_us)
     }
@@ -80,7 +80,7 @@ impl Flows {
             .unwrap_or_default();
         let mut others = Vec::new();
         for other in keys.into_iter().filter(|other| *other != key) {
-            let Some(old) = self.flows.get(&other) else {
+            let Some(old) = self.by_key.get(&other) else {
                 continue;
             };
             if old.call_id == flow.call_id
@@ -114,13 +114,13 @@ impl Flows {
             .entry(flow.number.clone())
             .or_default()
             .push(key);
-        self.flows.insert(key, Flow { since_us, ..flow });
+        self.by_key.insert(key, Flow { since_us, ..flow });
         replaced
     }
 
     /// End a flow.
     pub fn remove(&mut self, key: &FlowKey) -> Option<Flow> {
-        let flow = self.flows.remove(key)?;
+        let flow = self.by_key.remove(key)?;
         if let Some(keys) = self.by_number.get_mut(&flow.number) {
             keys.retain(|other| other != key);
             if keys.is_empty() {
@@ -135,7 +135,7 @@ impl Flows {
         let keys = self.by_number.get(number).cloned().unwrap_or_default();
         let matches = |key: &&FlowKey| {
             contact.is_none_or(|contact| {
-                self.flows
+                self.by_key
                     .get(key)
                     .is_some_and(|flow| flow.contact == contact)
             })
@@ -154,7 +154,7 @@ impl Flows {
             .get(number)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        keys.iter().filter_map(|key| self.flows.get_key_value(key))
+        keys.iter().filter_map(|key| self.by_key.get_key_value(key))
     }
 
     /// Forget flows that ended and sources unseen for longer than `memory_us`; returns the ended flows.
@@ -181,17 +181,17 @@ impl Flows {
 
     /// Every flow.
     pub fn iter(&self) -> impl Iterator<Item = (&FlowKey, &Flow)> {
-        self.flows.iter()
+        self.by_key.iter()
     }
 
     /// Flows in force.
     pub fn len(&self) -> usize {
-        self.flows.len()
+        self.by_key.len()
     }
 
     /// Whether no phone is registered.
     pub fn is_empty(&self) -> bool {
-        self.flows.is_empty()
+        self.by_key.is_empty()
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct Refusal<'a> {
     pub(crate) gateway: Option<u32>,
 }
 
-impl<'a> Refusal<'a> {
+impl Refusal<'_> {
     fn new(reason: Reason, reply: Reply) -> Self {
         Self {
             reason,
@@ -254,11 +254,11 @@ impl Guard {
         effects.tally.add(Counter::Read, 1);
         match sip::parse(packet.bytes) {
             Parsed::Message(message) if message.is_request() => {
-                self.judge_request(now, packet, &message, effects)
+                self.judge_request(now, packet, &message, effects);
             }
             // No transaction of ours waits for a stranger's response; keep-alives ask for nothing.
             Parsed::Message(_) | Parsed::Drop(Why::KeepAlive | Why::Stun) => {
-                effects.tally.add(Counter::Absorbed, 1)
+                effects.tally.add(Counter::Absorbed, 1);
             }
             Parsed::Refuse(Refuse {
                 status,
@@ -275,7 +275,7 @@ impl Guard {
                 );
             }
             Parsed::Drop(why) => {
-                self.refuse_malformed(now, packet, None, why, Reply::Silent, effects)
+                self.refuse_malformed(now, packet, None, why, Reply::Silent, effects);
             }
         }
     }
@@ -335,7 +335,7 @@ impl Guard {
             }
             Judged::Admitted(standing) => self.admit(now, packet, &view, standing, effects),
             Judged::Refused(refusal) => {
-                self.refuse(now, packet, Some((message, &view)), &refusal, effects)
+                self.refuse(now, packet, Some((message, &view)), &refusal, effects);
             }
         }
     }
@@ -467,7 +467,7 @@ impl Guard {
             let reply = to_stranger(snapshot, unauthorized_code(snapshot));
             return Judged::Refused(Refusal::new(reason, reply));
         }
-        let verified = self.verify(now, packet, message, view, snapshot, 407, effects);
+        let verified = self.verify(now, packet, message, view, (snapshot, 407), effects);
         let Judged::Admitted(Standing::Phone { number, settles }) = verified else {
             return verified;
         };
@@ -496,7 +496,7 @@ impl Guard {
         snapshot: &Snapshot,
         effects: &mut Effects,
     ) -> Judged<'a> {
-        let verified = self.verify(now, packet, message, view, snapshot, 401, effects);
+        let verified = self.verify(now, packet, message, view, (snapshot, 401), effects);
         if let Judged::Admitted(Standing::Phone { number, settles }) = &verified {
             // A phone registers its own number only (RFC 3261 §10.3, step 4).
             if number != view.to_user {
@@ -527,8 +527,7 @@ impl Guard {
         packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
-        snapshot: &Snapshot,
-        status: u16,
+        (snapshot, status): (&Snapshot, u16),
         effects: &mut Effects,
     ) -> Judged<'a> {
         let header = if status == 401 {

@@ -89,8 +89,7 @@ impl Guard {
             Some((message, view)) if reply != Reply::Silent => self.reply(
                 now,
                 packet,
-                message,
-                view,
+                (message, view),
                 (reply, settles),
                 is_trusted,
                 effects,
@@ -263,8 +262,7 @@ impl Guard {
         &mut self,
         now: Now,
         packet: &Packet<'_>,
-        message: &Message<'_>,
-        view: &View<'_>,
+        (message, view): (&Message<'_>, &View<'_>),
         (reply, settles): (Reply, u64),
         is_trusted: bool,
         effects: &mut Effects,
@@ -312,7 +310,7 @@ impl Guard {
                 let values = challenge::values(&self.snapshot.realm, &text, is_stale);
                 let headers: Vec<_> = values
                     .iter()
-                    .flat_map(|value| header(name, value))
+                    .filter_map(|value| header(name, value))
                     .collect();
                 answer(status, &headers)
             }

@@ -279,12 +279,12 @@ impl Snapshot {
                 ListName::Caller => {
                     snapshot
                         .callers
-                        .insert(rule.value.as_bytes(), rule.color, rule.expires_at_us)
+                        .insert(rule.value.as_bytes(), rule.color, rule.expires_at_us);
                 }
                 ListName::Callee => {
                     snapshot
                         .callees
-                        .insert(rule.value.as_bytes(), rule.color, rule.expires_at_us)
+                        .insert(rule.value.as_bytes(), rule.color, rule.expires_at_us);
                 }
                 ListName::Source => {
                     let entry = SourceRule {

@@ -11,7 +11,7 @@ pub struct SourceKey(u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NetworkKey(u64);
 
-/// IPv4 keys live under ff00::/8, multicast, which no packet comes from.
+/// IPv4 keys live under `ff00::/8`, multicast, which no packet comes from.
 const IPV4: u64 = 0xff00_0000_0000_0000;
 
 impl SourceKey {

@@ -319,7 +319,7 @@ fn a_source_beyond_its_limit_is_recorded_and_hears_nothing_for_a_while() {
         document["parameters"]["RF_MUTE_ATTEMPTS_PER_S"] = 3.into();
         document["parameters"]["RF_MUTE_S"] = 5.into();
     }));
-    let mut throw = |bench: &mut Bench, cseq| {
+    let throw = |bench: &mut Bench, cseq| {
         bench.throw(STRANGER, &ask("INVITE").with(|ask| ask.cseq = cseq).bytes())
     };
     let answered = (1..=6)

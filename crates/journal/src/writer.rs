@@ -39,7 +39,7 @@ impl Options {
     pub fn of(stream: Stream) -> Self {
         Self {
             segment_bytes: 64 << 20,
-            segment_age: Duration::from_secs(3600),
+            segment_age: Duration::from_hours(1),
             is_reserved: stream == Stream::Calls,
         }
     }

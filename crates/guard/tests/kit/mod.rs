@@ -9,20 +9,19 @@ use guard::{Effects, Guard, Now, Packet, Peer, Snapshot, Tally};
 use journal::{Options, Record, SegmentWriter, Stream, StreamReader, Transport};
 use md5::{Digest, Md5};
 
-pub const STRANGER: &str = "203.0.113.7:5060";
-pub const PHONE: &str = "198.51.100.20:40000";
-pub const GATEWAY: &str = "192.0.2.10:5060";
-pub const LOCAL: &str = "192.0.2.1:5060";
+pub(crate) const STRANGER: &str = "203.0.113.7:5060";
+pub(crate) const PHONE: &str = "198.51.100.20:40000";
+pub(crate) const GATEWAY: &str = "192.0.2.10:5060";
+pub(crate) const LOCAL: &str = "192.0.2.1:5060";
 
-pub fn md5_hex(text: &str) -> String {
+pub(crate) fn md5_hex(text: &str) -> String {
     Md5::digest(text.as_bytes())
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// A snapshot with gateway 192.0.2.10 (5 calls/s, burst 5), phone 1001 with the password "right", and parameters changed by `change`.
-pub fn snapshot(change: impl FnOnce(&mut serde_json::Value)) -> Snapshot {
+pub(crate) fn snapshot(change: impl FnOnce(&mut serde_json::Value)) -> Snapshot {
     let mut document = serde_json::json!({
         "version": 1, "node": "n1", "realm": "ringfence",
         "nonce_keys": [{"id": 2, "key": "22".repeat(32)}, {"id": 1, "key": "11".repeat(32)}],
@@ -43,12 +42,12 @@ pub fn snapshot(change: impl FnOnce(&mut serde_json::Value)) -> Snapshot {
     Snapshot::from_json(document.to_string().as_bytes()).expect("a snapshot")
 }
 
-pub fn parameter(name: &'static str, value: u64) -> impl FnOnce(&mut serde_json::Value) {
+pub(crate) fn parameter(name: &'static str, value: u64) -> impl FnOnce(&mut serde_json::Value) {
     move |document| document["parameters"][name] = value.into()
 }
 
 /// What one packet led to.
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub tally: Tally,
     pub answers: Vec<String>,
     pub admitted: Vec<guard::Admitted>,
@@ -56,14 +55,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         self.answers
             .first()
             .map(|answer| answer[8..11].parse().expect("a status"))
     }
 
     /// The value of a parameter of the first challenge.
-    pub fn challenge(&self, name: &str) -> String {
+    pub(crate) fn challenge(&self, name: &str) -> String {
         let answer = self.answers.first().expect("an answer");
         let after = answer
             .split_once(&format!("{name}=\""))
@@ -73,7 +72,7 @@ impl Outcome {
     }
 }
 
-pub struct Bench {
+pub(crate) struct Bench {
     pub guard: Guard,
     pub now: Now,
     pub total: Tally,
@@ -82,7 +81,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn new(snapshot: Snapshot) -> Self {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let now = Now {
             ms: 1_000_000,
@@ -110,18 +109,18 @@ impl Bench {
         }
     }
 
-    pub fn wait_ms(&mut self, ms: u64) {
+    pub(crate) fn wait_ms(&mut self, ms: u64) {
         self.now = Now {
             ms: self.now.ms + ms,
             utc_us: self.now.utc_us + ms * 1000,
         };
     }
 
-    pub fn throw(&mut self, from: &str, bytes: &[u8]) -> Outcome {
+    pub(crate) fn throw(&mut self, from: &str, bytes: &[u8]) -> Outcome {
         self.throw_over(Transport::Udp, from, bytes)
     }
 
-    pub fn throw_over(&mut self, transport: Transport, from: &str, bytes: &[u8]) -> Outcome {
+    pub(crate) fn throw_over(&mut self, transport: Transport, from: &str, bytes: &[u8]) -> Outcome {
         let source: SocketAddr = from.parse().expect("an address");
         let peer = Peer {
             source,
@@ -150,7 +149,7 @@ impl Bench {
     }
 
     /// Every frame so far, given to `read` in order.
-    pub fn frames(&self, mut read: impl FnMut(u64, &Record<'_>)) {
+    pub(crate) fn frames(&self, mut read: impl FnMut(u64, &Record<'_>)) {
         let mut reader = StreamReader::open(self.directory.path(), 0, false);
         while let Some(batch) = reader.read(10_000).expect("the journal can be read") {
             for frame in batch.frames() {
@@ -160,7 +159,7 @@ impl Bench {
     }
 
     /// One line per frame: kind, reason, detail of what follows from it.
-    pub fn journal(&self) -> Vec<String> {
+    pub(crate) fn journal(&self) -> Vec<String> {
         let mut lines = Vec::new();
         self.frames(|seq, record| {
             lines.push(match record {
@@ -188,7 +187,7 @@ impl Bench {
 }
 
 /// A request with everything that the RFC wants, of about the size that scanners send.
-pub struct Ask {
+pub(crate) struct Ask {
     pub method: &'static str,
     pub caller: String,
     pub callee: String,
@@ -199,7 +198,7 @@ pub struct Ask {
     pub extra: Vec<String>,
 }
 
-pub fn ask(method: &'static str) -> Ask {
+pub(crate) fn ask(method: &'static str) -> Ask {
     Ask {
         method,
         caller: "1001".into(),
@@ -216,12 +215,12 @@ pub fn ask(method: &'static str) -> Ask {
 }
 
 impl Ask {
-    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let Self {
             method,
             caller,
@@ -245,11 +244,10 @@ impl Ask {
             .to_tag
             .as_ref()
             .map_or(String::new(), |tag| format!(";tag={tag}"));
-        let extra: String = self
+        let extra = self
             .extra
             .iter()
-            .map(|line| format!("{line}\r\n"))
-            .collect();
+            .fold(String::new(), |lines, line| lines + line + "\r\n");
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5:5060;branch={branch};rport\r\nMax-Forwards: 70\r\n\
              From: \"x\" <sip:{caller}@192.0.2.1>;tag=1928301774\r\nTo: <sip:{to}@192.0.2.1>{tag}\r\nCall-ID: {call_id}\r\n\
@@ -258,8 +256,14 @@ impl Ask {
         .into_bytes()
     }
 
-    /// The same request, next CSeq and branch, with an MD5 answer to the challenge in `outcome`.
-    pub fn answering(&self, outcome: &Outcome, number: &str, password: &str, nc: u32) -> Ask {
+    /// The same request, next `CSeq` and branch, with an MD5 answer to the challenge in `outcome`.
+    pub(crate) fn answering(
+        &self,
+        outcome: &Outcome,
+        number: &str,
+        password: &str,
+        nc: u32,
+    ) -> Ask {
         let (nonce, realm) = (outcome.challenge("nonce"), outcome.challenge("realm"));
         let ha1 = md5_hex(&format!("{number}:{realm}:{password}"));
         let ha2 = md5_hex(&format!("{}:sip:192.0.2.1", self.method));
