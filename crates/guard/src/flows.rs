@@ -105,7 +105,7 @@ impl Flows {
             .filter_map(|key| Some((*key, self.remove(key)?)))
             .collect();
         let since_us = self
-            .flows
+            .by_key
             .get(&key)
             .filter(|old| old.number == flow.number)
             .map_or(flow.since_us, |old| old.since_us);
@@ -162,7 +162,7 @@ impl Flows {
         self.seen
             .retain(|_, seen_us| seen_us.saturating_add(memory_us) > now_us);
         let ended: Vec<FlowKey> = self
-            .flows
+            .by_key
             .iter()
             .filter(|(_, flow)| flow.expires_at_us <= now_us)
             .map(|(key, _)| *key)
