@@ -13,6 +13,7 @@ _Path: TypeAlias = str | PathLike[str]
 _Column: TypeAlias = tuple[Literal["u8", "u16", "u32", "u64", "string", "bytes"], int, list[bytes | None]]
 
 ARCHIVE_LEVEL: Final[int]
+COUNTERS: Final[list[str]]
 KINDS: Final[dict[int, str]]
 REASONS: Final[dict[int, str]]
 METHODS: Final[dict[int, str]]

@@ -28,6 +28,7 @@ from ringfence._core import (
 __all__ = [
     "Edge",
     "ARCHIVE_LEVEL",
+    "COUNTERS",
     "FLAG_AUTHORISED",
     "FLAG_EMPTY_CONNECTION",
     "FLAG_LOCAL_V6",
@@ -80,6 +81,7 @@ FLAG_RAW: Final = _core.FLAG_RAW
 FLAG_EMPTY_CONNECTION: Final = _core.FLAG_EMPTY_CONNECTION
 
 ARCHIVE_LEVEL: Final = _core.ARCHIVE_LEVEL
+COUNTERS: Final[tuple[str, ...]] = tuple(_core.COUNTERS)  # in the order of a `books` frame
 
 Column: TypeAlias = tuple[Literal["u8", "u16", "u32", "u64", "string", "bytes"], int, list[bytes | None]]
 """Type, rows, Arrow buffers.

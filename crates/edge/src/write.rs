@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use guard::{Counter, Effects};
 use journal::SegmentWriter;
 
@@ -16,6 +17,9 @@ use crate::sys;
 
 /// Batches that one write takes at most: answers should not wait for many others' frames.
 const TOGETHER: usize = 8;
+
+/// Time without work after which the age of the live segment is looked at.
+const IDLE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Writing {
     pub(crate) shared: Arc<Shared>,
@@ -30,8 +34,19 @@ impl Writing {
         let mut outlet = Outlet::new(Arc::clone(&self.shared));
         let mut batches: Vec<Box<Effects>> = Vec::with_capacity(TOGETHER);
         let mut is_full = false;
-        while let Ok(first) = self.work.recv() {
-            batches.push(first);
+        loop {
+            match self.work.recv_timeout(IDLE) {
+                Ok(first) => batches.push(first),
+                Err(RecvTimeoutError::Timeout) => {
+                    // A stream that is silent for long closes its segment too, so that it can be archived. A full disk shows at the next write.
+                    let now_us = sys::now().utc_us;
+                    if self.writer.is_due(now_us) {
+                        let _ = self.writer.rotate(now_us);
+                    }
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
             batches.extend(self.work.try_iter().take(TOGETHER - 1));
             let units = batches.iter().map(|batch| &batch.unit);
             match self.writer.append_many(units, sys::now().utc_us) {
@@ -51,7 +66,12 @@ impl Writing {
                 Err(error) => {
                     // Only the first refusal names where numbering goes on; what was numbered after it follows from that.
                     let resume_at = self.writer.next_seq();
-                    let _ = self.shared.full_from.compare_exchange(0, resume_at, Ordering::AcqRel, Ordering::Acquire);
+                    let _ = self.shared.full_from.compare_exchange(
+                        0,
+                        resume_at,
+                        Ordering::AcqRel,
+                        Ordering::Acquire,
+                    );
                     if !is_full {
                         is_full = true;
                         self.shared.tell(Event::Trouble(format!(

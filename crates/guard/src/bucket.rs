@@ -3,7 +3,7 @@
 
 /// A bucket that fills at a rate and holds at most `burst`; time comes in, in milliseconds that never go back.
 #[derive(Clone, Copy, Debug)]
-pub struct TokenBucket {
+pub(crate) struct TokenBucket {
     /// Tokens times 1000, so that a millisecond of a small rate is not lost to rounding.
     milli_tokens: u64,
     filled_at_ms: u64,
@@ -11,19 +11,24 @@ pub struct TokenBucket {
 
 impl TokenBucket {
     /// A bucket that is full at `now_ms`.
-    pub fn full(burst: u64, now_ms: u64) -> Self {
-        Self { milli_tokens: burst.saturating_mul(1000), filled_at_ms: now_ms }
+    pub(crate) fn full(burst: u64, now_ms: u64) -> Self {
+        Self {
+            milli_tokens: burst.saturating_mul(1000),
+            filled_at_ms: now_ms,
+        }
     }
 
     fn fill(&mut self, rate_per_s: u64, burst: u64, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.filled_at_ms);
         self.filled_at_ms = now_ms.max(self.filled_at_ms);
-        self.milli_tokens =
-            self.milli_tokens.saturating_add(rate_per_s.saturating_mul(elapsed_ms)).min(burst.saturating_mul(1000));
+        self.milli_tokens = self
+            .milli_tokens
+            .saturating_add(rate_per_s.saturating_mul(elapsed_ms))
+            .min(burst.saturating_mul(1000));
     }
 
     /// Take `tokens` if they are there.
-    pub fn take(&mut self, tokens: u64, rate_per_s: u64, burst: u64, now_ms: u64) -> bool {
+    pub(crate) fn take(&mut self, tokens: u64, rate_per_s: u64, burst: u64, now_ms: u64) -> bool {
         self.fill(rate_per_s, burst, now_ms);
         match self.milli_tokens.checked_sub(tokens.saturating_mul(1000)) {
             Some(left) => {
@@ -35,12 +40,14 @@ impl TokenBucket {
     }
 
     /// Spend `tokens` that cannot be refused; the bucket stops at empty.
-    pub fn spend(&mut self, tokens: u64) {
-        self.milli_tokens = self.milli_tokens.saturating_sub(tokens.saturating_mul(1000));
+    pub(crate) fn spend(&mut self, tokens: u64) {
+        self.milli_tokens = self
+            .milli_tokens
+            .saturating_sub(tokens.saturating_mul(1000));
     }
 
     /// Tokens left after filling up to now.
-    pub fn left(&mut self, rate_per_s: u64, burst: u64, now_ms: u64) -> u64 {
+    pub(crate) fn left(&mut self, rate_per_s: u64, burst: u64, now_ms: u64) -> u64 {
         self.fill(rate_per_s, burst, now_ms);
         self.milli_tokens / 1000
     }

@@ -5,26 +5,52 @@
 
 use md5::Md5;
 use sha2::{Digest, Sha256};
-use sip::digest::Credentials;
+use sip::digest::{Credentials, Quoted, Scheme};
+use sip::{HeaderName, Message};
 use subtle::ConstantTimeEq;
 
 use crate::snapshot::PhoneSecret;
 
+/// The digest credentials of a request, if `header` carries any; of several the first counts.
+pub(crate) fn credentials_of<'a>(
+    message: &Message<'a>,
+    header: HeaderName,
+) -> Option<Credentials<'a>> {
+    message
+        .all(header)
+        .find_map(|value| match Credentials::parse(value) {
+            Ok(Scheme::Digest(credentials)) => Some(credentials),
+            Ok(Scheme::Other(_)) | Err(_) => None,
+        })
+}
+
+/// A field without its quotes, empty where it is absent. Backslashes stay: that is what both ends hash (RFC 7616 §3.4.1, `unq`).
+pub(crate) fn bare(field: Option<Quoted<'_>>) -> &[u8] {
+    field.map_or(b"", |field| field.raw())
+}
+
 /// Whether the response in `credentials` is the one that the secret gives for `method`.
 ///
 /// Shape: `secret` None means that the number does not exist: the same work is done and the answer is false.
-pub fn is_right(credentials: &Credentials<'_>, secret: Option<&PhoneSecret>, method: &[u8]) -> bool {
-    let nobody = PhoneSecret { md5: [b'0'; 32], sha256: [b'0'; 64] };
+pub(crate) fn is_right(
+    credentials: &Credentials<'_>,
+    secret: Option<&PhoneSecret>,
+    method: &[u8],
+) -> bool {
+    let nobody = PhoneSecret {
+        md5: [b'0'; 32],
+        sha256: [b'0'; 64],
+    };
     let known = secret.unwrap_or(&nobody);
-    let algorithm = credentials.algorithm.unwrap_or(b"MD5");
+    let algorithm = bare(credentials.algorithm);
     let right = if algorithm.eq_ignore_ascii_case(b"SHA-256") {
         response::<Sha256>(&known.sha256, credentials, method)
-    } else if algorithm.eq_ignore_ascii_case(b"MD5") {
+    } else if algorithm.is_empty() || algorithm.eq_ignore_ascii_case(b"MD5") {
         response::<Md5>(&known.md5, credentials, method)
     } else {
         return false;
     };
-    let given = credentials.response.to_ascii_lowercase();
+    let given = bare(credentials.response).to_ascii_lowercase();
     bool::from(right.as_slice().ct_eq(given.as_slice())) && secret.is_some()
 }
 
@@ -33,19 +59,19 @@ fn response<D: Digest>(ha1: &[u8], credentials: &Credentials<'_>, method: &[u8])
     let mut ha2 = D::new();
     ha2.update(method);
     ha2.update(b":");
-    ha2.update(&credentials.uri);
+    ha2.update(bare(credentials.uri));
     let ha2 = hex(&ha2.finalize());
     let mut hash = D::new();
     hash.update(ha1);
     hash.update(b":");
-    hash.update(&credentials.nonce);
+    hash.update(bare(credentials.nonce));
     hash.update(b":");
-    if let Some(qop) = credentials.qop {
+    if credentials.qop.is_some() {
         hash.update(credentials.nc_text.unwrap_or(b""));
         hash.update(b":");
-        hash.update(credentials.cnonce.as_deref().unwrap_or(b""));
+        hash.update(bare(credentials.cnonce));
         hash.update(b":");
-        hash.update(qop);
+        hash.update(bare(credentials.qop));
         hash.update(b":");
     }
     hash.update(&ha2);

@@ -16,9 +16,9 @@ pub mod traits {
     pub const NO_COOKIE: u32 = 1;
     /// From and To name the same address.
     pub const FROM_EQUALS_TO: u32 = 1 << 1;
-    /// The From tag is hex text of what a scanner keeps book of (SIPVicious).
+    /// The From tag is hex text of what a scanner keeps book of (`SIPVicious`).
     pub const TAG_IS_HEX_NOTE: u32 = 1 << 2;
-    /// The branch is the cookie, a dash and decimal digits (SIPVicious).
+    /// The branch is the cookie, a dash and decimal digits (`SIPVicious`).
     pub const BRANCH_DASH_DECIMAL: u32 = 1 << 3;
     /// The Call-ID is decimal digits only.
     pub const CALL_ID_DECIMAL: u32 = 1 << 4;
@@ -75,12 +75,9 @@ fn grammar(token: &[u8]) -> u8 {
     classes | length
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(haystack, needle).is_some()
-}
-
 fn starts_with(text: &[u8], start: &[u8]) -> bool {
-    text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
+    text.get(..start.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(start))
 }
 
 const SCANNERS: [&[u8]; 9] = [
@@ -94,6 +91,24 @@ const SCANNERS: [&[u8]; 9] = [
     b"friendly-request",
     b"sip-scan",
 ];
+
+const TEXTBOOK_HOSTS: [&[u8]; 3] = [b"atlanta.com", b"biloxi.com", b"bell-telephone.com"];
+
+/// The `s=` line of an SDP body, which stands third (RFC 8866 §5).
+fn session_name(body: &[u8]) -> &[u8] {
+    let mut rest = body;
+    for _ in 0..4 {
+        let Some(end) = memchr::memchr(b'\n', rest) else {
+            break;
+        };
+        let (line, after) = rest.split_at(end);
+        if let Some(name) = line.strip_prefix(b"s=") {
+            return name.strip_suffix(b"\r").unwrap_or(name);
+        }
+        rest = after.get(1..).unwrap_or(b"");
+    }
+    b""
+}
 
 /// What is known of a scanner's From tag: hex text whose decoding is its own note (probed address, account, password).
 pub(crate) fn is_hex_note(tag: &[u8]) -> bool {
@@ -114,21 +129,32 @@ pub(crate) fn is_hex_note(tag: &[u8]) -> bool {
         }
         length = length.saturating_add(1);
     }
-    tag.len() % 2 == 0 && length >= 6 && separators > 0
+    tag.len().is_multiple_of(2) && length >= 6 && separators > 0
 }
 
 /// Fingerprint a request whose From tag, top branch and Call-ID were read already.
-pub fn fingerprint(message: &Message<'_>, branch: &[u8], from_tag: &[u8], call_id: &[u8], user_agent: &[u8]) -> Fingerprint {
-    let mut order = [0_u8; 64];
+pub fn fingerprint(
+    message: &Message<'_>,
+    branch: &[u8],
+    from_tag: &[u8],
+    call_id: &[u8],
+    user_agent: &[u8],
+) -> Fingerprint {
+    // A polynomial over the fields in order: the same fields in another order give another number.
+    let mut order = 0_u64;
     let mut spelling = 0_u64;
     let mut contact: &[u8] = b"";
     let mut has_type = false;
-    for (slot, header) in order.iter_mut().zip(message.headers()) {
-        *slot = header.name as u8;
+    for header in message.headers() {
+        order = order
+            .wrapping_mul(0x0100_0000_01b3)
+            .wrapping_add(header.name as u64)
+            .wrapping_add(1);
         // Compact, lower-case and upper-case spellings are habits of a program.
         let first = header.raw_name.first().copied().unwrap_or(0);
         let last = header.raw_name.last().copied().unwrap_or(0);
-        let style = u64::from(first.is_ascii_lowercase()) | (u64::from(last.is_ascii_uppercase()) << 1);
+        let style =
+            u64::from(first.is_ascii_lowercase()) | (u64::from(last.is_ascii_uppercase()) << 1);
         spelling = spelling.rotate_left(3) ^ style ^ ((header.raw_name.len() as u64) << 8);
         match header.name {
             HeaderName::Contact => contact = header.value,
@@ -137,40 +163,78 @@ pub fn fingerprint(message: &Message<'_>, branch: &[u8], from_tag: &[u8], call_i
         }
     }
     let mut hasher = SipHasher13::new_with_keys(0, 0);
-    hasher.write(&order);
+    hasher.write_u64(order);
     hasher.write_u64(spelling);
     hasher.write(&[
         message.method().map_or(0, |method| method.code()),
         grammar(branch),
         grammar(from_tag),
         grammar(call_id),
-        branch.get(..8).map_or(0, |start| u8::from(start == b"z9hG4bK-")),
+        branch
+            .get(..8)
+            .map_or(0, |start| u8::from(start == b"z9hG4bK-")),
     ]);
     let hash = hasher.finish();
 
     let mut found = 0;
     let mut mark = |bit: u32, is_there: bool| found |= if is_there { bit } else { 0 };
-    let cookie = branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"z9hG4bK"));
+    let cookie = branch
+        .get(..7)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"z9hG4bK"));
     mark(traits::NO_COOKIE, !cookie);
     mark(
         traits::BRANCH_DASH_DECIMAL,
         branch.get(..8).is_some_and(|start| start == b"z9hG4bK-")
-            && branch.get(8..).is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit)),
+            && branch
+                .get(8..)
+                .is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit)),
     );
     mark(traits::TAG_IS_HEX_NOTE, is_hex_note(from_tag));
-    mark(traits::TAG_SIPP, contains(from_tag, b"SIPpTag"));
-    mark(traits::CALL_ID_DECIMAL, !call_id.is_empty() && call_id.iter().all(u8::is_ascii_digit));
-    mark(traits::CALL_ID_32_HEX, call_id.len() == 32 && call_id.iter().all(u8::is_ascii_hexdigit));
+    mark(
+        traits::TAG_SIPP,
+        from_tag.windows(7).any(|part| part == b"SIPpTag"),
+    );
+    mark(
+        traits::CALL_ID_DECIMAL,
+        !call_id.is_empty() && call_id.iter().all(u8::is_ascii_digit),
+    );
+    mark(
+        traits::CALL_ID_32_HEX,
+        call_id.len() == 32 && call_id.iter().all(u8::is_ascii_hexdigit),
+    );
     mark(traits::NMAP_PROBE, branch == b"foo" && from_tag == b"root");
     mark(traits::NO_USER_AGENT, user_agent.is_empty());
-    mark(traits::UA_SCANNER, SCANNERS.iter().any(|name| starts_with(user_agent, name)));
-    mark(traits::BODY_WITHOUT_TYPE, !message.body().is_empty() && !has_type);
-    mark(traits::CONTACT_BARE, !contact.is_empty() && !contact.contains(&b'<'));
-    let uri_of = |name| message.first(name).map(|value| value.split(|byte| matches!(byte, b'>' | b';')).next().unwrap_or(value));
-    mark(traits::FROM_EQUALS_TO, uri_of(HeaderName::From).is_some_and(|from| Some(from) == uri_of(HeaderName::To)));
-    mark(traits::VIA_ZERO, message.first(HeaderName::Via).is_some_and(|via| contains(via, b" 0.0.0.0")));
-    let from = message.first(HeaderName::From).unwrap_or(b"");
-    mark(traits::TEXTBOOK_HOST, contains(from, b"atlanta.com") || contains(from, b"biloxi.com"));
-    mark(traits::SDP_TOOL_NAME, contains(message.body(), b"\r\ns=svwar\r\n") || contains(message.body(), b"\r\ns=SIPPTS\r\n"));
-    Fingerprint { hash, traits: found }
+    mark(
+        traits::UA_SCANNER,
+        SCANNERS.iter().any(|name| starts_with(user_agent, name)),
+    );
+    mark(
+        traits::BODY_WITHOUT_TYPE,
+        !message.body().is_empty() && !has_type,
+    );
+    mark(
+        traits::CONTACT_BARE,
+        !contact.is_empty() && !contact.contains(&b'<'),
+    );
+    let from = message.from().map_or(&b""[..], |from| from.uri);
+    mark(
+        traits::FROM_EQUALS_TO,
+        message.to().is_ok_and(|to| to.uri == from),
+    );
+    mark(
+        traits::VIA_ZERO,
+        message.via_top().is_ok_and(|via| via.host == b"0.0.0.0"),
+    );
+    mark(
+        traits::TEXTBOOK_HOST,
+        TEXTBOOK_HOSTS.iter().any(|host| from.ends_with(host)),
+    );
+    mark(
+        traits::SDP_TOOL_NAME,
+        matches!(session_name(message.body()), b"svwar" | b"SIPPTS"),
+    );
+    Fingerprint {
+        hash,
+        traits: found,
+    }
 }

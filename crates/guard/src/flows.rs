@@ -47,7 +47,7 @@ pub struct Flow {
 /// All flows of this node.
 #[derive(Default)]
 pub struct Flows {
-    flows: HashMap<FlowKey, Flow>,
+    by_key: HashMap<FlowKey, Flow>,
     by_number: HashMap<Vec<u8>, Vec<FlowKey>>,
     /// UTC microseconds of the last valid registration from a source, port ignored.
     seen: HashMap<SourceKey, u64>,
@@ -56,12 +56,16 @@ pub struct Flows {
 impl Flows {
     /// The flow that a packet arrives on.
     pub fn get(&self, key: &FlowKey, now_us: u64) -> Option<&Flow> {
-        self.flows.get(key).filter(|flow| flow.expires_at_us > now_us)
+        self.by_key
+            .get(key)
+            .filter(|flow| flow.expires_at_us > now_us)
     }
 
     /// Whether a phone registered from this address within `memory_us`: NAT rebinding must not make a customer a criminal.
     pub fn was_registered(&self, source: SourceKey, now_us: u64, memory_us: u64) -> bool {
-        self.seen.get(&source).is_some_and(|seen_us| seen_us.saturating_add(memory_us) > now_us)
+        self.seen
+            .get(&source)
+            .is_some_and(|seen_us| seen_us.saturating_add(memory_us) > now_us)
     }
 
     /// Put a flow in force. The same phone on a new port (same number, and the same Call-ID or Contact) moves; beyond
@@ -69,11 +73,20 @@ impl Flows {
     pub fn bind(&mut self, key: FlowKey, flow: Flow, now_us: u64) -> Vec<(FlowKey, Flow)> {
         self.seen.insert(SourceKey::of(key.source.ip()), now_us);
         let mut replaced = Vec::new();
-        let keys = self.by_number.get(&flow.number).cloned().unwrap_or_default();
+        let keys = self
+            .by_number
+            .get(&flow.number)
+            .cloned()
+            .unwrap_or_default();
         let mut others = Vec::new();
         for other in keys.into_iter().filter(|other| *other != key) {
-            let Some(old) = self.flows.get(&other) else { continue };
-            if old.call_id == flow.call_id || old.contact == flow.contact || old.expires_at_us <= now_us {
+            let Some(old) = self.by_key.get(&other) else {
+                continue;
+            };
+            if old.call_id == flow.call_id
+                || old.contact == flow.contact
+                || old.expires_at_us <= now_us
+            {
                 replaced.push(other);
             } else {
                 others.push((old.expires_at_us, other));
@@ -81,18 +94,33 @@ impl Flows {
         }
         others.sort_unstable_by_key(|(expires_at_us, _)| *expires_at_us);
         let room = FLOWS_PER_NUMBER.saturating_sub(1);
-        replaced.extend(others.iter().take(others.len().saturating_sub(room)).map(|(_, key)| *key));
-        let replaced = replaced.iter().filter_map(|key| Some((*key, self.remove(key)?))).collect();
-        let since_us = self.flows.get(&key).filter(|old| old.number == flow.number).map_or(flow.since_us, |old| old.since_us);
+        replaced.extend(
+            others
+                .iter()
+                .take(others.len().saturating_sub(room))
+                .map(|(_, key)| *key),
+        );
+        let replaced = replaced
+            .iter()
+            .filter_map(|key| Some((*key, self.remove(key)?)))
+            .collect();
+        let since_us = self
+            .flows
+            .get(&key)
+            .filter(|old| old.number == flow.number)
+            .map_or(flow.since_us, |old| old.since_us);
         self.remove(&key);
-        self.by_number.entry(flow.number.clone()).or_default().push(key);
-        self.flows.insert(key, Flow { since_us, ..flow });
+        self.by_number
+            .entry(flow.number.clone())
+            .or_default()
+            .push(key);
+        self.by_key.insert(key, Flow { since_us, ..flow });
         replaced
     }
 
     /// End a flow.
     pub fn remove(&mut self, key: &FlowKey) -> Option<Flow> {
-        let flow = self.flows.remove(key)?;
+        let flow = self.by_key.remove(key)?;
         if let Some(keys) = self.by_number.get_mut(&flow.number) {
             keys.retain(|other| other != key);
             if keys.is_empty() {
@@ -106,24 +134,43 @@ impl Flows {
     pub fn remove_number(&mut self, number: &[u8], contact: Option<&[u8]>) -> Vec<(FlowKey, Flow)> {
         let keys = self.by_number.get(number).cloned().unwrap_or_default();
         let matches = |key: &&FlowKey| {
-            contact.is_none_or(|contact| self.flows.get(key).is_some_and(|flow| flow.contact == contact))
+            contact.is_none_or(|contact| {
+                self.by_key
+                    .get(key)
+                    .is_some_and(|flow| flow.contact == contact)
+            })
         };
         let ended: Vec<FlowKey> = keys.iter().filter(matches).copied().collect();
-        ended.iter().filter_map(|key| Some((*key, self.remove(key)?))).collect()
+        ended
+            .iter()
+            .filter_map(|key| Some((*key, self.remove(key)?)))
+            .collect()
     }
 
     /// Flows of a number, in the order they were bound.
     pub fn of_number(&self, number: &[u8]) -> impl Iterator<Item = (&FlowKey, &Flow)> {
-        let keys = self.by_number.get(number).map(Vec::as_slice).unwrap_or_default();
-        keys.iter().filter_map(|key| self.flows.get_key_value(key))
+        let keys = self
+            .by_number
+            .get(number)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        keys.iter().filter_map(|key| self.by_key.get_key_value(key))
     }
 
     /// Forget flows that ended and sources unseen for longer than `memory_us`; returns the ended flows.
     pub fn expire(&mut self, now_us: u64, memory_us: u64) -> Vec<(FlowKey, Flow)> {
-        self.seen.retain(|_, seen_us| seen_us.saturating_add(memory_us) > now_us);
-        let ended: Vec<FlowKey> =
-            self.flows.iter().filter(|(_, flow)| flow.expires_at_us <= now_us).map(|(key, _)| *key).collect();
-        ended.iter().filter_map(|key| Some((*key, self.remove(key)?))).collect()
+        self.seen
+            .retain(|_, seen_us| seen_us.saturating_add(memory_us) > now_us);
+        let ended: Vec<FlowKey> = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| flow.expires_at_us <= now_us)
+            .map(|(key, _)| *key)
+            .collect();
+        ended
+            .iter()
+            .filter_map(|key| Some((*key, self.remove(key)?)))
+            .collect()
     }
 
     /// Remember that a valid registration came from here (read back from the journal).
@@ -134,17 +181,17 @@ impl Flows {
 
     /// Every flow.
     pub fn iter(&self) -> impl Iterator<Item = (&FlowKey, &Flow)> {
-        self.flows.iter()
+        self.by_key.iter()
     }
 
     /// Flows in force.
     pub fn len(&self) -> usize {
-        self.flows.len()
+        self.by_key.len()
     }
 
     /// Whether no phone is registered.
     pub fn is_empty(&self) -> bool {
-        self.flows.is_empty()
+        self.by_key.is_empty()
     }
 }
 
@@ -153,7 +200,10 @@ mod tests {
     use super::*;
 
     fn key(port: u16) -> FlowKey {
-        FlowKey { source: SocketAddr::from(([192, 0, 2, 1], port)), transport: Transport::Udp }
+        FlowKey {
+            source: SocketAddr::from(([192, 0, 2, 1], port)),
+            transport: Transport::Udp,
+        }
     }
 
     fn flow(call_id: &str, contact: &str, expires_at_us: u64) -> Flow {
@@ -176,7 +226,10 @@ mod tests {
         let replaced = flows.bind(key(6000), flow("a", "sip:1001@10.0.0.1", 200), 50);
         assert_eq!(replaced.len(), 1);
         assert!(flows.get(&key(5060), 60).is_none());
-        assert_eq!(flows.get(&key(6000), 60).map(|flow| flow.expires_at_us), Some(200));
+        assert_eq!(
+            flows.get(&key(6000), 60).map(|flow| flow.expires_at_us),
+            Some(200)
+        );
     }
 
     #[test]
@@ -196,7 +249,15 @@ mod tests {
     fn a_number_has_at_most_ten_flows() {
         let mut flows = Flows::default();
         for port in 0..20 {
-            flows.bind(key(port), flow(&format!("call{port}"), &format!("sip:{port}@10.0.0.1"), 1000 + u64::from(port)), 0);
+            flows.bind(
+                key(port),
+                flow(
+                    &format!("call{port}"),
+                    &format!("sip:{port}@10.0.0.1"),
+                    1000 + u64::from(port),
+                ),
+                0,
+            );
         }
         assert_eq!(flows.len(), FLOWS_PER_NUMBER);
         assert!(flows.get(&key(19), 0).is_some() && flows.get(&key(9), 0).is_none());

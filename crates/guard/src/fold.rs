@@ -14,9 +14,9 @@ use crate::source::SourceKey;
 use crate::table::BoundedMap;
 
 /// Seconds after its frame in which a record may still be added to (64 x T1).
-pub const REPEAT_S: u64 = 32;
+pub(crate) const REPEAT_S: u64 = 32;
 /// Milliseconds for which a widened record stays open.
-pub const OPEN_MS: u64 = 16_000;
+pub(crate) const OPEN_MS: u64 = 16_000;
 
 const REPEAT_SETS: usize = 1 << 17;
 const OPEN_RECORDS: usize = 1 << 15;
@@ -24,7 +24,7 @@ const WAYS: usize = 4;
 
 /// How an attempt is accounted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Account {
+pub(crate) enum Account {
     /// A frame of its own; its scope says what will be counted into it.
     Own(Scope),
     /// One more in the record with this sequence.
@@ -43,11 +43,11 @@ struct RepeatSet([(u64, u64); WAYS]);
 
 /// The byte budget of the edge stream, from the parameters.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Bytes per second on average.
-    pub bytes_per_s: u64,
+    pub(crate) bytes_per_s: u64,
     /// Bytes that may be saved up.
-    pub burst_bytes: u64,
+    pub(crate) burst_bytes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ struct OpenRecord {
 }
 
 /// Folding state. Fixed memory: 8 MiB of identities and 32,768 open records.
-pub struct Folding {
+pub(crate) struct Folding {
     repeats: Vec<RepeatSet>,
     seed: foldhash::fast::RandomState,
     open: BoundedMap<OpenKey, OpenRecord>,
@@ -77,7 +77,7 @@ pub struct Folding {
 
 impl Folding {
     /// Folding with full savings.
-    pub fn new(budget: Budget, now_ms: u64) -> Self {
+    pub(crate) fn new(budget: Budget, now_ms: u64) -> Self {
         Self {
             repeats: vec![RepeatSet::default(); REPEAT_SETS],
             seed: foldhash::fast::RandomState::default(),
@@ -88,25 +88,27 @@ impl Folding {
     }
 
     /// Forget every record: after frames were lost to a full disk their sequence numbers are used again.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.repeats.fill(RepeatSet::default());
         self.open.clear();
         self.marks.clear();
     }
 
     /// The identity of a request, as retransmissions share it. Zero is never returned: it marks an empty slot.
-    pub fn identity(&self, source: SourceKey, parts: [&[u8]; 3], cseq: u32, method: u8) -> u64 {
-        self.seed.hash_one((source, parts, cseq, method)).max(1)
+    pub(crate) fn identity(&self, source: SourceKey, parts: &[&[u8]], cseq: u32) -> u64 {
+        self.seed.hash_one((source, parts, cseq)).max(1)
     }
 
     /// Bytes that were written to the edge stream.
-    pub fn spend(&mut self, bytes: u64) {
+    pub(crate) fn spend(&mut self, bytes: u64) {
         self.savings.spend(bytes);
     }
 
     /// How wide folding is now.
-    pub fn scope(&mut self, budget: Budget, now_ms: u64) -> Scope {
-        let left = self.savings.left(budget.bytes_per_s, budget.burst_bytes, now_ms);
+    pub(crate) fn scope(&mut self, budget: Budget, now_ms: u64) -> Scope {
+        let left = self
+            .savings
+            .left(budget.bytes_per_s, budget.burst_bytes, now_ms);
         let part = |shift: u32| budget.burst_bytes >> shift;
         if left > part(1) {
             Scope::Own
@@ -120,7 +122,7 @@ impl Folding {
     }
 
     /// Account for one attempt; `next_seq` is the sequence that a frame of its own will get.
-    pub fn account(
+    pub(crate) fn account(
         &mut self,
         identity: u64,
         source: SourceKey,
@@ -130,7 +132,10 @@ impl Folding {
     ) -> Account {
         let horizon = self.horizon(now_ms, next_seq);
         if let Some(base_seq) = self.repeated(identity, horizon) {
-            return Account::Increment { base_seq, why: IncrementWhy::Retransmission };
+            return Account::Increment {
+                base_seq,
+                why: IncrementWhy::Retransmission,
+            };
         }
         let around = match scope {
             Scope::Own => {
@@ -141,8 +146,16 @@ impl Folding {
             Scope::Network => source.network().get(),
             Scope::Other => 0,
         };
-        let key = OpenKey { around, scope: scope as u8, reason: reason as u8, method };
-        let fresh = OpenRecord { seq: next_seq, opened_at_ms: now_ms };
+        let key = OpenKey {
+            around,
+            scope: scope as u8,
+            reason: reason as u8,
+            method,
+        };
+        let fresh = OpenRecord {
+            seq: next_seq,
+            opened_at_ms: now_ms,
+        };
         let record = self.open.get_or_insert_with(key, || fresh);
         if now_ms.saturating_sub(record.opened_at_ms) >= OPEN_MS {
             *record = fresh;
@@ -150,7 +163,10 @@ impl Folding {
         if record.seq == next_seq {
             Account::Own(scope)
         } else {
-            Account::Increment { base_seq: record.seq, why: IncrementWhy::Widened }
+            Account::Increment {
+                base_seq: record.seq,
+                why: IncrementWhy::Widened,
+            }
         }
     }
 
@@ -160,7 +176,11 @@ impl Folding {
         if self.marks.back().is_none_or(|(second, _)| *second < now_s) {
             self.marks.push_back((now_s, next_seq));
             // One mark stays that is at least a second inside the limit, so that rounding never stretches it.
-            while self.marks.front().is_some_and(|(second, _)| second.saturating_add(REPEAT_S) <= now_s) {
+            while self
+                .marks
+                .front()
+                .is_some_and(|(second, _)| second.saturating_add(REPEAT_S) <= now_s)
+            {
                 self.marks.pop_front();
             }
         }
@@ -173,12 +193,17 @@ impl Folding {
 
     fn repeated(&self, identity: u64, horizon: u64) -> Option<u64> {
         let set = self.repeats.get(self.set_index(identity))?;
-        set.0.iter().find(|(id, seq)| *id == identity && *seq >= horizon).map(|(_, seq)| *seq)
+        set.0
+            .iter()
+            .find(|(id, seq)| *id == identity && *seq >= horizon)
+            .map(|(_, seq)| *seq)
     }
 
     fn remember(&mut self, identity: u64, seq: u64) {
         let index = self.set_index(identity);
-        let Some(set) = self.repeats.get_mut(index) else { return };
+        let Some(set) = self.repeats.get_mut(index) else {
+            return;
+        };
         if let Some(oldest) = set.0.iter_mut().min_by_key(|(_, seq)| *seq) {
             *oldest = (identity, seq);
         }
@@ -189,7 +214,10 @@ impl Folding {
 mod tests {
     use super::*;
 
-    const BUDGET: Budget = Budget { bytes_per_s: 1000, burst_bytes: 80_000 };
+    const BUDGET: Budget = Budget {
+        bytes_per_s: 1000,
+        burst_bytes: 80_000,
+    };
     const WHAT: (Reason, u8) = (Reason::UnknownSource, 1);
 
     fn source(text: &str) -> SourceKey {
@@ -203,12 +231,27 @@ mod tests {
     #[test]
     fn a_repeat_adds_to_its_record_for_32_seconds() {
         let mut folding = folding();
-        let id = folding.identity(source("192.0.2.1"), [b"call", b"tag", b"branch"], 1, 1);
-        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (0, 5)), Account::Own(Scope::Own));
-        let repeat = Account::Increment { base_seq: 5, why: IncrementWhy::Retransmission };
-        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (31_000, 6)), repeat);
-        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Other, (31_000, 6)), repeat);
-        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (33_000, 7)), Account::Own(Scope::Own));
+        let id = folding.identity(source("192.0.2.1"), &[b"call", b"tag", b"branch"], 1);
+        assert_eq!(
+            folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (0, 5)),
+            Account::Own(Scope::Own)
+        );
+        let repeat = Account::Increment {
+            base_seq: 5,
+            why: IncrementWhy::Retransmission,
+        };
+        assert_eq!(
+            folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (31_000, 6)),
+            repeat
+        );
+        assert_eq!(
+            folding.account(id, source("192.0.2.1"), WHAT, Scope::Other, (31_000, 6)),
+            repeat
+        );
+        assert_eq!(
+            folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (33_000, 7)),
+            Account::Own(Scope::Own)
+        );
     }
 
     #[test]
@@ -219,18 +262,45 @@ mod tests {
             seq += 1;
             folding.account(seq, source(from), what, scope, (now_ms, seq))
         };
-        assert_eq!(account("192.0.2.1", WHAT, Scope::Source, 0), Account::Own(Scope::Source));
-        let first = Account::Increment { base_seq: 11, why: IncrementWhy::Widened };
+        assert_eq!(
+            account("192.0.2.1", WHAT, Scope::Source, 0),
+            Account::Own(Scope::Source)
+        );
+        let first = Account::Increment {
+            base_seq: 11,
+            why: IncrementWhy::Widened,
+        };
         assert_eq!(account("192.0.2.1", WHAT, Scope::Source, 0), first);
-        assert_eq!(account("192.0.2.2", WHAT, Scope::Source, 0), Account::Own(Scope::Source));
-        assert_eq!(account("192.0.2.2", WHAT, Scope::Network, 0), Account::Own(Scope::Network));
-        let network = Account::Increment { base_seq: 14, why: IncrementWhy::Widened };
+        assert_eq!(
+            account("192.0.2.2", WHAT, Scope::Source, 0),
+            Account::Own(Scope::Source)
+        );
+        assert_eq!(
+            account("192.0.2.2", WHAT, Scope::Network, 0),
+            Account::Own(Scope::Network)
+        );
+        let network = Account::Increment {
+            base_seq: 14,
+            why: IncrementWhy::Widened,
+        };
         assert_eq!(account("192.0.2.77", WHAT, Scope::Network, 0), network);
-        assert_eq!(account("198.51.100.1", WHAT, Scope::Other, 0), Account::Own(Scope::Other));
-        let other = Account::Increment { base_seq: 16, why: IncrementWhy::Widened };
+        assert_eq!(
+            account("198.51.100.1", WHAT, Scope::Other, 0),
+            Account::Own(Scope::Other)
+        );
+        let other = Account::Increment {
+            base_seq: 16,
+            why: IncrementWhy::Widened,
+        };
         assert_eq!(account("203.0.113.1", WHAT, Scope::Other, 0), other);
-        assert_eq!(account("203.0.113.1", (Reason::Malformed, 1), Scope::Other, 0), Account::Own(Scope::Other));
-        assert_eq!(account("203.0.113.1", WHAT, Scope::Other, OPEN_MS), Account::Own(Scope::Other));
+        assert_eq!(
+            account("203.0.113.1", (Reason::Malformed, 1), Scope::Other, 0),
+            Account::Own(Scope::Other)
+        );
+        assert_eq!(
+            account("203.0.113.1", WHAT, Scope::Other, OPEN_MS),
+            Account::Own(Scope::Other)
+        );
     }
 
     #[test]
@@ -241,7 +311,16 @@ mod tests {
             folding.spend(spent);
             scopes.push(folding.scope(BUDGET, 0));
         }
-        assert_eq!(scopes, [Scope::Own, Scope::Source, Scope::Network, Scope::Other, Scope::Other]);
+        assert_eq!(
+            scopes,
+            [
+                Scope::Own,
+                Scope::Source,
+                Scope::Network,
+                Scope::Other,
+                Scope::Other
+            ]
+        );
         assert_eq!(folding.scope(BUDGET, 41_000), Scope::Own);
     }
 }

@@ -7,22 +7,18 @@
 
 use std::sync::Arc;
 
-use journal::{Attempt, IncrementWhy, Reason, Record, Scope, Transport, flags};
-use sip::answer::{Answer, ExtraHeader, Token};
-use sip::digest::Credentials;
+use journal::{IncrementWhy, Reason, Record, Scope};
 use sip::{HeaderName, Message, Method, Parsed, Refuse, Why};
 
 use crate::bucket::TokenBucket;
-use crate::challenge::{self, ChallengeBudget};
+use crate::challenge::ChallengeBudget;
 use crate::counters::Counter;
-use crate::credentials;
-use crate::effects::{self, Admitted, Effects, Now, Packet, Standing};
-use crate::fingerprint::fingerprint;
+use crate::credentials::{bare, credentials_of, is_right};
+use crate::effects::{Admitted, Effects, Now, Packet, Standing};
 use crate::flows::{FlowKey, Flows};
-use crate::fold::{Account, Budget, Folding};
+use crate::fold::{Budget, Folding};
 use crate::known::KnownSources;
 use crate::lockout::{LockoutRule, Lockouts};
-use crate::mask::masked;
 use crate::nonce::{Checked, FIRST_ANSWER_S, Nonce, REUSE_S, local_tag};
 use crate::numbers::Color;
 use crate::snapshot::{Gateway, Snapshot};
@@ -34,28 +30,30 @@ const SOURCES: usize = 1 << 16;
 const NONCES: usize = 1 << 16;
 const TRANSACTIONS: usize = 1 << 16;
 /// First messages kept whole per second, all sources together.
-const RAW_SAMPLES_PER_S: u64 = 50;
+pub(crate) const RAW_SAMPLES_PER_S: u64 = 50;
 /// Milliseconds after which a source must prove itself again.
 const PROOF_MS: u64 = 3_600_000;
-/// Methods that our answers to known sources allow.
-const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
 
 #[derive(Default)]
-struct SourceState {
-    second: u64,
-    attempts: u32,
-    muted_until_ms: u64,
-    proven_until_ms: u64,
-    next_raw_ms: u64,
+pub(crate) struct SourceState {
+    pub(crate) second: u64,
+    pub(crate) attempts: u32,
+    pub(crate) muted_until_ms: u64,
+    pub(crate) proven_until_ms: u64,
+    pub(crate) next_raw_ms: u64,
 }
 
 /// What is answered, if anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reply {
+pub(crate) enum Reply {
     Silent,
     Status(u16),
     /// 401 or 407. The nonce settles the frame that accounts for it only if the challenge is what the frame is about.
-    Challenge { status: u16, is_stale: bool, is_settling: bool },
+    Challenge {
+        status: u16,
+        is_stale: bool,
+        is_settling: bool,
+    },
     /// 503 with Retry-After.
     Later,
     /// 405 with Allow.
@@ -64,29 +62,46 @@ enum Reply {
 
 /// Why a request is not let through, and what is said to its sender.
 #[derive(Clone, Copy, Debug)]
-struct Refusal<'a> {
-    reason: Reason,
-    detail: u16,
-    reply: Reply,
+pub(crate) struct Refusal<'a> {
+    pub(crate) reason: Reason,
+    pub(crate) detail: u16,
+    pub(crate) reply: Reply,
     /// The edge frame of the challenge that it answered.
-    settles: u64,
+    pub(crate) settles: u64,
     /// The number that its credentials name.
-    auth_user: &'a [u8],
+    pub(crate) auth_user: &'a [u8],
     /// The gateway's id, where the source is one.
-    gateway: Option<u32>,
+    pub(crate) gateway: Option<u32>,
 }
 
-impl<'a> Refusal<'a> {
+impl Refusal<'_> {
     fn new(reason: Reason, reply: Reply) -> Self {
-        Self { reason, detail: 0, reply, settles: 0, auth_user: b"", gateway: None }
+        Self {
+            reason,
+            detail: 0,
+            reply,
+            settles: 0,
+            auth_user: b"",
+            gateway: None,
+        }
     }
 
     fn challenge(status: u16, is_stale: bool) -> Self {
-        Self::new(Reason::UnansweredChallenge, Reply::Challenge { status, is_stale, is_settling: true })
+        Self::new(
+            Reason::UnansweredChallenge,
+            Reply::Challenge {
+                status,
+                is_stale,
+                is_settling: true,
+            },
+        )
     }
 
     fn of_gateway(self, gateway: &Gateway) -> Self {
-        Self { gateway: Some(gateway.id), ..self }
+        Self {
+            gateway: Some(gateway.id),
+            ..self
+        }
     }
 }
 
@@ -99,26 +114,26 @@ enum Judged<'a> {
 
 /// State of admission for one node. See the module's head.
 pub struct Guard {
-    snapshot: Arc<Snapshot>,
+    pub(crate) snapshot: Arc<Snapshot>,
     /// Registrations in force; the edge changes them when a REGISTER is accepted.
     pub flows: Flows,
-    folding: Folding,
-    scope: Scope,
-    sources: BoundedMap<SourceKey, SourceState>,
+    pub(crate) folding: Folding,
+    pub(crate) scope: Scope,
+    pub(crate) sources: BoundedMap<SourceKey, SourceState>,
     lockouts: Lockouts,
     nonces: BoundedMap<(u32, u64, u32), u32>,
-    challenges: ChallengeBudget,
+    pub(crate) challenges: ChallengeBudget,
     known: KnownSources,
     transactions: BoundedMap<u64, u64>,
-    raw_budget: TokenBucket,
-    raw: Vec<u8>,
-    next_seq: u64,
+    pub(crate) raw_budget: TokenBucket,
+    pub(crate) raw: Vec<u8>,
+    pub(crate) next_seq: u64,
     journal_crc: u32,
     next_request: u64,
-    nonce_counter: u32,
+    pub(crate) nonce_counter: u32,
     is_overloaded: bool,
-    increments: Vec<(u64, IncrementWhy, u32)>,
-    summaries: Vec<(Reason, u8, u32)>,
+    pub(crate) increments: Vec<(u64, IncrementWhy, u32)>,
+    pub(crate) summaries: Vec<(Reason, u8, u32)>,
 }
 
 impl Guard {
@@ -188,21 +203,46 @@ impl Guard {
     /// End a batch: what was counted into other records becomes frames.
     pub fn finish(&mut self, now: Now, effects: &mut Effects) {
         for (base_seq, why, count) in std::mem::take(&mut self.increments) {
-            self.push(now, effects, &Record::Increment { base_seq, count, why });
+            self.push(
+                now,
+                effects,
+                &Record::Increment {
+                    base_seq,
+                    count,
+                    why,
+                },
+            );
         }
         for (reason, method, count) in std::mem::take(&mut self.summaries) {
-            self.push(now, effects, &Record::RefusalSummary { reason, method, count });
+            self.push(
+                now,
+                effects,
+                &Record::RefusalSummary {
+                    reason,
+                    method,
+                    count,
+                },
+            );
         }
     }
 
     /// The books as a frame.
     pub fn push_books(&mut self, now: Now, effects: &mut Effects, run: u32, counters: &[u64]) {
-        self.push(now, effects, &Record::Books { run, counters: counters.into() });
+        self.push(
+            now,
+            effects,
+            &Record::Books {
+                run,
+                counters: counters.into(),
+            },
+        );
     }
 
-    fn push(&mut self, now: Now, effects: &mut Effects, record: &Record<'_>) {
+    pub(crate) fn push(&mut self, now: Now, effects: &mut Effects, record: &Record<'_>) {
         let before = effects.unit.bytes().len();
-        effects.unit.push(self.next_seq, now.utc_us, self.journal_crc, record);
+        effects
+            .unit
+            .push(self.next_seq, now.utc_us, self.journal_crc, record);
         self.next_seq = self.next_seq.wrapping_add(1);
         let bytes = effects.unit.bytes().len().saturating_sub(before) as u64;
         self.folding.spend(bytes);
@@ -213,13 +253,30 @@ impl Guard {
     pub fn judge(&mut self, now: Now, packet: &Packet<'_>, effects: &mut Effects) {
         effects.tally.add(Counter::Read, 1);
         match sip::parse(packet.bytes) {
-            Parsed::Message(message) if message.is_request() => self.judge_request(now, packet, &message, effects),
-            // No transaction of ours waits for a stranger's response; keep-alives ask for nothing.
-            Parsed::Message(_) | Parsed::Drop(Why::KeepAlive | Why::Stun) => effects.tally.add(Counter::Absorbed, 1),
-            Parsed::Refuse(Refuse { status, why, message }) => {
-                self.refuse_malformed(now, packet, Some(&message), why, Reply::Status(status), effects);
+            Parsed::Message(message) if message.is_request() => {
+                self.judge_request(now, packet, &message, effects);
             }
-            Parsed::Drop(why) => self.refuse_malformed(now, packet, None, why, Reply::Silent, effects),
+            // No transaction of ours waits for a stranger's response; keep-alives ask for nothing.
+            Parsed::Message(_) | Parsed::Drop(Why::KeepAlive | Why::Stun) => {
+                effects.tally.add(Counter::Absorbed, 1);
+            }
+            Parsed::Refuse(Refuse {
+                status,
+                why,
+                message,
+            }) => {
+                self.refuse_malformed(
+                    now,
+                    packet,
+                    Some(&message),
+                    why,
+                    Reply::Status(status),
+                    effects,
+                );
+            }
+            Parsed::Drop(why) => {
+                self.refuse_malformed(now, packet, None, why, Reply::Silent, effects);
+            }
         }
     }
 
@@ -243,7 +300,11 @@ impl Guard {
         let gateway = snapshot.gateway(packet.peer.source);
         let reply = match reply {
             Reply::Status(_) if gateway.is_some() => reply,
-            _ if snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::Black) => blocked(&snapshot),
+            _ if snapshot.source_color(packet.peer.source.ip(), now.utc_us)
+                == Some(Color::Black) =>
+            {
+                blocked(&snapshot)
+            }
             Reply::Status(status) => to_stranger(&snapshot, status),
             other => other,
         };
@@ -252,10 +313,17 @@ impl Guard {
             gateway: gateway.map(|gateway| gateway.id),
             ..Refusal::new(Reason::Malformed, reply)
         };
-        self.refuse(now, packet, message, &refusal, effects);
+        let view = message.map(View::of);
+        self.refuse(now, packet, message.zip(view.as_ref()), &refusal, effects);
     }
 
-    fn judge_request(&mut self, now: Now, packet: &Packet<'_>, message: &Message<'_>, effects: &mut Effects) {
+    fn judge_request(
+        &mut self,
+        now: Now,
+        packet: &Packet<'_>,
+        message: &Message<'_>,
+        effects: &mut Effects,
+    ) {
         let view = View::of(message);
         let snapshot = Arc::clone(&self.snapshot);
         let judged = self.verdict(now, packet, message, &view, &snapshot, effects);
@@ -266,7 +334,9 @@ impl Guard {
                 effects.repeats.push((id, packet.peer));
             }
             Judged::Admitted(standing) => self.admit(now, packet, &view, standing, effects),
-            Judged::Refused(refusal) => self.refuse(now, packet, Some(message), &refusal, effects),
+            Judged::Refused(refusal) => {
+                self.refuse(now, packet, Some((message, &view)), &refusal, effects);
+            }
         }
     }
 
@@ -301,9 +371,13 @@ impl Guard {
             })
         };
         match view.method {
-            Method::Register => return self.verdict_register(now, packet, message, view, snapshot, effects),
+            Method::Register => {
+                return self.verdict_register(now, packet, message, view, snapshot, effects);
+            }
             // Nothing of ours is to be cancelled or ended: no dialog of this node carries that tag.
-            Method::Cancel | Method::Bye | Method::Prack | Method::Update => return refuse(Reason::UnknownDialog, 481),
+            Method::Cancel | Method::Bye | Method::Prack | Method::Update => {
+                return refuse(Reason::UnknownDialog, 481);
+            }
             _ if !view.to_tag.is_empty() => return refuse(Reason::UnknownDialog, 481),
             _ => {}
         }
@@ -311,7 +385,9 @@ impl Guard {
             return self.verdict_gateway(now, packet, message, view, (snapshot, gateway));
         }
         match view.method {
-            Method::Invite => self.verdict_stranger_call(now, packet, message, view, snapshot, effects),
+            Method::Invite => {
+                self.verdict_stranger_call(now, packet, message, view, snapshot, effects)
+            }
             Method::Other(_) => refuse(Reason::MethodNotAllowed, unauthorized_code(snapshot)),
             _ => refuse(Reason::UnknownSource, unauthorized_code(snapshot)),
         }
@@ -326,12 +402,18 @@ impl Guard {
         (snapshot, gateway): (&Snapshot, &Gateway),
     ) -> Judged<'a> {
         let refused = |refusal: Refusal<'a>| Judged::Refused(refusal.of_gateway(gateway));
-        if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
+        if let Some(id) = self
+            .transactions
+            .get_mut(&self.transaction_key(packet, view))
+        {
             return Judged::Repeat(*id);
         }
         if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            return refused(Refusal { detail: fault.why as u16, ..refusal });
+            return refused(Refusal {
+                detail: fault.why as u16,
+                ..refusal
+            });
         }
         let is_call = view.method == Method::Invite;
         if !is_call && view.method != Method::Options {
@@ -363,24 +445,38 @@ impl Guard {
             return Judged::Refused(Refusal::new(Reason::Injection, reply));
         }
         let source = SourceKey::of(packet.peer.source.ip());
-        let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
+        let flow = FlowKey {
+            source: packet.peer.source,
+            transport: packet.peer.transport,
+        };
         let parameters = &snapshot.parameters;
-        let memory_us = parameters.rf_registration_memory_days.saturating_mul(86_400_000_000);
+        let memory_us = parameters
+            .rf_registration_memory_days
+            .saturating_mul(86_400_000_000);
         let may_authenticate = parameters.rf_roaming != 0
             || parameters.rf_unauthorized_code == 407
             || self.flows.get(&flow, now.utc_us).is_some()
             || self.flows.was_registered(source, now.utc_us, memory_us);
         if !may_authenticate {
             // The stranger hears the same in both cases.
-            let reason = if snapshot.phone(view.caller).is_some() { Reason::Unregistered } else { Reason::UnknownSource };
+            let reason = if snapshot.phone(view.caller).is_some() {
+                Reason::Unregistered
+            } else {
+                Reason::UnknownSource
+            };
             let reply = to_stranger(snapshot, unauthorized_code(snapshot));
             return Judged::Refused(Refusal::new(reason, reply));
         }
-        let verified = self.verify(now, packet, message, view, snapshot, 407, effects);
-        let Judged::Admitted(Standing::Phone { number, settles }) = verified else { return verified };
+        let verified = self.verify(now, packet, message, view, (snapshot, 407), effects);
+        let Judged::Admitted(Standing::Phone { number, settles }) = verified else {
+            return verified;
+        };
         let refusal = if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            Refusal { detail: fault.why as u16, ..refusal }
+            Refusal {
+                detail: fault.why as u16,
+                ..refusal
+            }
         } else if number_is_black(snapshot, view, now) {
             Refusal::new(Reason::Blacklisted, Reply::Status(403))
         } else if self.is_overloaded || !self.known.admit_phone(&number, now.ms) {
@@ -400,16 +496,24 @@ impl Guard {
         snapshot: &Snapshot,
         effects: &mut Effects,
     ) -> Judged<'a> {
-        let verified = self.verify(now, packet, message, view, snapshot, 401, effects);
+        let verified = self.verify(now, packet, message, view, (snapshot, 401), effects);
         if let Judged::Admitted(Standing::Phone { number, settles }) = &verified {
             // A phone registers its own number only (RFC 3261 §10.3, step 4).
             if number != view.to_user {
                 let refusal = Refusal::new(Reason::BadCredentials, Reply::Status(403));
-                return Judged::Refused(Refusal { settles: *settles, auth_user: view.to_user, ..refusal });
+                return Judged::Refused(Refusal {
+                    settles: *settles,
+                    auth_user: view.to_user,
+                    ..refusal
+                });
             }
             if let Err(fault) = sip::check(message) {
                 let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-                return Judged::Refused(Refusal { detail: fault.why as u16, settles: *settles, ..refusal });
+                return Judged::Refused(Refusal {
+                    detail: fault.why as u16,
+                    settles: *settles,
+                    ..refusal
+                });
             }
             effects.tally.add(Counter::Registrations, 1);
         }
@@ -423,59 +527,116 @@ impl Guard {
         packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
-        snapshot: &Snapshot,
-        status: u16,
+        (snapshot, status): (&Snapshot, u16),
         effects: &mut Effects,
     ) -> Judged<'a> {
-        let header = if status == 401 { HeaderName::Authorization } else { HeaderName::ProxyAuthorization };
-        let Some(credentials) = message.all(header).find_map(|value| Credentials::parse(value).ok()) else {
+        let header = if status == 401 {
+            HeaderName::Authorization
+        } else {
+            HeaderName::ProxyAuthorization
+        };
+        let Some(credentials) = credentials_of(message, header) else {
             return Judged::Refused(Refusal::challenge(status, false));
         };
-        if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
+        if let Some(id) = self
+            .transactions
+            .get_mut(&self.transaction_key(packet, view))
+        {
             return Judged::Repeat(*id);
         }
         let source = SourceKey::of(packet.peer.source.ip());
-        let nonce = match Nonce::check(&credentials.nonce, &snapshot.nonce_keys, source, &snapshot.realm) {
+        let auth_user = bare(credentials.username);
+        let nonce = match Nonce::check(
+            bare(credentials.nonce),
+            &snapshot.nonce_keys,
+            source,
+            &snapshot.realm,
+        ) {
             Checked::Good(nonce) => nonce,
             Checked::UnknownKey => return Judged::Refused(Refusal::challenge(status, true)),
             Checked::Forged => {
                 // The customer whose address changed between challenge and answer gets a nonce that works.
-                let reply = Reply::Challenge { status, is_stale: true, is_settling: false };
+                let reply = Reply::Challenge {
+                    status,
+                    is_stale: true,
+                    is_settling: false,
+                };
                 let refusal = Refusal::new(Reason::ForgedNonce, reply);
-                return Judged::Refused(Refusal { auth_user: username_of(message, header), ..refusal });
+                return Judged::Refused(Refusal {
+                    auth_user,
+                    ..refusal
+                });
             }
         };
         self.prove(source, now, effects);
-        let auth_user = username_of(message, header);
-        let number = credentials.username.clone().into_owned();
+        let number = auth_user.to_vec();
         let key = (nonce.made_at_s, nonce.settles, nonce.counter);
         let highest_nc = self.nonces.get_mut(&key).copied();
         let age_s = now.utc_s().saturating_sub(nonce.made_at_s);
-        if age_s > if highest_nc.is_some() { REUSE_S } else { FIRST_ANSWER_S } {
+        if age_s
+            > if highest_nc.is_some() {
+                REUSE_S
+            } else {
+                FIRST_ANSWER_S
+            }
+        {
             return Judged::Refused(Refusal::challenge(status, true));
         }
-        let settles = if highest_nc.is_none() { nonce.settles } else { 0 };
-        let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
-        let is_live = self.flows.get(&flow, now.utc_us).is_some_and(|flow| flow.number == number);
-        let is_white = snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
+        let settles = if highest_nc.is_none() {
+            nonce.settles
+        } else {
+            0
+        };
+        let flow = FlowKey {
+            source: packet.peer.source,
+            transport: packet.peer.transport,
+        };
+        let is_live = self
+            .flows
+            .get(&flow, now.utc_us)
+            .is_some_and(|flow| flow.number == number);
+        let is_white =
+            snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
         if !is_live && !is_white && self.lockouts.is_locked(source, &number, now.ms) {
             let refusal = Refusal::new(Reason::LockedOut, Reply::Status(403));
-            return Judged::Refused(Refusal { settles, auth_user, ..refusal });
+            return Judged::Refused(Refusal {
+                settles,
+                auth_user,
+                ..refusal
+            });
         }
         let secret = snapshot.phone(&number);
-        if !credentials::is_right(&credentials, secret, view.method.as_bytes()) {
+        if !is_right(&credentials, secret, view.method.as_bytes()) {
             if highest_nc.is_none() {
-                let suspend_ms = snapshot.parameters.ss_authentication_failed_suspend.saturating_mul(1000);
-                let rule = LockoutRule { max_retry: snapshot.parameters.ss_authentication_max_retry, suspend_ms };
+                let suspend_ms = snapshot
+                    .parameters
+                    .ss_authentication_failed_suspend
+                    .saturating_mul(1000);
+                let rule = LockoutRule {
+                    max_retry: snapshot.parameters.ss_authentication_max_retry,
+                    suspend_ms,
+                };
                 self.lockouts.wrong(source, &number, rule, now.ms);
             }
             effects.tally.add(Counter::BadCredentials, 1);
-            let reply = Reply::Challenge { status, is_stale: false, is_settling: false };
+            let reply = Reply::Challenge {
+                status,
+                is_stale: false,
+                is_settling: false,
+            };
             let refusal = Refusal::new(Reason::BadCredentials, reply);
-            return Judged::Refused(Refusal { settles, auth_user, ..refusal });
+            return Judged::Refused(Refusal {
+                settles,
+                auth_user,
+                ..refusal
+            });
         }
         // Without qop there is no nc: such a nonce is good once (RFC 7616 §3.3).
-        let nc = if credentials.qop.is_some() { credentials.nc.unwrap_or(0) } else { u32::MAX };
+        let nc = if credentials.qop.is_some() {
+            credentials.nc.unwrap_or(0)
+        } else {
+            u32::MAX
+        };
         if highest_nc.is_some_and(|highest| nc <= highest) {
             return Judged::Refused(Refusal::challenge(status, true));
         }
@@ -485,7 +646,9 @@ impl Guard {
     }
 
     fn prove(&mut self, source: SourceKey, now: Now, effects: &mut Effects) {
-        let state = self.sources.get_or_insert_with(source, SourceState::default);
+        let state = self
+            .sources
+            .get_or_insert_with(source, SourceState::default);
         if state.proven_until_ms <= now.ms {
             effects.tally.add(Counter::Proven, 1);
         }
@@ -497,10 +660,21 @@ impl Guard {
         let port = source.port().to_be_bytes();
         // RFC 3261 §17.2.3: branch, sent-by and method; the address stands for sent-by, since answers go there.
         let key = SourceKey::of(source.ip());
-        self.folding.identity(key, [view.branch, view.call_id, &port], view.cseq, view.method.code())
+        self.folding.identity(
+            key,
+            &[view.method.as_bytes(), view.branch, view.call_id, &port],
+            view.cseq,
+        )
     }
 
-    fn admit(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>, standing: Standing, effects: &mut Effects) {
+    fn admit(
+        &mut self,
+        now: Now,
+        packet: &Packet<'_>,
+        view: &View<'_>,
+        standing: Standing,
+        effects: &mut Effects,
+    ) {
         effects.tally.add(Counter::Admitted, 1);
         let id = self.next_request;
         self.next_request = id.wrapping_add(1);
@@ -516,226 +690,6 @@ impl Guard {
             local_tag: local_tag(&self.snapshot.tag_key, source, view.call_id, view.from_tag),
         });
     }
-
-    /// Account for a refused packet in a frame, and make its answer.
-    fn refuse(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: Option<&Message<'_>>,
-        refusal: &Refusal<'_>,
-        effects: &mut Effects,
-    ) {
-        let view = message.map(View::of);
-        let method = view.as_ref().map_or(0, |view| view.method.code());
-        let source = SourceKey::of(packet.peer.source.ip());
-        let is_challenge = refusal.reason == Reason::UnansweredChallenge;
-        let is_authorised = refusal.gateway.is_some();
-        let is_illegal = method == Method::Invite.code() && !is_authorised;
-        if refusal.reason == Reason::RateExceeded {
-            effects.tally.add(Counter::RateExceeded, 1);
-        }
-        if is_illegal {
-            effects.tally.add(Counter::IllegalCalls, 1);
-        }
-
-        let parameters = &self.snapshot.parameters;
-        let is_off = is_illegal && parameters.server_billing_record_illegal_call == 0;
-        let identity = match &view {
-            Some(view) => self.folding.identity(source, [view.call_id, view.branch, view.from_tag], view.cseq, method),
-            None => self.folding.identity(source, [packet.bytes, b"", b""], 0, 0),
-        };
-        let account = if is_off {
-            None
-        } else {
-            let what = (refusal.reason, method);
-            Some(self.folding.account(identity, source, what, self.scope, (now.ms, self.next_seq)))
-        };
-
-        let is_stream = packet.peer.transport != Transport::Udp;
-        let (is_muted, is_proven, wants_raw) = self.observe(now, packet, source, account);
-        let mut reply = refusal.reply;
-        if is_muted {
-            effects.tally.add(Counter::Muted, 1);
-            reply = Reply::Silent;
-        }
-        let settles = match account {
-            Some(Account::Own(_)) => self.next_seq,
-            Some(Account::Increment { base_seq, .. }) => base_seq,
-            None => 0,
-        };
-        let is_trusted = is_stream || is_authorised;
-        let status = match message {
-            Some(message) if reply != Reply::Silent => {
-                self.reply(now, packet, message, view.as_ref(), (reply, settles), is_trusted, effects)
-            }
-            _ => {
-                effects.tally.add(Counter::Silent, 1);
-                0
-            }
-        };
-
-        match account {
-            None => {
-                effects.tally.add(Counter::Folded, 1);
-                effects.tally.add(Counter::Suppressed, 1);
-                self.count_summary(refusal.reason, method);
-            }
-            Some(Account::Increment { base_seq, why }) => {
-                effects.tally.add(Counter::Folded, 1);
-                let counter =
-                    if why == IncrementWhy::Retransmission { Counter::Retransmissions } else { Counter::Widened };
-                effects.tally.add(counter, 1);
-                self.count_increment(base_seq, why);
-            }
-            Some(Account::Own(scope)) => {
-                effects.tally.add(if is_challenge { Counter::Challenged } else { Counter::Recorded }, 1);
-                let (call_id, user_agent) = view.as_ref().map_or((&b""[..], &b""[..]), |v| (v.call_id, v.user_agent));
-                let print = match (message, &view) {
-                    (Some(message), Some(view)) => {
-                        fingerprint(message, view.branch, view.from_tag, view.call_id, view.user_agent)
-                    }
-                    _ => crate::fingerprint::Fingerprint::default(),
-                };
-                let mut raw = std::mem::take(&mut self.raw);
-                if wants_raw {
-                    masked(packet.bytes, &mut raw);
-                }
-                let mut bits = 0;
-                bits |= if is_proven || is_stream { flags::IS_PROVEN } else { 0 };
-                bits |= if is_authorised { flags::IS_AUTHORISED } else { 0 };
-                bits |= if is_stream && packet.bytes.is_empty() { flags::IS_EMPTY_CONNECTION } else { 0 };
-                let attempt = Attempt {
-                    reason: refusal.reason,
-                    method,
-                    transport: packet.peer.transport,
-                    scope,
-                    status,
-                    detail: refusal.detail,
-                    source: packet.peer.source,
-                    local: packet.peer.local,
-                    flags: bits,
-                    gateway_id: refusal.gateway.unwrap_or(0),
-                    traits: print.traits,
-                    fingerprint: print.hash,
-                    settles: refusal.settles,
-                    caller: view.as_ref().map_or(b"", |view| view.caller),
-                    callee: view.as_ref().map_or(b"", |view| view.callee),
-                    user_agent,
-                    call_id,
-                    method_text: view.as_ref().map_or(b"", |view| view.method.as_bytes()),
-                    auth_user: refusal.auth_user,
-                    raw: wants_raw.then_some(raw.as_slice()),
-                };
-                let record = if is_challenge { Record::Challenge(attempt) } else { Record::Refusal(attempt) };
-                self.push(now, effects, &record);
-                self.raw = raw;
-            }
-        }
-    }
-
-    /// Count the attempt against its source: (is it muted, is it proven, is its first message kept).
-    fn observe(&mut self, now: Now, packet: &Packet<'_>, source: SourceKey, account: Option<Account>) -> (bool, bool, bool) {
-        let parameters = &self.snapshot.parameters;
-        let second = now.ms / 1000;
-        let state = self.sources.get_or_insert_with(source, SourceState::default);
-        if state.second != second {
-            state.second = second;
-            state.attempts = 0;
-        }
-        state.attempts = state.attempts.saturating_add(1);
-        let limit = parameters.rf_mute_attempts_per_s;
-        if limit > 0 && state.attempts > limit {
-            let is_white = self.snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
-            let is_known = self.snapshot.gateway(packet.peer.source).is_some();
-            if !is_white && !is_known {
-                state.muted_until_ms = now.ms.saturating_add(parameters.rf_mute_s.saturating_mul(1000));
-            }
-        }
-        let keeps_raw = parameters.rf_raw_sample_s > 0
-            && account == Some(Account::Own(Scope::Own))
-            && state.next_raw_ms <= now.ms
-            && self.raw_budget.take(1, RAW_SAMPLES_PER_S, RAW_SAMPLES_PER_S, now.ms);
-        if keeps_raw {
-            state.next_raw_ms = now.ms.saturating_add(parameters.rf_raw_sample_s.saturating_mul(1000));
-        }
-        (state.muted_until_ms > now.ms, state.proven_until_ms > now.ms, keeps_raw)
-    }
-
-    fn count_increment(&mut self, base_seq: u64, why: IncrementWhy) {
-        let mut latest = self.increments.iter_mut().rev();
-        match latest.find(|(base, reason, _)| *base == base_seq && *reason == why) {
-            Some((_, _, count)) => *count = count.saturating_add(1),
-            None => self.increments.push((base_seq, why, 1)),
-        }
-    }
-
-    fn count_summary(&mut self, reason: Reason, method: u8) {
-        match self.summaries.iter_mut().find(|(other, code, _)| *other == reason && *code == method) {
-            Some((_, _, count)) => *count = count.saturating_add(1),
-            None => self.summaries.push((reason, method, 1)),
-        }
-    }
-
-    /// Build the answer; returns the status that will be sent, 0 if none may be.
-    fn reply(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'_>,
-        view: Option<&View<'_>>,
-        (reply, settles): (Reply, u64),
-        is_trusted: bool,
-        effects: &mut Effects,
-    ) -> u16 {
-        let source = SourceKey::of(packet.peer.source.ip());
-        let (call_id, from_tag) = view.map_or((&b""[..], &b""[..]), |view| (view.call_id, view.from_tag));
-        let tag = local_tag(&self.snapshot.tag_key, source, call_id, from_tag);
-        let start = effects.bytes.len();
-        let Ok(token) = Token::new(&tag) else { return 0 };
-        let mut answer = |status: u16, extra: &[ExtraHeader<'_>]| {
-            Answer::new(status, packet.peer.source).with_tag(token).with_extra(extra).write(message, &mut effects.bytes);
-            status
-        };
-        let status = match reply {
-            Reply::Silent => return 0,
-            Reply::Status(status) => answer(status, &[]),
-            Reply::Later => answer(503, header("Retry-After", b"5").as_slice()),
-            Reply::NotAllowed => answer(405, header("Allow", ALLOW).as_slice()),
-            Reply::Challenge { status, is_stale, is_settling } => {
-                let Some(key) = self.snapshot.nonce_keys.first() else { return 0 };
-                self.nonce_counter = self.nonce_counter.wrapping_add(1);
-                let nonce = Nonce {
-                    made_at_s: now.utc_s(),
-                    key_id: key.id,
-                    settles: if is_settling { settles } else { 0 },
-                    counter: self.nonce_counter & 0x00ff_ffff,
-                };
-                let mut text = Vec::with_capacity(crate::nonce::NONCE_LEN);
-                nonce.write(key, source, &self.snapshot.realm, &mut text);
-                let name = if status == 407 { "Proxy-Authenticate" } else { "WWW-Authenticate" };
-                let values = challenge::values(&self.snapshot.realm, &text, is_stale);
-                let headers: Vec<_> = values.iter().flat_map(|value| header(name, value)).collect();
-                answer(status, &headers)
-            }
-        };
-        let length = effects.bytes.len().saturating_sub(start);
-        let excess = length.saturating_sub(packet.bytes.len());
-        let is_challenge = matches!(reply, Reply::Challenge { .. });
-        let fits = is_trusted
-            || excess == 0
-            || (is_challenge
-                && excess <= challenge::MAX_EXCESS
-                && self.challenges.take(source, excess as u64, &self.snapshot.parameters, now.ms));
-        if !fits {
-            effects.bytes.truncate(start);
-            effects.tally.add(Counter::Withheld, 1);
-            return 0;
-        }
-        effects.tally.add(Counter::Answered, 1);
-        effects.answers.push(effects::Answer { span: start..effects.bytes.len(), peer: packet.peer });
-        status
-    }
 }
 
 fn budget(snapshot: &Snapshot) -> Budget {
@@ -743,10 +697,6 @@ fn budget(snapshot: &Snapshot) -> Budget {
         bytes_per_s: snapshot.parameters.rf_journal_bytes_per_s,
         burst_bytes: snapshot.parameters.rf_journal_burst_bytes,
     }
-}
-
-fn header<'a>(name: &'a str, value: &'a [u8]) -> Option<ExtraHeader<'a>> {
-    ExtraHeader::new(name, value).ok()
 }
 
 fn blocked(snapshot: &Snapshot) -> Reply {
@@ -761,13 +711,13 @@ fn number_is_black(snapshot: &Snapshot, view: &View<'_>, now: Now) -> bool {
         || snapshot.callers.color(view.caller, now.utc_us) == Some(Color::Black)
 }
 
-fn username_of<'a>(message: &Message<'a>, header: HeaderName) -> &'a [u8] {
-    message.all(header).find_map(sip::digest::raw_username).unwrap_or(b"")
-}
-
 /// A stranger hears `status`, or nothing at all where the operator wants silence.
 fn to_stranger(snapshot: &Snapshot, status: u16) -> Reply {
-    if snapshot.parameters.ss_reply_unauthorized == 0 { Reply::Silent } else { Reply::Status(status) }
+    if snapshot.parameters.ss_reply_unauthorized == 0 {
+        Reply::Silent
+    } else {
+        Reply::Status(status)
+    }
 }
 
 /// 407 is a challenge, which only an INVITE gets.

@@ -19,16 +19,22 @@ struct Limits {
 
 /// One entry per gateway or phone that spoke; bounded by the operator's own objects.
 #[derive(Default)]
-pub struct KnownSources {
+pub(crate) struct KnownSources {
     gateways: HashMap<u32, Limits>,
     phones: HashMap<Vec<u8>, TokenBucket>,
 }
 
 impl KnownSources {
     /// Take one call or other request from a gateway's allowance; true if it may pass. A pass is in flight until [`Self::answered`].
-    pub fn admit(&mut self, gateway: &Gateway, is_call: bool, now_ms: u64) -> bool {
-        let (rate, burst) = (u64::from(gateway.calls_per_second), u64::from(gateway.burst));
-        let (other_rate, other_burst) = (rate.saturating_mul(OTHERS_PER_CALL), burst.saturating_mul(OTHERS_PER_CALL));
+    pub(crate) fn admit(&mut self, gateway: &Gateway, is_call: bool, now_ms: u64) -> bool {
+        let (rate, burst) = (
+            u64::from(gateway.calls_per_second),
+            u64::from(gateway.burst),
+        );
+        let (other_rate, other_burst) = (
+            rate.saturating_mul(OTHERS_PER_CALL),
+            burst.saturating_mul(OTHERS_PER_CALL),
+        );
         let limits = self.gateways.entry(gateway.id).or_insert_with(|| Limits {
             calls: TokenBucket::full(burst, now_ms),
             others: TokenBucket::full(other_burst, now_ms),
@@ -49,16 +55,19 @@ impl KnownSources {
     }
 
     /// A request of this gateway got its final answer.
-    pub fn answered(&mut self, gateway_id: u32) {
+    pub(crate) fn answered(&mut self, gateway_id: u32) {
         if let Some(limits) = self.gateways.get_mut(&gateway_id) {
             limits.in_flight = limits.in_flight.saturating_sub(1);
         }
     }
 
     /// Take one call from a phone's allowance.
-    pub fn admit_phone(&mut self, number: &[u8], now_ms: u64) -> bool {
+    pub(crate) fn admit_phone(&mut self, number: &[u8], now_ms: u64) -> bool {
         let (rate, burst) = PHONE_CALLS;
-        let bucket = self.phones.entry(number.to_vec()).or_insert_with(|| TokenBucket::full(burst, now_ms));
+        let bucket = self
+            .phones
+            .entry(number.to_vec())
+            .or_insert_with(|| TokenBucket::full(burst, now_ms));
         bucket.take(1, rate, burst, now_ms)
     }
 }
@@ -68,13 +77,23 @@ mod tests {
     use super::*;
 
     fn gateway(id: u32) -> Gateway {
-        Gateway { id, name: format!("gw{id}"), calls_per_second: 2, burst: 3, in_flight: 100 }
+        Gateway {
+            id,
+            name: format!("gw{id}"),
+            calls_per_second: 2,
+            burst: 3,
+            in_flight: 100,
+        }
     }
 
     #[test]
     fn a_gateway_beyond_its_bucket_waits_and_others_do_not_notice() {
         let mut known = KnownSources::default();
-        let passed = |known: &mut KnownSources, id, now_ms| (0..10).filter(|_| known.admit(&gateway(id), true, now_ms)).count();
+        let passed = |known: &mut KnownSources, id, now_ms| {
+            (0..10)
+                .filter(|_| known.admit(&gateway(id), true, now_ms))
+                .count()
+        };
         assert_eq!(passed(&mut known, 1, 0), 3);
         assert_eq!(passed(&mut known, 2, 0), 3);
         assert_eq!(passed(&mut known, 1, 1000), 2);
@@ -84,7 +103,10 @@ mod tests {
     #[test]
     fn requests_in_flight_are_capped_until_answered() {
         let mut known = KnownSources::default();
-        let gateway = Gateway { in_flight: 1, ..gateway(1) };
+        let gateway = Gateway {
+            in_flight: 1,
+            ..gateway(1)
+        };
         assert!(known.admit(&gateway, true, 0));
         assert!(!known.admit(&gateway, true, 0));
         known.answered(1);

@@ -13,31 +13,31 @@ use crate::snapshot::NonceKey;
 use crate::source::SourceKey;
 
 /// Seconds in which a challenge wants its first answer (64 x T1, RFC 3261 §17).
-pub const FIRST_ANSWER_S: u32 = 32;
+pub(crate) const FIRST_ANSWER_S: u32 = 32;
 /// Seconds for which a nonce that has authenticated once may be used again with a rising `nc`.
-pub const REUSE_S: u32 = 3600;
+pub(crate) const REUSE_S: u32 = 3600;
 
 const BODY: usize = 14;
 const TAG: usize = 12;
 /// Characters of a nonce.
-pub const NONCE_LEN: usize = 52;
+pub(crate) const NONCE_LEN: usize = 52;
 
 /// What a nonce of ours says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nonce {
+pub(crate) struct Nonce {
     /// UTC seconds when it was made.
-    pub made_at_s: u32,
+    pub(crate) made_at_s: u32,
     /// Which key made it.
-    pub key_id: u8,
+    pub(crate) key_id: u8,
     /// Sequence of the edge frame that accounts for the challenge, 0 for a challenge inside a refusal of its own.
-    pub settles: u64,
+    pub(crate) settles: u64,
     /// Tells apart nonces of the same second and frame.
-    pub counter: u32,
+    pub(crate) counter: u32,
 }
 
 /// What can be said of a nonce that came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checked {
+pub(crate) enum Checked {
     /// Ours, for this source.
     Good(Nonce),
     /// It names a key that is not in force (any more): challenge again as stale, never an offence.
@@ -66,8 +66,11 @@ impl Nonce {
         let settles = self.settles.to_be_bytes();
         let counter = self.counter.to_be_bytes();
         // Six bytes of sequence are 2.8e14 frames: 44 years at 200,000 a second. Three of counter tell apart what one frame folds in a second.
-        let source =
-            time.iter().chain(std::iter::once(&self.key_id)).chain(settles.iter().skip(2)).chain(counter.iter().skip(1));
+        let source = time
+            .iter()
+            .chain(std::iter::once(&self.key_id))
+            .chain(settles.iter().skip(2))
+            .chain(counter.iter().skip(1));
         for (to, from) in body.iter_mut().zip(source) {
             *to = *from;
         }
@@ -75,7 +78,7 @@ impl Nonce {
     }
 
     /// Write the nonce, as lower-case hex, for `source` in `realm`.
-    pub fn write(&self, key: &NonceKey, source: SourceKey, realm: &str, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, key: &NonceKey, source: SourceKey, realm: &str, out: &mut Vec<u8>) {
         let body = self.body();
         let tag = mac(key, &body, source, realm);
         for byte in body.iter().chain(&tag) {
@@ -84,25 +87,43 @@ impl Nonce {
     }
 
     /// Read a nonce that came back from `source`.
-    pub fn check(text: &[u8], keys: &[NonceKey], source: SourceKey, realm: &str) -> Checked {
-        let Some(bytes) = unhex(text) else { return Checked::Forged };
+    pub(crate) fn check(text: &[u8], keys: &[NonceKey], source: SourceKey, realm: &str) -> Checked {
+        let Some(bytes) = unhex(text) else {
+            return Checked::Forged;
+        };
         let (body, tag) = bytes.split_at(BODY);
         let mut fields = body.iter().copied();
-        let mut number = |bytes: u8| (0..bytes).fold(0_u64, |value, _| (value << 8) | u64::from(fields.next().unwrap_or(0)));
+        let mut number = |bytes: u8| {
+            (0..bytes).fold(0_u64, |value, _| {
+                (value << 8) | u64::from(fields.next().unwrap_or(0))
+            })
+        };
         let nonce = Self {
             made_at_s: number(4) as u32,
             key_id: number(1) as u8,
             settles: number(6),
             counter: number(3) as u32,
         };
-        let Some(key) = keys.iter().find(|key| key.id == nonce.key_id) else { return Checked::UnknownKey };
+        let Some(key) = keys.iter().find(|key| key.id == nonce.key_id) else {
+            return Checked::UnknownKey;
+        };
         let expected = mac(key, body, source, realm);
-        if bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_slice(), tag)) { Checked::Good(nonce) } else { Checked::Forged }
+        if bool::from(subtle::ConstantTimeEq::ct_eq(expected.as_slice(), tag)) {
+            Checked::Good(nonce)
+        } else {
+            Checked::Forged
+        }
     }
 }
 
 fn hex_pair(byte: u8) -> [u8; 2] {
-    let digit = |nibble: u8| if nibble < 10 { nibble.wrapping_add(b'0') } else { nibble.wrapping_add(b'a' - 10) };
+    let digit = |nibble: u8| {
+        if nibble < 10 {
+            nibble.wrapping_add(b'0')
+        } else {
+            nibble.wrapping_add(b'a' - 10)
+        }
+    };
     [digit(byte >> 4), digit(byte & 15)]
 }
 
@@ -121,7 +142,12 @@ fn unhex(text: &[u8]) -> Option<[u8; BODY + TAG]> {
 
 /// Our To tag for a request: a MAC over Call-ID, From tag and source, so that an ACK which carries it proves
 /// that its sender received our answer. Sixteen hex digits.
-pub fn local_tag(key: &[u8; 16], source: SourceKey, call_id: &[u8], from_tag: &[u8]) -> [u8; 16] {
+pub(crate) fn local_tag(
+    key: &[u8; 16],
+    source: SourceKey,
+    call_id: &[u8],
+    from_tag: &[u8],
+) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(key);
     hasher.write(&source.to_bytes());
     hasher.write_usize(call_id.len());
@@ -175,20 +201,49 @@ mod tests {
 
     #[test]
     fn a_nonce_is_good_for_one_source_realm_and_key_only() {
-        let nonce = Nonce { made_at_s: 1, key_id: 7, settles: 2, counter: 3 };
+        let nonce = Nonce {
+            made_at_s: 1,
+            key_id: 7,
+            settles: 2,
+            counter: 3,
+        };
         let text = made(&nonce, &key(7), source("192.0.2.1"));
-        assert_eq!(Nonce::check(&text, &[key(7)], source("192.0.2.2"), "ringfence"), Checked::Forged);
-        assert_eq!(Nonce::check(&text, &[key(7)], source("192.0.2.1"), "other"), Checked::Forged);
-        assert_eq!(Nonce::check(&text, &[key(6)], source("192.0.2.1"), "ringfence"), Checked::UnknownKey);
-        assert_eq!(Nonce::check(b"nonsense", &[key(7)], source("192.0.2.1"), "ringfence"), Checked::Forged);
+        assert_eq!(
+            Nonce::check(&text, &[key(7)], source("192.0.2.2"), "ringfence"),
+            Checked::Forged
+        );
+        assert_eq!(
+            Nonce::check(&text, &[key(7)], source("192.0.2.1"), "other"),
+            Checked::Forged
+        );
+        assert_eq!(
+            Nonce::check(&text, &[key(6)], source("192.0.2.1"), "ringfence"),
+            Checked::UnknownKey
+        );
+        assert_eq!(
+            Nonce::check(b"nonsense", &[key(7)], source("192.0.2.1"), "ringfence"),
+            Checked::Forged
+        );
     }
 
     #[test]
     fn a_tag_depends_on_each_thing_it_is_made_of() {
         let base = local_tag(&[1; 16], source("192.0.2.1"), b"call", b"tag");
-        assert_eq!(base, local_tag(&[1; 16], source("::ffff:192.0.2.1"), b"call", b"tag"));
-        assert_ne!(base, local_tag(&[2; 16], source("192.0.2.1"), b"call", b"tag"));
-        assert_ne!(base, local_tag(&[1; 16], source("192.0.2.2"), b"call", b"tag"));
-        assert_ne!(base, local_tag(&[1; 16], source("192.0.2.1"), b"callt", b"ag"));
+        assert_eq!(
+            base,
+            local_tag(&[1; 16], source("::ffff:192.0.2.1"), b"call", b"tag")
+        );
+        assert_ne!(
+            base,
+            local_tag(&[2; 16], source("192.0.2.1"), b"call", b"tag")
+        );
+        assert_ne!(
+            base,
+            local_tag(&[1; 16], source("192.0.2.2"), b"call", b"tag")
+        );
+        assert_ne!(
+            base,
+            local_tag(&[1; 16], source("192.0.2.1"), b"callt", b"ag")
+        );
     }
 }

@@ -11,7 +11,7 @@ pub struct SourceKey(u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NetworkKey(u64);
 
-/// IPv4 keys live under ff00::/8, multicast, which no packet comes from.
+/// IPv4 keys live under `ff00::/8`, multicast, which no packet comes from.
 const IPV4: u64 = 0xff00_0000_0000_0000;
 
 impl SourceKey {
@@ -67,7 +67,13 @@ mod tests {
     fn the_network_is_a_24_or_a_56() {
         assert_eq!(key("192.0.2.1").network(), key("192.0.2.254").network());
         assert_ne!(key("192.0.2.1").network(), key("192.0.3.1").network());
-        assert_eq!(key("2001:db8:0:1::1").network(), key("2001:db8:0:ff::1").network());
-        assert_ne!(key("2001:db8:0:1::1").network(), key("2001:db8:0:100::1").network());
+        assert_eq!(
+            key("2001:db8:0:1::1").network(),
+            key("2001:db8:0:ff::1").network()
+        );
+        assert_ne!(
+            key("2001:db8:0:1::1").network(),
+            key("2001:db8:0:100::1").network()
+        );
     }
 }

@@ -14,9 +14,15 @@ struct Slot<K, V> {
     used: u64,
 }
 
+/// The hashes fill one cache line, so a key that is not here costs one look at memory.
+#[repr(align(64))]
+struct Hashes([u64; WAYS]);
+
 /// Fixed-capacity map with least-recently-used replacement inside each set of eight.
 pub struct BoundedMap<K, V> {
-    sets: Vec<[Option<Slot<K, V>>; WAYS]>,
+    /// Zero where the slot of the same place is empty.
+    hashes: Vec<Hashes>,
+    slots: Vec<[Option<Slot<K, V>>; WAYS]>,
     seed: foldhash::fast::RandomState,
     tick: u64,
     len: usize,
@@ -28,7 +34,8 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
     pub fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).max(1).next_power_of_two();
         Self {
-            sets: (0..sets).map(|_| std::array::from_fn(|_| None)).collect(),
+            hashes: (0..sets).map(|_| Hashes([0; WAYS])).collect(),
+            slots: (0..sets).map(|_| std::array::from_fn(|_| None)).collect(),
             seed: foldhash::fast::RandomState::default(),
             tick: 0,
             len: 0,
@@ -36,79 +43,88 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
         }
     }
 
-    fn set_of(&mut self, key: &K) -> Option<&mut [Option<Slot<K, V>>; WAYS]> {
-        let mask = self.sets.len().wrapping_sub(1);
-        let index = (self.seed.hash_one(key) as usize) & mask;
-        self.sets.get_mut(index)
+    fn hash(&self, key: &K) -> u64 {
+        self.seed.hash_one(key).max(1)
+    }
+
+    fn set_index(&self, hash: u64) -> usize {
+        (hash as usize) & self.hashes.len().wrapping_sub(1)
+    }
+
+    /// (set, way) of a key that is here.
+    fn find(&self, hash: u64, key: &K) -> Option<(usize, usize)> {
+        let set = self.set_index(hash);
+        let (hashes, slots) = (self.hashes.get(set)?, self.slots.get(set)?);
+        let same = |way: &usize| {
+            slots
+                .get(*way)
+                .and_then(Option::as_ref)
+                .is_some_and(|slot| slot.key == *key)
+        };
+        let way = (0..WAYS)
+            .filter(|way| hashes.0.get(*way) == Some(&hash))
+            .find(same)?;
+        Some((set, way))
     }
 
     /// The value of `key`, now the most recently used of its set.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let (set, way) = self.find(self.hash(key), key)?;
         self.tick = self.tick.wrapping_add(1);
-        let tick = self.tick;
-        let set = self.set_of(key)?;
-        let slot = set.iter_mut().flatten().find(|slot| slot.key == *key)?;
-        slot.used = tick;
+        let slot = self.slots.get_mut(set)?.get_mut(way)?.as_mut()?;
+        slot.used = self.tick;
         Some(&mut slot.value)
     }
 
     /// The value of `key`, made by `make` if it was not known; the oldest of a full set makes room.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "set is masked to the number of sets, way comes from a search in 0..WAYS"
+    )]
     pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        let hash = self.hash(&key);
+        let found = self.find(hash, &key);
+        let (set, way) = found.unwrap_or_else(|| {
+            let set = self.set_index(hash);
+            let used = |way: &usize| self.slots[set][*way].as_ref().map_or(0, |slot| slot.used);
+            (set, (0..WAYS).min_by_key(used).unwrap_or(0))
+        });
         self.tick = self.tick.wrapping_add(1);
-        let tick = self.tick;
-        let mask = self.sets.len().wrapping_sub(1);
-        let index = (self.seed.hash_one(&key) as usize) & mask;
-        #[expect(clippy::indexing_slicing, reason = "index is masked to the number of sets")]
-        let set = &mut self.sets[index];
-        let mut free = 0;
-        let mut oldest = u64::MAX;
-        let mut found = None;
-        for (way, slot) in set.iter().enumerate() {
-            match slot {
-                Some(slot) if slot.key == key => {
-                    found = Some(way);
-                    break;
-                }
-                Some(slot) if slot.used >= oldest => {}
-                Some(slot) => {
-                    oldest = slot.used;
-                    free = way;
-                }
-                None => {
-                    oldest = 0;
-                    free = way;
-                }
-            }
-        }
-        let way = found.unwrap_or(free);
-        #[expect(clippy::indexing_slicing, reason = "way comes from enumerating this set")]
-        let slot = &mut set[way];
+        let slot = &mut self.slots[set][way];
         if found.is_none() {
-            if slot.is_some() {
+            if slot.take().is_some() {
                 self.evicted = self.evicted.wrapping_add(1);
             } else {
                 self.len = self.len.wrapping_add(1);
             }
-            *slot = None;
+            self.hashes[set].0[way] = hash;
         }
-        let slot = slot.get_or_insert_with(|| Slot { key, value: make(), used: tick });
-        slot.used = tick;
+        let slot = slot.get_or_insert_with(|| Slot {
+            key,
+            value: make(),
+            used: 0,
+        });
+        slot.used = self.tick;
         &mut slot.value
     }
 
     /// Forget `key`.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let set = self.set_of(key)?;
-        let slot = set.iter_mut().find(|slot| slot.as_ref().is_some_and(|slot| slot.key == *key))?;
-        let value = slot.take().map(|slot| slot.value);
+        let (set, way) = self.find(self.hash(key), key)?;
+        *self.hashes.get_mut(set)?.0.get_mut(way)? = 0;
         self.len = self.len.saturating_sub(1);
-        value
+        self.slots
+            .get_mut(set)?
+            .get_mut(way)?
+            .take()
+            .map(|slot| slot.value)
     }
 
     /// Forget everything.
     pub fn clear(&mut self) {
-        for slot in self.sets.iter_mut().flatten() {
-            *slot = None;
+        for (hashes, slots) in self.hashes.iter_mut().zip(&mut self.slots) {
+            hashes.0 = [0; WAYS];
+            *slots = std::array::from_fn(|_| None);
         }
         self.len = 0;
     }

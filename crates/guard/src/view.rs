@@ -34,7 +34,11 @@ impl<'a> View<'a> {
             from_tag: from.as_ref().and_then(sip::NameAddr::tag).unwrap_or(b""),
             to_tag: to.as_ref().and_then(sip::NameAddr::tag).unwrap_or(b""),
             to_user: to.as_ref().map_or(b"", |to| user_of(to.uri)),
-            branch: message.via_top().ok().and_then(|via| via.branch).unwrap_or(b""),
+            branch: message
+                .via_top()
+                .ok()
+                .and_then(|via| via.branch)
+                .unwrap_or(b""),
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
             user_agent: message.first(HeaderName::UserAgent).unwrap_or(b""),
         }
@@ -44,16 +48,22 @@ impl<'a> View<'a> {
     pub(crate) fn has_injection(&self) -> bool {
         [self.callee, self.caller].into_iter().any(|number| {
             memchr::memchr3(b'\'', b'"', b'`', number).is_some()
-                || [&b"%0d"[..], b"%0a", b"%0D", b"%0A", b"%00", b"%22", b"%27", b"--"]
-                    .iter()
-                    .any(|code| memchr::memmem::find(number, code).is_some())
+                || (memchr::memchr2(b'%', b'-', number).is_some() && has_escaped_attack(number))
         })
     }
 }
 
+fn has_escaped_attack(number: &[u8]) -> bool {
+    const CODES: [&[u8]; 5] = [b"%0d", b"%0a", b"%00", b"%22", b"%27"];
+    let is_code = |three: &[u8]| CODES.iter().any(|code| three.eq_ignore_ascii_case(code));
+    number.windows(3).any(is_code) || number.windows(2).any(|two| two == b"--")
+}
+
 /// The user part of a `sip:`, `sips:` or `tel:` URI as it stands, without password and parameters (RFC 3261 §19.1.1, RFC 3966).
 pub fn user_of(uri: &[u8]) -> &[u8] {
-    let Some(colon) = memchr::memchr(b':', uri) else { return b"" };
+    let Some(colon) = memchr::memchr(b':', uri) else {
+        return b"";
+    };
     let (scheme, rest) = uri.split_at(colon);
     let rest = rest.get(1..).unwrap_or(b"");
     let user = if scheme.eq_ignore_ascii_case(b"tel") {

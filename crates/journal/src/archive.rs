@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::error::JournalError;
 use crate::segment::{UNFINISHED, archived_path, list_segments, plain_path};
 
-/// Level that gives nearly the best size for scanner traffic at a fair price; `docs` of the level: zstd(1).
+/// On scanner traffic (`cargo bench -p journal`) level 3 gives 57 bytes a refusal for 1.5 microseconds, 6 gives 53 for 4, 9 gives
+/// 50 for 8; long-distance matching changes nothing, because what repeats is near and what is random does not repeat.
 pub const ARCHIVE_LEVEL: i32 = 6;
 
 /// Compresses every sealed plain segment in `dir` (zstd, `level` 1 to 19) and returns the archives made, oldest first.

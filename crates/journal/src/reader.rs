@@ -155,9 +155,19 @@ impl StreamReader {
         }
     }
 
-    /// The journal, once a segment of it has been seen.
-    pub fn journal_id(&self) -> Option<JournalId> {
-        self.journal_id
+    /// The journal; `None` before any segment exists.
+    pub fn journal_id(&self) -> Result<Option<JournalId>, JournalError> {
+        if self.journal_id.is_some() {
+            return Ok(self.journal_id);
+        }
+        for segment in list_segments(&self.dir)?.iter().rev() {
+            match read_header(&self.dir, segment.first_seq) {
+                Ok(Some(header)) => return Ok(Some(header.journal_id)),
+                Ok(None) | Err(JournalError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Sequence number of the next frame that will be read.
@@ -590,10 +600,10 @@ fn bytes_up_to(write: &[u8], seq: u64) -> usize {
     at
 }
 
-/// The header of a segment; `None` if it is only being made.
-pub(crate) fn read_header(segment: &SegmentFile) -> Result<Option<SegmentHeader>, JournalError> {
-    let Some(dir) = segment.path.parent() else {
-        return Ok(None);
-    };
-    Ok(open_segment(dir, segment.first_seq)?.map(|(_, header)| header))
+/// The header of the segment that starts with `first_seq`; `None` if there is none, or if it is only being made.
+pub(crate) fn read_header(
+    dir: &Path,
+    first_seq: u64,
+) -> Result<Option<SegmentHeader>, JournalError> {
+    Ok(open_segment(dir, first_seq)?.map(|(_, header)| header))
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::codes::Stream;
 use crate::error::JournalError;
 use crate::frame::JournalId;
 use crate::scan::{Check, Place, Step, last_chain, next_write};
@@ -26,6 +27,7 @@ pub struct Recovery {
 /// Where a journal ends.
 #[derive(Debug)]
 pub(crate) struct End {
+    pub stream: Stream,
     pub journal_id: JournalId,
     pub run: u32,
     pub place: Place,
@@ -75,9 +77,9 @@ pub(crate) fn recover(dir: &Path) -> Result<(Option<End>, Vec<Recovery>), Journa
                 ));
             }
             Err(what) => {
-                let older = identity_of_older(&segments[..index]);
-                if let Some((journal_id, run)) = older
-                    && let Some((_, place)) = last_chain(&bytes, journal_id.crc())
+                let older = header_before(&segments[..index]);
+                if let Some(older) = &older
+                    && let Some((_, place)) = last_chain(&bytes, older.journal_id.crc())
                 {
                     recovered.push(Recovery {
                         path: path.clone(),
@@ -85,16 +87,15 @@ pub(crate) fn recover(dir: &Path) -> Result<(Option<End>, Vec<Recovery>), Journa
                         damaged_at: Some(0),
                         set_aside: None,
                     });
-                    // The damaged header may have been of the run after the older one's.
-                    return Ok((
-                        Some(End {
-                            journal_id,
-                            run: run + 1,
-                            place,
-                            empty: None,
-                        }),
-                        recovered,
-                    ));
+                    let end = End {
+                        stream: older.stream,
+                        journal_id: older.journal_id,
+                        // The damaged header may have been that of the run after.
+                        run: older.run.saturating_add(1),
+                        place,
+                        empty: None,
+                    };
+                    return Ok((Some(end), recovered));
                 }
                 if older.is_none() && bytes.len() > SEGMENT_HEADER {
                     return Err(JournalError::damaged(path, 0, what));
@@ -146,6 +147,7 @@ fn end_of(
             .map_err(|error| JournalError::io(path, "cut what was never answered for", error))?;
     }
     let end = End {
+        stream: header.stream,
         journal_id: header.journal_id,
         run: header.run,
         place,
@@ -160,12 +162,12 @@ fn end_of(
     Ok((end, recovery))
 }
 
-/// Journal id and run of the newest of these segments whose header can be read.
-fn identity_of_older(segments: &[SegmentFile]) -> Option<(JournalId, u32)> {
-    segments.iter().rev().find_map(|segment| {
-        let header = header_of(&read_segment(segment).ok()?).ok()?;
-        Some((header.journal_id, header.run))
-    })
+/// The newest of these segments' headers that can be read.
+fn header_before(segments: &[SegmentFile]) -> Option<SegmentHeader> {
+    segments
+        .iter()
+        .rev()
+        .find_map(|segment| header_of(&read_segment(segment).ok()?).ok())
 }
 
 /// Takes a segment without one readable write out of the series: its header never reached the disk before the power went.

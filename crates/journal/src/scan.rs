@@ -136,7 +136,7 @@ pub(crate) fn last_chain(bytes: &[u8], journal_crc: u32) -> Option<(usize, Place
             found = Some((
                 at + CHAIN_FRAME,
                 Place {
-                    next_seq: frame.seq + 1,
+                    next_seq: frame.seq.saturating_add(1),
                     hash,
                 },
             ));

@@ -71,11 +71,15 @@ impl SegmentHeader {
         if u16::from_le_bytes(array(bytes, 4)) != VERSION {
             return Err("a newer version of Ringfence wrote this segment");
         }
+        let first_seq = u64::from_le_bytes(array(bytes, 24));
+        if !(1..1 << 62).contains(&first_seq) {
+            return Err("the segment's first sequence number is impossible");
+        }
         Ok(Self {
             stream: Stream::from_code(bytes[6])
                 .ok_or("the segment's header names an unknown stream")?,
             journal_id: JournalId(array(bytes, 8)),
-            first_seq: u64::from_le_bytes(array(bytes, 24)),
+            first_seq,
             time_us: u64::from_le_bytes(array(bytes, 32)),
             hash: array(bytes, 40),
             run: u32::from_le_bytes(array(bytes, 72)),

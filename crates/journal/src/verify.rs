@@ -2,14 +2,16 @@
 //! Proving that a stream is what was written: headers, checksums, sequence and hash chain of every segment.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use crate::error::JournalError;
 use crate::frame::JournalId;
 use crate::reader::read_header;
 use crate::recover::{header_of, read_segment};
 use crate::scan::{Check, Place, Step, last_chain, next_write};
-use crate::segment::{SEGMENT_HEADER, SegmentFile, list_segments};
+use crate::segment::{SEGMENT_HEADER, SegmentFile, archived_path, list_segments};
 
 /// What verification found. The counts cover everything before the fault, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -200,30 +202,54 @@ impl SegmentSummary {
     }
 }
 
-/// The segments in `dir`, oldest first, from their names and headers alone.
+/// The segments in `dir`, oldest first, from their names and headers alone. Where a header cannot be read, the time is that
+/// of the file.
 pub fn summarise(dir: &Path) -> Result<Vec<SegmentSummary>, JournalError> {
     let mut summaries: Vec<SegmentSummary> = Vec::new();
-    for segment in list_segments(dir)? {
-        let Some(header) = read_header(&segment)? else {
-            continue;
+    for SegmentFile {
+        path,
+        first_seq,
+        is_archived,
+    } in list_segments(dir)?
+    {
+        // Archived since it was listed: the plain file is gone, its archive is there.
+        let path = if is_archived || path.exists() {
+            path
+        } else {
+            archived_path(dir, first_seq)
+        };
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            // Let go since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(JournalError::io(&path, "look at the segment", error)),
+        };
+        let first_time_us = match read_header(dir, first_seq) {
+            Ok(Some(header)) => header.time_us,
+            Ok(None) | Err(JournalError::Damaged { .. }) => modified_us(&metadata),
+            Err(error) => return Err(error),
         };
         if let Some(before) = summaries.last_mut() {
-            before.last_seq = Some(header.first_seq - 1);
-            before.last_time_us = Some(header.time_us);
+            before.last_seq = Some(first_seq - 1);
+            before.last_time_us = Some(first_time_us);
         }
-        // Archived in the meantime: its size is that of the archive by then.
-        let disk_bytes = fs::metadata(&segment.path)
-            .or_else(|_| fs::metadata(segment.path.with_extension("rfj.zst")))
-            .map_err(|error| JournalError::io(&segment.path, "look at the segment", error))?
-            .len();
+        let disk_bytes = metadata.len();
         summaries.push(SegmentSummary {
-            path: segment.path,
-            first_seq: header.first_seq,
+            path,
+            first_seq,
             last_seq: None,
             disk_bytes,
-            first_time_us: header.time_us,
+            first_time_us,
             last_time_us: None,
         });
     }
     Ok(summaries)
+}
+
+fn modified_us(metadata: &fs::Metadata) -> u64 {
+    let since_epoch = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since_epoch.map_or(0, |time| time.as_micros() as u64)
 }

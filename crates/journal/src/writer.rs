@@ -20,11 +20,13 @@ use crate::sys;
 const SPARE: &str = "spare.tmp";
 /// Name of a segment until it has its header.
 const NEXT: &str = "next.tmp";
+/// Segments that may wait for a sync before the writer does one itself.
+const UNSYNCED_SEGMENTS: usize = 8;
 
 /// When a segment is closed, and whether its room is reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// A segment is closed before it grows past this.
+    /// A segment is closed before it grows past this, if there is room to start the next one.
     pub segment_bytes: u64,
     /// A segment is closed by the first write after this.
     pub segment_age: Duration,
@@ -37,7 +39,7 @@ impl Options {
     pub fn of(stream: Stream) -> Self {
         Self {
             segment_bytes: 64 << 20,
-            segment_age: Duration::from_secs(3600),
+            segment_age: Duration::from_hours(1),
             is_reserved: stream == Stream::Calls,
         }
     }
@@ -100,6 +102,13 @@ impl SegmentWriter {
             }
         }
         let (end, recovered) = recover(dir)?;
+        if end.as_ref().is_some_and(|end| end.stream != stream) {
+            return Err(JournalError::damaged(
+                dir,
+                6,
+                "the segments here belong to the other stream",
+            ));
+        }
         let (journal_id, run, place, empty) = match end {
             Some(end) => (
                 end.journal_id,
@@ -224,7 +233,11 @@ impl SegmentWriter {
         }
         self.heal()?;
         if self.is_due(now_us) || self.length + bytes as u64 > self.options.segment_bytes {
-            self.rotate(now_us)?;
+            match self.rotate(now_us) {
+                // The live segment may still have room that was reserved for it; if not, the write says so.
+                Ok(()) | Err(JournalError::Full { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let hash = chain_hash(&self.place.hash, units.clone().map(WriteUnit::bytes));
         let chain = chain_frame(next_seq - 1, now_us, self.journal_crc, &hash);
@@ -249,6 +262,10 @@ impl SegmentWriter {
             return Ok(());
         }
         self.heal()?;
+        if self.options.is_reserved && !self.has_spare {
+            // Without room of its own for the next segment, the room left in this one would be given away for nothing.
+            self.reserve()?;
+        }
         let header = SegmentHeader {
             first_seq: self.place.next_seq,
             time_us: now_us,
@@ -267,7 +284,10 @@ impl SegmentWriter {
         self.is_reserved = took_spare;
         self.has_spare &= !took_spare;
         self.shared.is_dir_changed.store(true, Ordering::Release);
-        self.shared.add(&self.file);
+        if self.shared.add(&self.file) > UNSYNCED_SEGMENTS {
+            // Nobody syncs this stream: open files have a bound all the same.
+            self.shared.sync()?;
+        }
         match self.reserve() {
             Ok(_) | Err(JournalError::Full { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -308,7 +328,8 @@ impl SegmentWriter {
         Ok(self.promised_bytes())
     }
 
-    /// Bytes that can be appended even if the disk is full; `None` for a stream that is not reserved.
+    /// Bytes that can be appended even if the disk is full, chain frames included; `None` for a stream that is not reserved. As
+    /// a write lies in one segment, up to one write less fits.
     pub fn promised_bytes(&self) -> Option<u64> {
         if !self.options.is_reserved {
             return None;
@@ -383,11 +404,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn add(&self, file: &Arc<File>) {
-        self.files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(file));
+    /// Returns how many segments may now hold something not yet durable.
+    fn add(&self, file: &Arc<File>) -> usize {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.push(Arc::clone(file));
+        files.len()
     }
 
     fn sync(&self) -> Result<u64, JournalError> {

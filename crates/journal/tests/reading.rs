@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use journal::{Batch, JournalError, StreamReader, archive_sealed};
+use proptest::prelude::*;
 use samples::{NOW_US, append_refusals, open_edge, open_with, read_all, seqs, small_segments};
 use tempfile::tempdir;
 
@@ -254,4 +255,62 @@ fn a_segment_of_another_journal_is_refused() {
     let mut reader = StreamReader::open(dir.path(), 0, false);
     reader.read(1).unwrap();
     assert_eq!(reader.read(1).unwrap_err().code(), "journal_damaged");
+}
+
+#[test]
+fn the_journal_id_is_known_before_anything_is_read() {
+    let dir = tempdir().unwrap();
+    let reader = StreamReader::open(&dir.path().join("edge"), 0, false);
+    assert_eq!(reader.journal_id().unwrap(), None);
+    let writer = three_segments(&dir.path().join("edge"));
+    assert_eq!(reader.journal_id().unwrap(), Some(writer.journal_id()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_to_the_bytes_no_frame_is_given_out_that_was_not_written(
+        first_seq in prop::sample::select(vec![1_u64, 4, 7]),
+        at in any::<prop::sample::Index>(),
+        removed in 0_usize..300,
+        inserted in prop::collection::vec(any::<u8>(), 0..300),
+        is_archived in any::<bool>(),
+    ) {
+        let dir = tempdir().unwrap();
+        let writer = three_segments(dir.path());
+        drop(writer);
+        let genuine: Vec<_> = read_all(&mut StreamReader::open(dir.path(), 0, false), 100).unwrap();
+        let genuine: Vec<_> = genuine.iter().flat_map(owned_frames).collect();
+        if is_archived {
+            archive_sealed(dir.path(), 1).unwrap();
+        }
+        let mut path = segment(dir.path(), first_seq);
+        if !path.exists() {
+            path.set_extension("rfj.zst");
+        }
+        let mut bytes = fs::read(&path).unwrap();
+        let start = at.index(bytes.len());
+        let end = bytes.len().min(start + removed);
+        bytes.splice(start..end, inserted);
+        fs::write(&path, &bytes).unwrap();
+
+        let mut reader = StreamReader::open(dir.path(), 0, true);
+        let mut given = Vec::new();
+        // The live segment is looked at again; no number of looks may change what is given out.
+        for _ in 0..3 {
+            given.extend(read_all(&mut reader, 100).unwrap().iter().flat_map(owned_frames));
+        }
+        prop_assert!(given.iter().all(|frame| genuine.contains(frame)));
+        prop_assert!(given.is_sorted_by_key(|frame| frame.0));
+        let untouched = genuine.iter().filter(|frame| (frame.0 - 1) / 3 != (first_seq - 1) / 3);
+        prop_assert!(untouched.filter(|frame| !given.contains(frame)).count() == 0);
+    }
+}
+
+fn owned_frames(batch: &Batch) -> Vec<(u64, u8, u64, Vec<u8>)> {
+    batch
+        .frames()
+        .map(|frame| (frame.seq, frame.kind, frame.time_us, frame.payload.to_vec()))
+        .collect()
 }

@@ -6,8 +6,12 @@ mod samples;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use journal::{Batch, Opened, Options, SegmentWriter, Stream, StreamReader, verify};
-use samples::{NOW_US, append_refusals, open_edge, open_with, read_all, seqs, small_segments};
+use journal::{
+    Batch, IncrementWhy, Opened, Options, Record, SegmentWriter, Stream, StreamReader, verify,
+};
+use samples::{
+    NOW_US, append, append_refusals, open_edge, open_with, read_all, seqs, small_segments,
+};
 use tempfile::tempdir;
 
 fn segment(dir: &Path, first_seq: u64) -> PathBuf {
@@ -21,9 +25,14 @@ fn reopen(dir: &Path) -> (SegmentWriter, Opened) {
 /// A journal of three writes with 2, 1 and 2 frames; returns its bytes and the ends of the writes.
 fn three_writes(dir: &Path) -> (Vec<u8>, [usize; 4]) {
     let mut writer = open_edge(dir);
+    let increment = Record::Increment {
+        base_seq: 1,
+        count: 1,
+        why: IncrementWhy::Widened,
+    };
     let mut ends = [0; 4];
     for (end, count) in ends.iter_mut().zip([0, 2, 1, 2]) {
-        append_refusals(&mut writer, count);
+        append(&mut writer, &vec![increment.clone(); count]).unwrap();
         *end = fs::metadata(segment(dir, 1)).unwrap().len() as usize;
     }
     (fs::read(segment(dir, 1)).unwrap(), ends)
@@ -113,7 +122,7 @@ fn a_segment_without_frames_is_used_again_by_the_next_run() {
 fn damage_before_whole_writes_is_never_cut() {
     let dir = tempdir().unwrap();
     let (mut bytes, ends) = three_writes(dir.path());
-    bytes[ends[1] + 100] ^= 1;
+    bytes[ends[1] + 30] ^= 1;
     fs::write(segment(dir.path(), 1), &bytes).unwrap();
     let (mut writer, opened) = reopen(dir.path());
     assert_eq!(opened.next_seq, 6);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The journal for Python: tailing, archiving, verifying, and a writer for fixtures and tools.
-#![allow(clippy::doc_markdown, reason = "docstrings name columns and arguments as Python does")]
+#![allow(
+    clippy::doc_markdown,
+    reason = "docstrings name columns and arguments as Python does"
+)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -147,9 +150,9 @@ impl JournalTail {
 
     /// The 16 bytes that name the journal; empty before any segment exists.
     #[getter]
-    fn journal_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let id = py.detach(|| lock(&self.reader).journal_id());
-        PyBytes::new(py, id.as_ref().map_or(&[], |id| &id.0))
+    fn journal_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let id = detached(py, || lock(&self.reader).journal_id())?;
+        Ok(PyBytes::new(py, id.as_ref().map_or(&[], |id| &id.0)))
     }
 }
 

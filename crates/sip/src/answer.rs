@@ -7,7 +7,7 @@
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::class::{BREAKS, TOKEN};
+use crate::class::TOKEN;
 use crate::error::{Error, Why};
 use crate::message::{Header, Message};
 use crate::name::HeaderName;
@@ -41,7 +41,7 @@ pub struct Text<'t>(&'t [u8]);
 impl<'t> Text<'t> {
     /// Refuses text with a CR, an LF or a NUL.
     pub fn new(text: &'t [u8]) -> Result<Self, Error> {
-        match text.iter().position(|&byte| BREAKS.has(byte)) {
+        match memchr::memchr3(b'\r', b'\n', 0, text) {
             None => Ok(Self(text)),
             Some(at) => Err(Error::at(Why::Injection, at)),
         }

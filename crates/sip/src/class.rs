@@ -34,8 +34,9 @@ pub(crate) const URI_HEADER: Class = Class(1 << 11);
 pub(crate) const URIC: Class = Class(1 << 12);
 /// `gen-value` without quotes: a token or a host, IPv6 reference included.
 pub(crate) const GEN_VALUE: Class = Class(1 << 13);
-/// What can never stand bare in one line of a message: CR, LF and NUL.
-pub(crate) const BREAKS: Class = Class(1 << 14);
+/// [`USER`] and `#`, which dial codes have in them and which the grammar wants escaped.
+pub(crate) const USER_OR_HASH: Class = Class(USER.0 | HASH.0);
+const HASH: Class = Class(1 << 14);
 /// Hexadecimal digit.
 pub(crate) const HEX: Class = Class(1 << 15);
 
@@ -105,8 +106,8 @@ const fn build() -> [u16; 256] {
         if token || one_of(byte, b"[]:") {
             bits |= GEN_VALUE.0;
         }
-        if one_of(byte, b"\r\n\0") {
-            bits |= BREAKS.0;
+        if byte == b'#' {
+            bits |= HASH.0;
         }
         if byte.is_ascii_hexdigit() {
             bits |= HEX.0;

@@ -200,9 +200,6 @@ fn find_extent(bytes: &[u8], searched: &mut usize, limits: Limits) -> Result<Opt
             Line::End => return Err(Why::Truncated),
         }
     }
-    if memchr::memchr_iter(b'\r', head).count() != lines.feeds() {
-        return Err(Why::BareLineEnd);
-    }
     let Some(value) = content_length else {
         return Ok(Some(Extent {
             length: head_length,

@@ -127,7 +127,7 @@ fn after_a_fault_nothing_is_kept_but_the_message_it_was_found_in() {
     let bad = b"OPTIONS sip:a@b SIP/2.0\r\nl: -1\r\n\r\n";
     assert_eq!(framer.push(bad), bad.len());
     assert_eq!(framer.pull(), Err(Why::ContentLength));
-    assert_eq!(framer.push(&[b'x'; 100_000]), 100_000);
+    assert_eq!(framer.push(&[b'x'; 10_000]), 10_000);
     assert_eq!(framer.pull(), Err(Why::ContentLength));
     assert_eq!(framer.unframed(), bad);
 }

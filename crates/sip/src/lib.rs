@@ -26,13 +26,12 @@
 )]
 
 pub mod answer;
+mod check;
 mod class;
 mod cseq;
+pub mod digest;
 mod error;
 pub mod framer;
-pub mod digest;
-mod check;
-pub use check::{Fault,check};
 mod lines;
 mod message;
 mod method;
@@ -41,9 +40,11 @@ mod name_addr;
 mod param;
 mod parse;
 mod scan;
+pub mod sdp;
 pub mod uri;
 mod via;
 
+pub use check::{Fault, check};
 pub use cseq::CSeq;
 pub use error::{Error, Why};
 pub use message::{Header, Headers, MAX_HEADERS, Message, Parsed, Refuse, StartLine};

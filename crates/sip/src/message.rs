@@ -73,12 +73,45 @@ pub struct Header<'a> {
     pub line: &'a [u8],
 }
 
+/// Index of the first header field of each name, so that finding one is one load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Firsts([u8; HeaderName::COUNT]);
+
+impl Firsts {
+    const NONE: u8 = u8::MAX;
+
+    const fn new() -> Self {
+        Self([Self::NONE; HeaderName::COUNT])
+    }
+
+    /// Notes the header field at `index`, which is below [`MAX_HEADERS`]; gives whether it is the first of its name.
+    #[inline]
+    pub(crate) fn note(&mut self, name: HeaderName, index: usize) -> bool {
+        let Some(first) = self.0.get_mut(name as usize) else {
+            return false;
+        };
+        let is_first = *first == Self::NONE;
+        // No branch: which names come is for the sender to choose, so it could not be foreseen.
+        *first = if is_first { index as u8 } else { *first };
+        is_first
+    }
+
+    #[inline]
+    fn get(&self, name: HeaderName) -> usize {
+        self.0
+            .get(name as usize)
+            .copied()
+            .map_or(usize::MAX, usize::from)
+    }
+}
+
 /// A request or a response.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     pub(crate) start: StartLine<'a>,
     pub(crate) start_line: &'a [u8],
     pub(crate) headers: Headers<'a>,
+    pub(crate) first: Firsts,
     pub(crate) body: &'a [u8],
     pub(crate) raw: &'a [u8],
     pub(crate) uri: Option<Uri<'a>>,
@@ -89,6 +122,27 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// A message of which nothing was read yet.
+    #[inline]
+    pub(crate) fn new(raw: &'a [u8]) -> Self {
+        Self {
+            start: StartLine::Response {
+                status: 0,
+                reason: &[],
+            },
+            start_line: &[],
+            headers: Headers::new(),
+            first: Firsts::new(),
+            body: &[],
+            raw,
+            uri: None,
+            via: None,
+            from: None,
+            to: None,
+            cseq: None,
+        }
+    }
+
     /// Start line.
     pub const fn start(&self) -> &StartLine<'a> {
         &self.start
@@ -97,6 +151,16 @@ impl<'a> Message<'a> {
     /// Start line as it came, CRLF included.
     pub const fn start_line(&self) -> &'a [u8] {
         self.start_line
+    }
+
+    /// Appends the message as it came, without line breaks before it and bytes after its body.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.start_line);
+        for header in &self.headers {
+            out.extend_from_slice(header.line);
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.body);
     }
 
     /// All bytes that were given to the parser.
@@ -117,7 +181,7 @@ impl<'a> Message<'a> {
     /// First header field of that name.
     #[inline]
     pub fn header(&self, name: HeaderName) -> Option<&Header<'a>> {
-        self.headers.iter().find(|header| header.name == name)
+        self.headers.get(self.first.get(name))
     }
 
     /// Value of the first header field of that name, trimmed.

@@ -24,6 +24,9 @@ macro_rules! names {
             /// Every known name.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
+            /// How many names there are, `Other` included.
+            pub(crate) const COUNT: usize = Self::Other as usize + 1;
+
             /// The long form as the RFCs write it; empty for `Other`.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -118,40 +121,116 @@ names! {
     Warning = "Warning";
 }
 
+/// A power of two with room enough for a factor to be found.
 const SLOTS: usize = 512;
 /// Found by trial: with it no two spellings share a slot. The compiler checks that below.
-const FACTOR: u32 = 0x9d7c_d4f7;
+const FACTOR: u64 = 0xdeb1_35fa_75dd_67df;
+/// Sets the bit that tells lower from upper case, in eight letters at once.
+const LOWER: u64 = 0x2020_2020_2020_2020;
 
-/// Slot of a name by its first, middle and last letter in lower case and its length.
+/// The first and the last eight bytes of a name (four each, or less, where it is shorter). With the length they say what the name
+/// is, unless it has more than 16 bytes.
 #[inline]
-const fn slot(first: u8, middle: u8, last: u8, length: usize) -> usize {
-    let key = u32::from_le_bytes([first | 0x20, middle | 0x20, last | 0x20, length as u8]);
-    (key.wrapping_mul(FACTOR) >> 23) as usize
+const fn ends(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (
+            u32::from_le_bytes(*first) as u64,
+            u32::from_le_bytes(*last) as u64,
+        );
+    }
+    match *name {
+        [one] => (one as u64, one as u64),
+        [one, two] => (one as u64, two as u64),
+        [one, two, three] => (one as u64, u16::from_le_bytes([two, three]) as u64),
+        _ => (0, 0),
+    }
 }
 
-const TABLE: [Option<(&str, HeaderName)>; SLOTS] = build();
+#[inline]
+const fn slot(first: u64, last: u64, length: usize) -> usize {
+    let key = (first | LOWER) ^ (last | LOWER).rotate_left(23);
+    (key.wrapping_add(length as u64).wrapping_mul(FACTOR) >> 55) as usize
+}
 
-#[allow(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::panic
-)] // runs in the compiler
-const fn build() -> [Option<(&'static str, HeaderName)>; SLOTS] {
-    let mut table = [None; SLOTS];
+/// What a name is compared with.
+#[derive(Clone, Copy)]
+struct Spelling {
+    first: u64,
+    last: u64,
+    /// Bits that may differ: the case bit of each letter, but not that of a hyphen.
+    first_case: u64,
+    last_case: u64,
+    text: &'static [u8],
+    name: HeaderName,
+}
+
+const NO_SPELLING: Spelling = Spelling {
+    first: 0,
+    last: 0,
+    first_case: 0,
+    last_case: 0,
+    text: b"",
+    name: HeaderName::Other,
+};
+
+/// The case bits of the letters among eight bytes.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // runs in the compiler, over 0..8
+const fn case_bits(bytes: u64) -> u64 {
+    let mut case = bytes.to_le_bytes();
+    let mut index = 0;
+    while index < case.len() {
+        case[index] = if case[index].is_ascii_alphabetic() {
+            0x20
+        } else {
+            0
+        };
+        index += 1;
+    }
+    u64::from_le_bytes(case)
+}
+
+/// All spellings; the last entry is no spelling.
+static KNOWN: [Spelling; SPELLINGS.len() + 1] = known();
+/// Index into `KNOWN` by slot.
+static TABLE: [u8; SLOTS] = table();
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // runs in the compiler
+const fn known() -> [Spelling; SPELLINGS.len() + 1] {
+    let mut known = [NO_SPELLING; SPELLINGS.len() + 1];
+    let mut index = 0;
+    while index < SPELLINGS.len() {
+        let (text, name) = SPELLINGS[index];
+        let text = text.as_bytes();
+        let (first, last) = ends(text);
+        known[index] = Spelling {
+            first,
+            last,
+            first_case: case_bits(first),
+            last_case: case_bits(last),
+            text,
+            name,
+        };
+        index += 1;
+    }
+    known
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // runs in the compiler
+const fn table() -> [u8; SLOTS] {
+    let mut table = [SPELLINGS.len() as u8; SLOTS];
     let mut index = 0;
     while index < SPELLINGS.len() {
         let name = SPELLINGS[index].0.as_bytes();
-        let slot = slot(
-            name[0],
-            name[name.len() / 2],
-            name[name.len() - 1],
-            name.len(),
-        );
+        let (first, last) = ends(name);
+        let slot = slot(first, last, name.len());
         assert!(
-            table[slot].is_none(),
+            table[slot] as usize == SPELLINGS.len(),
             "two spellings share a slot: choose another FACTOR"
         );
-        table[slot] = Some(SPELLINGS[index]);
+        table[slot] = index as u8;
         index += 1;
     }
     table
@@ -161,17 +240,19 @@ impl HeaderName {
     /// The name that `name` spells, in any case, long or compact.
     #[inline]
     pub fn from_bytes(name: &[u8]) -> Self {
-        let (Some(&first), Some(&middle), Some(&last)) =
-            (name.first(), name.get(name.len() / 2), name.last())
+        let (first, last) = ends(name);
+        let Some(known) = TABLE
+            .get(slot(first, last, name.len()))
+            .and_then(|&index| KNOWN.get(usize::from(index)))
         else {
             return Self::Other;
         };
-        match TABLE.get(slot(first, middle, last, name.len())) {
-            Some(Some((spelling, known))) if spelling.as_bytes().eq_ignore_ascii_case(name) => {
-                *known
-            }
-            _ => Self::Other,
-        }
+        let differs =
+            (first ^ known.first) & !known.first_case | (last ^ known.last) & !known.last_case;
+        let is_known = differs == 0
+            && known.text.len() == name.len()
+            && (name.len() <= 16 || known.text.eq_ignore_ascii_case(name));
+        if is_known { known.name } else { Self::Other }
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::class::{DISPLAY, URI};
 use crate::error::{Error, Why};
 use crate::param::{Params, param};
-use crate::scan::{Scan, read, trim};
+use crate::scan::{Scan, read, trim_end};
 
 /// An address with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,47 +21,71 @@ pub struct NameAddr<'a> {
 }
 
 impl<'a> NameAddr<'a> {
+    const EMPTY: Self = Self {
+        display: None,
+        uri: &[],
+        is_bracketed: false,
+        tag: None,
+        params: &[],
+        rest: None,
+    };
+
     /// Reads a value that holds exactly one address (From, To, Reply-To, Refer-To, ...).
     pub fn parse(value: &'a [u8], why: Why) -> Result<Self, Error> {
-        let address = Self::parse_first(value, why)?;
-        match address.rest {
-            None => Ok(address),
-            Some(rest) => Err(Error::at(why, read(value, rest))),
+        let mut address = Self::EMPTY;
+        address.read_only(value, why)?;
+        Ok(address)
+    }
+
+    /// [`Self::parse`] into a place where it stays; None stays there after a fault.
+    #[inline]
+    pub(crate) fn fill(place: &mut Option<Self>, value: &'a [u8], why: Why) -> Result<(), Error> {
+        let result = place.insert(Self::EMPTY).read_only(value, why);
+        if result.is_err() {
+            *place = None;
         }
+        result
     }
 
     /// Reads the first address of a comma-separated value; [`Self::rest`] has what follows.
     pub fn parse_first(value: &'a [u8], why: Why) -> Result<Self, Error> {
         let mut scan = Scan::new(value);
-        Self::scan(&mut scan).ok_or(Error::at(why, read(value, scan.rest)))
+        let mut address = Self::EMPTY;
+        address
+            .read(&mut scan)
+            .ok_or(Error::at(why, read(value, scan.rest)))?;
+        Ok(address)
+    }
+
+    fn read_only(&mut self, value: &'a [u8], why: Why) -> Result<(), Error> {
+        let mut scan = Scan::new(value);
+        let done = self.read(&mut scan).filter(|()| self.rest.is_none());
+        done.ok_or(Error::at(why, read(value, scan.rest)))
     }
 
     #[inline]
-    fn scan(scan: &mut Scan<'a>) -> Option<Self> {
+    fn read(&mut self, scan: &mut Scan<'a>) -> Option<()> {
         scan.sws();
-        let display = if scan.peek() == Some(b'"') {
-            let quoted = scan.quoted()?;
+        if scan.peek() == Some(b'"') {
+            self.display = Some(scan.quoted()?);
             scan.sws();
             if scan.peek() != Some(b'<') {
                 return None;
             }
-            Some(quoted)
-        } else {
-            // A display name has no colon and a URI has one in front of all else that could confuse, so the first byte
-            // that no display name can have tells the two forms apart.
+        } else if scan.peek() != Some(b'<') {
+            // A display name has no colon, and a URI has one in front of all else that could confuse: the first byte that no
+            // display name can have tells the two forms apart.
             let mut ahead = *scan;
-            let name = trim(ahead.take(DISPLAY));
+            let name = trim_end(ahead.take(DISPLAY));
             if ahead.peek() == Some(b'<') {
                 *scan = ahead;
-                (!name.is_empty()).then_some(name)
-            } else {
-                None
+                self.display = Some(name);
             }
-        };
-        let is_bracketed = scan.eat(b'<');
-        let uri = if is_bracketed {
-            let uri = scan.take(URI);
-            scan.eat(b'>').then_some(uri)?
+        }
+        self.is_bracketed = scan.eat(b'<');
+        if self.is_bracketed {
+            self.uri = scan.take(URI);
+            scan.eat(b'>').then_some(())?;
         } else {
             // RFC 3261 §20: without brackets a semicolon starts a parameter of the header field, and `?` and `,` may not stand.
             let run = scan.rest.get(..URI.run(scan.rest))?;
@@ -72,42 +96,28 @@ impl<'a> NameAddr<'a> {
             if run.get(length) == Some(&b'?') {
                 return None;
             }
-            let (uri, rest) = scan.rest.split_at(length);
-            scan.rest = rest;
-            uri
-        };
-        if !has_scheme(uri) {
+            (self.uri, scan.rest) = scan.rest.split_at_checked(length)?;
+        }
+        if !has_scheme(self.uri) {
             return None;
         }
         let all = scan.rest;
-        let mut tag = None;
         while let Some(param) = param(scan).ok()? {
             if param.is(b"tag") {
                 let value = param.value?;
                 // Two tags would name two dialogs.
-                if tag.replace(value).is_some() || value.starts_with(b"\"") {
+                if self.tag.replace(value).is_some() || value.starts_with(b"\"") {
                     return None;
                 }
             }
         }
-        let params = all.get(..read(all, scan.rest)).unwrap_or_default();
+        self.params = all.get(..read(all, scan.rest))?;
         scan.sws();
-        let rest = match scan.peek() {
-            None => None,
-            Some(b',') => {
-                scan.eat(b',');
-                Some(scan.rest)
-            }
-            Some(_) => return None,
-        };
-        Some(Self {
-            display,
-            uri,
-            is_bracketed,
-            tag,
-            params,
-            rest,
-        })
+        if scan.eat(b',') {
+            self.rest = Some(scan.rest);
+            return Some(());
+        }
+        scan.rest.is_empty().then_some(())
     }
 
     /// The `tag` parameter.

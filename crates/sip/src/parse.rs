@@ -5,9 +5,7 @@ use crate::class::{DIGIT, TOKEN, WORD};
 use crate::cseq::CSeq;
 use crate::error::Why;
 use crate::lines::{Line, Lines, header};
-use crate::message::{
-    Header, Headers, MAX_HEADERS, Message, Parsed, Refuse, StartLine, max_forwards,
-};
+use crate::message::{MAX_HEADERS, Message, Parsed, Refuse, StartLine, max_forwards};
 use crate::method::Method;
 use crate::name::HeaderName;
 use crate::name_addr::{NameAddr, has_scheme};
@@ -35,43 +33,15 @@ impl Faults {
     }
 }
 
-/// The header fields that may stand once and that every judgement needs.
-#[derive(Default)]
-struct Found<'a> {
-    via: Option<&'a [u8]>,
-    from: Option<&'a [u8]>,
-    to: Option<&'a [u8]>,
-    call_id: Option<&'a [u8]>,
-    cseq: Option<&'a [u8]>,
-    max_forwards: Option<&'a [u8]>,
-    content_length: Option<&'a [u8]>,
-}
-
-impl<'a> Found<'a> {
-    #[inline]
-    fn note(&mut self, header: &Header<'a>, faults: &mut Faults) {
-        let (slot, repeated) = match header.name {
-            HeaderName::Via => {
-                if self.via.is_none() {
-                    self.via = Some(header.value);
-                }
-                return;
-            }
-            HeaderName::From => (&mut self.from, Why::FromRepeated),
-            HeaderName::To => (&mut self.to, Why::ToRepeated),
-            HeaderName::CallId => (&mut self.call_id, Why::CallIdRepeated),
-            HeaderName::CSeq => (&mut self.cseq, Why::CSeqRepeated),
-            HeaderName::MaxForwards => (&mut self.max_forwards, Why::MaxForwardsRepeated),
-            HeaderName::ContentLength => (&mut self.content_length, Why::ContentLengthRepeated),
-            _ => return,
-        };
-        if slot.is_none() {
-            *slot = Some(header.value);
-        } else {
-            faults.note(repeated);
-        }
-    }
-}
+/// Header fields that may stand once, with the fault of standing twice.
+const SINGLE: [(HeaderName, Why); 6] = [
+    (HeaderName::From, Why::FromRepeated),
+    (HeaderName::To, Why::ToRepeated),
+    (HeaderName::CallId, Why::CallIdRepeated),
+    (HeaderName::CSeq, Why::CSeqRepeated),
+    (HeaderName::MaxForwards, Why::MaxForwardsRepeated),
+    (HeaderName::ContentLength, Why::ContentLengthRepeated),
+];
 
 /// Judges one whole message: a datagram, or what the framer cut out of a stream.
 ///
@@ -79,6 +49,41 @@ impl<'a> Found<'a> {
 /// Content-Length were looked into; [`crate::check`] does the rest. A missing branch, tag or Max-Forwards is no fault: RFC 2543 elements
 /// send none. Bytes after the body are ignored (RFC 3261 §18.3).
 pub fn parse(bytes: &[u8]) -> Parsed<'_> {
+    // A message is two kilobytes, so it is built where it will be returned: copying it would cost a tenth of the whole.
+    let mut parsed = Parsed::Message(Message::new(bytes));
+    judge(bytes, &mut parsed);
+    parsed
+}
+
+/// Turns an empty message into the result.
+#[inline(never)]
+fn judge<'a>(bytes: &'a [u8], parsed: &mut Parsed<'a>) {
+    let Parsed::Message(message) = parsed else {
+        return;
+    };
+    match read(bytes, message) {
+        Verdict::Right => {}
+        Verdict::Refuse(status, why) => {
+            let message = std::mem::replace(message, Message::new(bytes));
+            *parsed = Parsed::Refuse(Refuse {
+                status,
+                why,
+                message,
+            });
+        }
+        Verdict::Drop(why) => *parsed = Parsed::Drop(why),
+    }
+}
+
+/// What [`parse`] is to give.
+enum Verdict {
+    Right,
+    Refuse(u16, Why),
+    Drop(Why),
+}
+
+/// Reads `bytes` into an empty message.
+fn read<'a>(bytes: &'a [u8], message: &mut Message<'a>) -> Verdict {
     // RFC 3261 §7.5: CRLFs before the start line are ignored.
     let mut text = bytes;
     while let [b'\r', b'\n', rest @ ..] = text {
@@ -86,27 +91,18 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
     }
     let mut lines = Lines::new(text);
     let Line::Whole(start_line) = lines.next() else {
-        return Parsed::Drop(not_sip(bytes));
+        return Verdict::Drop(not_sip(bytes));
     };
     let mut faults = Faults::default();
     let mut version_fault = false;
     let Some(start) = read_start(start_line, &mut faults, &mut version_fault) else {
-        return Parsed::Drop(faults.first.unwrap_or_else(|| not_sip(bytes)));
+        return Verdict::Drop(faults.first.unwrap_or_else(|| not_sip(bytes)));
     };
-    let mut message = Message {
-        start,
-        start_line,
-        headers: Headers::new(),
-        body: &[],
-        raw: bytes,
-        uri: None,
-        via: None,
-        from: None,
-        to: None,
-        cseq: None,
-    };
+    message.start = start;
+    message.start_line = start_line;
 
-    let mut found = Found::default();
+    // One bit for each name that stood twice.
+    let mut repeated = 0_u128;
     let body_at = loop {
         match lines.next() {
             Line::Whole(line) => {
@@ -118,82 +114,80 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
                     faults.note(Why::TooManyHeaders);
                     break lines.consumed();
                 }
-                found.note(&header, &mut faults);
+                let is_first = message.first.note(header.name, message.headers.len());
+                repeated |= u128::from(!is_first) << header.name as u8;
                 message.headers.push(header);
             }
             Line::Empty(at) => break at,
-            // A line that ends in a bare LF would be copied into the answer.
-            Line::Bare => return Parsed::Drop(Why::BareLineEnd),
+            // It would be copied into the answer, and whoever reads that might see a line end there.
+            Line::Bare => return Verdict::Drop(Why::BareLineEnd),
             Line::End => {
                 faults.note(Why::Truncated);
                 break lines.consumed();
             }
         }
     };
-    let (head, after) = text.split_at(body_at);
-    // Each LF had its CR; a CR more than that stands alone.
-    if memchr::memchr_iter(b'\r', head).count() != lines.feeds() {
-        return Parsed::Drop(Why::BareLineEnd);
+    for (name, why) in SINGLE {
+        if repeated >> name as u8 & 1 != 0 {
+            faults.note(why);
+        }
     }
+    let (_, after) = text.split_at(body_at);
     message.body = faults
-        .check(body(found.content_length, after))
+        .check(body(message.first(HeaderName::ContentLength), after))
         .unwrap_or(after);
 
     if let StartLine::Request { uri, .. } = start {
         message.uri = faults.check(parse_uri(uri).map_err(|_| Why::RequestUri));
     }
-    message.via = faults.check(required(found.via, Why::ViaMissing, |value| {
-        Via::parse(value).map_err(|fault| fault.why)
-    }));
-    message.from = faults.check(required(found.from, Why::FromMissing, |value| {
-        address(value, Why::From)
-    }));
-    message.to = faults.check(required(found.to, Why::ToMissing, |value| {
-        address(value, Why::To)
-    }));
-    faults.check(required(found.call_id, Why::CallIdMissing, call_id));
-    message.cseq = faults.check(required(found.cseq, Why::CSeqMissing, |value| {
-        CSeq::parse(value).map_err(|fault| fault.why)
-    }));
+    faults.check(required(
+        message.first(HeaderName::Via),
+        Why::ViaMissing,
+        |value| Via::fill(&mut message.via, value).map_err(|fault| fault.why),
+    ));
+    faults.check(required(
+        message.first(HeaderName::From),
+        Why::FromMissing,
+        |value| NameAddr::fill(&mut message.from, value, Why::From).map_err(|fault| fault.why),
+    ));
+    faults.check(required(
+        message.first(HeaderName::To),
+        Why::ToMissing,
+        |value| NameAddr::fill(&mut message.to, value, Why::To).map_err(|fault| fault.why),
+    ));
+    faults.check(required(message.call_id(), Why::CallIdMissing, call_id));
+    message.cseq = faults.check(required(
+        message.first(HeaderName::CSeq),
+        Why::CSeqMissing,
+        |value| CSeq::parse(value).map_err(|fault| fault.why),
+    ));
     if let (StartLine::Request { method, .. }, Some(cseq)) = (start, message.cseq)
         && cseq.method != method
     {
         faults.note(Why::CSeqMethod);
     }
-    if let Some(value) = found.max_forwards {
+    if let Some(value) = message.first(HeaderName::MaxForwards) {
         faults.check(max_forwards(value).map_err(|fault| fault.why));
     }
-
-    let Some(mut why) = faults.first else {
-        return Parsed::Message(message);
-    };
-    let StartLine::Request { method, .. } = start else {
-        return Parsed::Drop(why);
-    };
-    // RFC 3261 §17.1.1.3: no answer to an ACK, ever.
-    let via_is_usable = message.via.is_some() || found.via.and_then(Via::parse_sent).is_some();
-    let is_answerable = method != Method::Ack
-        && via_is_usable
-        && has_all(&found)
-        && found.call_id.is_some_and(|value| !value.is_empty());
-    if !is_answerable {
-        return Parsed::Drop(why);
+    match faults.first {
+        None => Verdict::Right,
+        Some(why) if !is_answerable(message) => Verdict::Drop(why),
+        Some(_) if version_fault => Verdict::Refuse(505, Why::Version),
+        Some(why) => Verdict::Refuse(400, why),
     }
-    let status = if version_fault {
-        why = Why::Version;
-        505
-    } else {
-        400
-    };
-    Parsed::Refuse(Refuse {
-        status,
-        why,
-        message,
-    })
 }
 
-const fn has_all(found: &Found<'_>) -> bool {
-    found.from.is_some() && found.to.is_some() && found.call_id.is_some() && found.cseq.is_some()
+/// Whether an answer can be built and may be sent: never to a response or an ACK (RFC 3261 §17.1.1.3).
+fn is_answerable(message: &Message<'_>) -> bool {
+    let has = |name| message.first(name).is_some_and(|value| !value.is_empty());
+    message.method().is_some_and(|method| method != Method::Ack)
+        && message
+            .first(HeaderName::Via)
+            .is_some_and(|value| Via::parse_sent(value).is_some())
+        && has(HeaderName::From)
+        && has(HeaderName::To)
+        && has(HeaderName::CallId)
+        && has(HeaderName::CSeq)
 }
 
 #[inline]
@@ -203,11 +197,6 @@ fn required<'a, T>(
     read: impl FnOnce(&'a [u8]) -> Result<T, Why>,
 ) -> Result<T, Why> {
     value.ok_or(missing).and_then(read)
-}
-
-#[inline]
-fn address(value: &[u8], why: Why) -> Result<NameAddr<'_>, Why> {
-    NameAddr::parse(value, why).map_err(|fault| fault.why)
 }
 
 /// `word [ "@" word ]` (RFC 3261 §20.8).

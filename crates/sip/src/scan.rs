@@ -25,7 +25,7 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(crate) fn sws(&mut self) {
         while let [first, rest @ ..] = self.rest {
-            if !LWS.has(*first) {
+            if !is_lws(*first) {
                 break;
             }
             self.rest = rest;
@@ -100,11 +100,17 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// [`LWS`], with the usual answer first.
+#[inline]
+const fn is_lws(byte: u8) -> bool {
+    byte <= b' ' && LWS.has(byte)
+}
+
 /// `bytes` without white space at both ends.
 #[inline]
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes {
-        if !LWS.has(*first) {
+        if !is_lws(*first) {
             break;
         }
         bytes = rest;
@@ -116,7 +122,7 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
 #[inline]
 pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., last] = bytes {
-        if !LWS.has(*last) {
+        if !is_lws(*last) {
             break;
         }
         bytes = rest;

@@ -186,9 +186,14 @@ impl<'a> SipUri<'a> {
 
     /// Whether every part keeps RFC 3261 §25.1, whole escapes included.
     pub fn is_strict(&self) -> bool {
+        self.keeps(USER)
+    }
+
+    /// [`Self::is_strict`] with a choice of what the user part is made of.
+    pub(crate) fn keeps(&self, user_class: Class) -> bool {
         let user = self
             .user
-            .is_none_or(|user| escaped(USER, user) && !user.is_empty());
+            .is_none_or(|user| escaped(user_class, user) && !user.is_empty());
         let password = self
             .password
             .is_none_or(|password| escaped(PASSWORD, password));

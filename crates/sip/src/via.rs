@@ -4,7 +4,7 @@
 use crate::class::{DIGIT, TOKEN};
 use crate::error::{Error, Why};
 use crate::param::{Params, param};
-use crate::scan::{Scan, decimal, read};
+use crate::scan::{Scan, decimal, read, trim_end};
 use crate::uri::host;
 
 /// A part of a header field value, as offsets.
@@ -49,25 +49,58 @@ impl<'a> Via<'a> {
     /// The magic cookie that branches of RFC 3261 elements start with (RFC 3261 §8.1.1.7).
     pub const COOKIE: &'static [u8] = b"z9hG4bK";
 
+    const EMPTY: Self = Self {
+        transport: &[],
+        host: &[],
+        port: None,
+        branch: None,
+        received: None,
+        rport: None,
+        maddr: None,
+        ttl: None,
+        len: 0,
+        rport_at: None,
+        received_at: None,
+        params: &[],
+        rest: None,
+    };
+
     /// Reads the first via-parm of a value.
     pub fn parse(value: &'a [u8]) -> Result<Self, Error> {
-        let mut scan = Scan::new(value);
-        let mut via = Self::sent(&mut scan).ok_or(Error::at(Why::Via, read(value, scan.rest)))?;
-        via.read_params(value, &mut scan)
-            .map_err(|()| Error::at(Why::Via, read(value, scan.rest)))?;
+        let mut via = Self::EMPTY;
+        via.read(value)?;
         Ok(via)
+    }
+
+    /// [`Self::parse`] into a place where it stays; None stays there after a fault.
+    #[inline]
+    pub(crate) fn fill(place: &mut Option<Self>, value: &'a [u8]) -> Result<(), Error> {
+        let result = place.insert(Self::EMPTY).read(value);
+        if result.is_err() {
+            *place = None;
+        }
+        result
     }
 
     /// Reads `sent-protocol LWS sent-by` only: what an answer needs when the parameters are malformed.
     pub(crate) fn parse_sent(value: &'a [u8]) -> Option<Self> {
         let mut scan = Scan::new(value);
-        let mut via = Self::sent(&mut scan)?;
+        let mut via = Self::EMPTY;
+        via.read_sent(&mut scan)?;
         via.len = read(value, scan.rest);
         Some(via)
     }
 
+    fn read(&mut self, value: &'a [u8]) -> Result<(), Error> {
+        let mut scan = Scan::new(value);
+        let done = self
+            .read_sent(&mut scan)
+            .and_then(|()| self.read_params(value, &mut scan));
+        done.ok_or(Error::at(Why::Via, read(value, scan.rest)))
+    }
+
     #[inline]
-    fn sent(scan: &mut Scan<'a>) -> Option<Self> {
+    fn read_sent(&mut self, scan: &mut Scan<'a>) -> Option<()> {
         scan.sws();
         // Nearly every sender writes this one form; the general one below allows white space and other protocols.
         if let Some(rest) = scan.rest.strip_prefix(b"SIP/2.0/") {
@@ -78,87 +111,67 @@ impl<'a> Via<'a> {
             scan.some(TOKEN)?;
             scan.eat_spaced(b'/').then_some(())?;
         }
-        let transport = scan.some(TOKEN)?;
+        self.transport = scan.some(TOKEN)?;
         let before = scan.rest.len();
         scan.sws();
         if scan.rest.len() == before {
             return None;
         }
-        let host = host(scan)?;
+        self.host = host(scan)?;
         let mut ahead = *scan;
-        let port = if ahead.eat_spaced(b':') {
-            let port = decimal(ahead.take(DIGIT)).and_then(|port| u16::try_from(port).ok())?;
+        if ahead.eat_spaced(b':') {
+            self.port = Some(port(ahead.take(DIGIT))?);
             *scan = ahead;
-            Some(port)
-        } else {
-            None
-        };
-        Some(Self {
-            transport,
-            host,
-            port,
-            branch: None,
-            received: None,
-            rport: None,
-            maddr: None,
-            ttl: None,
-            len: 0,
-            rport_at: None,
-            received_at: None,
-            params: &[],
-            rest: None,
-        })
+        }
+        Some(())
     }
 
     #[inline]
-    fn read_params(&mut self, value: &'a [u8], scan: &mut Scan<'a>) -> Result<(), ()> {
+    fn read_params(&mut self, value: &'a [u8], scan: &mut Scan<'a>) -> Option<()> {
         let all = scan.rest;
         loop {
             let start = read(value, scan.rest);
-            let Some(param) = param(scan)? else { break };
-            let end = read(value, scan.rest);
+            let Some(param) = param(scan).ok()? else {
+                break;
+            };
+            let at = Span {
+                start,
+                end: read(value, scan.rest),
+            };
             match param.name.len() {
-                6 if param.is(b"branch") => self.branch = Some(param.value.ok_or(())?),
+                6 if param.is(b"branch") => self.branch = Some(param.value?),
                 5 if param.is(b"rport") => {
-                    self.rport_at = Some(Span { start, end });
+                    self.rport_at = Some(at);
                     self.rport = Some(match param.value {
                         None => None,
-                        Some(digits) => Some(
-                            decimal(digits)
-                                .and_then(|port| u16::try_from(port).ok())
-                                .ok_or(())?,
-                        ),
+                        Some(digits) => Some(port(digits)?),
                     });
                 }
                 8 if param.is(b"received") => {
-                    self.received_at = Some(Span { start, end });
-                    self.received = Some(param.value.ok_or(())?);
+                    self.received_at = Some(at);
+                    self.received = Some(param.value?);
                 }
-                5 if param.is(b"maddr") => self.maddr = Some(param.value.ok_or(())?),
+                5 if param.is(b"maddr") => self.maddr = Some(param.value?),
                 3 if param.is(b"ttl") => {
-                    let ttl = param
-                        .value
-                        .and_then(decimal)
-                        .and_then(|ttl| u8::try_from(ttl).ok());
-                    self.ttl = Some(ttl.ok_or(())?);
+                    self.ttl = Some(
+                        param
+                            .value
+                            .and_then(decimal)
+                            .and_then(|ttl| u8::try_from(ttl).ok())?,
+                    );
                 }
                 _ => {}
             }
         }
         // `param` leaves the white space that it looked behind; what was read ends before it.
-        self.params = all.get(..read(all, scan.rest)).unwrap_or_default();
-        let taken = value.get(..read(value, scan.rest)).unwrap_or_default();
-        self.len = crate::scan::trim_end(taken).len();
+        self.params = all.get(..read(all, scan.rest))?;
+        self.len = trim_end(value.get(..read(value, scan.rest))?).len();
         scan.sws();
-        match scan.peek() {
-            None => Ok(()),
-            Some(b',') => {
-                scan.eat(b',');
-                self.rest = Some(scan.rest);
-                Ok(())
-            }
-            Some(_) => Err(()),
+        if scan.eat(b',') {
+            self.rest = Some(scan.rest);
+            return Some(());
         }
+        scan.rest.is_empty().then_some(())
     }
 
     /// Parameters in wire order.
@@ -177,6 +190,11 @@ impl<'a> Via<'a> {
             branch.len() > Self::COOKIE.len() && branch.starts_with(Self::COOKIE)
         })
     }
+}
+
+#[inline]
+fn port(digits: &[u8]) -> Option<u16> {
+    decimal(digits).and_then(|port| u16::try_from(port).ok())
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringfence books`: whether every message that was read is accounted for."""
 
-from importlib import import_module
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 
 from ringfence.cli.output import Format, Value, note
 from ringfence.cli.session import Session, with_session
@@ -32,9 +31,11 @@ def command(session: Session) -> None:
     except ControlError as error:
         if error.code != NOT_RUNNING:
             raise
-        kept = last_books(session.data_dir)
+        kept = last_books(session.data_dir, session.config.name)
         if kept is None:
-            raise
+            raise ControlError(
+                f"{error.message}, and its journal holds no balance", hint=error.hint, code=error.code
+            ) from error
         note("no switch is running here: this is the last balance in the journal")
         books = kept
     if session.output.form is Format.TABLE:
@@ -43,11 +44,33 @@ def command(session: Session) -> None:
         session.output.record(fields(books))
 
 
-def last_books(data_dir: Path) -> Books | None:
-    """The newest balance in the journal; None if there is none."""
-    # By name, because reading the journal needs the native core, and asking a live switch does not.
-    found = import_module("ringfence.ledger").last_books(data_dir)
-    return None if found is None else msgspec.convert(found, Books, from_attributes=True)
+def last_books(data_dir: Path, node: str) -> Books | None:
+    """The newest balance in the journal; None if there is none.
+
+    Raises: StoreError.
+    """
+    # Reading the journal takes the native core and Arrow; asking a live switch does not.
+    from ringfence.core import COUNTERS  # noqa: PLC0415
+    from ringfence.ledger import reader  # noqa: PLC0415
+
+    found = reader.last_books(data_dir)
+    if found is None:
+        return None
+    # A run of an older version may have had fewer counters: they are only ever added at the end.
+    counters = dict(zip(COUNTERS, found.counters, strict=False))
+    return books_of(counters, node=node, run=found.run, at_us=found.time_us)
+
+
+def books_of(counters: Mapping[str, int], *, node: str, run: int, at_us: int) -> Books:
+    """The balance out of the counters of the edge."""
+    return Books(
+        node=node,
+        run=run,
+        at_us=at_us,
+        read=counters["read"],
+        **{way: counters[way] for way in WAYS},
+        socket_drops=counters.get("socket_drops_strangers", 0) + counters.get("socket_drops_known", 0),
+    )
 
 
 def fields(books: Books) -> dict[str, Value]:

@@ -29,7 +29,9 @@ def command(session: Session, *, file: Path, force: bool) -> None:
         raise NotFoundError(f"there is no file {file}", hint="check the path")
     if halves := running(data_dir):
         raise ConfigError(
-            f"{' and '.join(halves)} work in {data_dir}", hint="stop Ringfence there first", code="running"
+            f"{data_dir} is in use by {' and '.join(halves)}",
+            hint="stop Ringfence there first",
+            code="running",
         )
     is_taken = data_dir.exists() and any(data_dir.iterdir())
     if is_taken and not force:

@@ -46,33 +46,22 @@ def command(config: Path | None, data: Path | None, sip: tuple[str, ...], portal
     calls may end by themselves for the drain time first.
     """
     node = load(config, Overrides(data=data, sip=sip, portal=portal))
-    if not asyncio.run(_supervise(node, _arguments(config, node, sip, portal))):
+    halves = (
+        _half("switch", config, node, [word for listen in sip for word in ("--sip", listen)]),
+        _half("office", config, node, [] if portal is None else ["--portal", portal]),
+    )
+    if not asyncio.run(_supervise(node, halves)):
         raise RingfenceError("Ringfence did not end well", hint="the lines above say why", code="run_failed")
 
 
-def _arguments(
-    config: Path | None, node: NodeConfig, sip: tuple[str, ...], portal: str | None
-) -> tuple[str, ...]:
-    """What was said on the command line, for both halves."""
-    arguments = ["--data", str(node.data_dir)]
-    if config is not None:
-        arguments += ["--config", str(config)]
-    for listen in sip:
-        arguments += ["--sip", listen]
-    if portal is not None:
-        arguments += ["--portal", portal]
-    return tuple(arguments)
+def _half(name: str, config: Path | None, node: NodeConfig, options: list[str]) -> Half:
+    """A half with what was said on this command line."""
+    common = ["--data", str(node.data_dir), *([] if config is None else ["--config", str(config)])]
+    program = (sys.executable, "-m", "ringfence.cli", name)
+    return Half(name=name, command=(*program, *common, *options, "--ready-fd", READY_FD))
 
 
-async def _supervise(node: NodeConfig, arguments: tuple[str, ...]) -> bool:
-    halves = [
-        Half(
-            name=name,
-            command=(sys.executable, "-m", "ringfence.cli", name, *arguments, "--ready-fd", READY_FD),
-        )
-        for name in ("switch", "office")
-    ]
-
+async def _supervise(node: NodeConfig, halves: tuple[Half, ...]) -> bool:
     def on_ready(said: Mapping[str, Ready]) -> None:
         note(ready_line(said, node.data_dir))
 

@@ -8,6 +8,7 @@ use, a bad key), and it would say so for ever.
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,8 @@ from typing import Final
 import msgspec
 
 from ringfence.cli.ready import Ready
+
+_LONGEST_LINE: Final = 65536
 
 READY_FD: Final = "{ready_fd}"
 """Stands in a half's arguments for the descriptor that it is to write its readiness to."""
@@ -60,7 +63,7 @@ class Supervisor:
         self._note = note
         self._patience = Patience() if patience is None else patience
         self._said: dict[str, Ready] = {}
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = asyncio.Event()
         self._has_failed = False
 
@@ -92,7 +95,7 @@ class Supervisor:
         """Tell every half to end; a further call tells them again."""
         self._stopping.set()
         for process in self._processes.values():
-            if process.returncode is None:
+            if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
 
     def _kept_no_more(self, _: asyncio.Task[None]) -> None:
@@ -102,7 +105,7 @@ class Supervisor:
     def _kill(self) -> None:
         self._has_failed = True
         for name, process in self._processes.items():
-            if process.returncode is None:
+            if process.poll() is None:
                 self._note(f"{name} did not end within {self._patience.stop_s:g} s: killing it")
                 process.kill()
 
@@ -134,48 +137,71 @@ class Supervisor:
         """Run a half to its end: whether it served, and its exit code (negative = the ending signal)."""
         reading, writing = os.pipe()
         try:
-            command = [argument.replace(READY_FD, str(writing)) for argument in half.command]
-            process = await asyncio.create_subprocess_exec(
-                # A group of its own: an interrupt at the terminal comes to this process, which passes it
-                # on once.
-                *command,
-                pass_fds=(writing,),
-                process_group=0,
-            )
-        except OSError as error:
+            process = self._start(half, writing)
+            if process is None:
+                return False, 127
+            self._processes[half.name] = process
+            if self._stopping.is_set():
+                process.send_signal(signal.SIGTERM)
+            has_served = await self._hear(half, reading)
+        finally:
             os.close(reading)
+        return has_served, await _exit_code(process)
+
+    def _start(self, half: Half, writing: int) -> "subprocess.Popen[bytes] | None":
+        command = [argument.replace(READY_FD, str(writing)) for argument in half.command]
+        try:
+            # A group of its own: an interrupt at the terminal comes to this process, which passes it on.
+            return subprocess.Popen(command, pass_fds=(writing,), process_group=0)
+        except OSError as error:
             self._note(f"{half.name}: {command[0]} cannot be run: {error.strerror}")
-            return False, 127
+            return None
         finally:
             os.close(writing)
-        self._processes[half.name] = process
-        if self._stopping.is_set():
-            process.send_signal(signal.SIGTERM)
-        has_served = await self._hear(half, reading)
-        return has_served, await process.wait()
 
     async def _hear(self, half: Half, reading: int) -> bool:
         """Wait until the half says that it serves, or ends without having said so."""
-        stream = asyncio.StreamReader()
-        protocol = asyncio.StreamReaderProtocol(stream)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: protocol, os.fdopen(reading, "rb", buffering=0)
-        )
-        try:
-            line = await stream.readline()
-        finally:
-            transport.close()
+        line = b""
+        while not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+            await _readable(reading)
+            part = os.read(reading, _LONGEST_LINE)
+            if not part:
+                return False
+            line += part
         try:
             said = msgspec.json.decode(line, type=Ready)
         except msgspec.MsgspecError:
             return False
-        is_first = len(self._said) < len(self._halves)
+        was_complete = len(self._said) == len(self._halves)
         self._said[half.name] = said
-        if is_first and len(self._said) == len(self._halves):
-            self._on_ready(self._said)
-        elif not is_first:
+        if was_complete:
             self._note(f"{half.name} serves again")
+        elif len(self._said) == len(self._halves):
+            self._on_ready(self._said)
         return True
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until a descriptor can be read, or is at its end."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process to end; negative = the signal that ended it."""
+    # Through a pidfd: asyncio's own watcher reports a wrong code if a signal is sent to a process that has
+    # just ended.
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        await _readable(descriptor)
+    finally:
+        os.close(descriptor)
+    return process.wait()
 
 
 def _ending(code: int) -> str:

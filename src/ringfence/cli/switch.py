@@ -120,7 +120,10 @@ class Switch:
             case Query():
                 now_us = self._clock.utc_us()
                 contacts = [
-                    ("Contact", f"<{flow.contact}>;expires={(flow.expires_at_us - now_us) // 1_000_000}".encode())
+                    (
+                        "Contact",
+                        f"<{flow.contact}>;expires={(flow.expires_at_us - now_us) // 1_000_000}".encode(),
+                    )
                     for flow in self.edge.flows()
                     if flow.number == request.number and flow.expires_at_us > now_us
                 ]
@@ -286,9 +289,21 @@ def opened(config: NodeConfig) -> Iterator[SettingsStore]:
 
 
 @click.command("switch", help="Run the switch alone: take SIP in, judge, record, answer.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Node configuration (TOML).")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Data directory.", envvar="RINGFENCE_DATA")
-@click.option("--sip", multiple=True, metavar="TRANSPORT:ADDRESS:PORT", help="Where to take SIP in; may be repeated.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Node configuration (TOML).",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Data directory.",
+    envvar="RINGFENCE_DATA",
+)
+@click.option(
+    "--sip", multiple=True, metavar="TRANSPORT:ADDRESS:PORT", help="Where to take SIP in; may be repeated."
+)
 @click.option("--ready-fd", type=int, hidden=True)
 def command(config_file: Path | None, data: Path | None, sip: tuple[str, ...], ready_fd: int | None) -> None:
     """Run the switch until it is told to stop."""

@@ -44,12 +44,12 @@ class Cursor:
     def parse(cls, text: str) -> "Cursor":
         """Read a cursor as `str` writes it.
 
-        Raises: ConfigError("cursor") if it is none.
+        Raises: ConfigError("bad_value") if it is none.
         """
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise ConfigError(
-                f"{text!r} is no place in the list", hint="start again at the first page", code="cursor"
+                f"{text!r} is no place in the list", hint="start again at the first page", code="bad_value"
             )
         return cls(time_us=int(match[1]), flow_no=int(match[2]), journal_id=match[3])
 
@@ -118,7 +118,7 @@ class CdrQuery:
 def parse_source(text: str) -> Network:
     """Read an address or a network.
 
-    Raises: ConfigError("source") if it is neither.
+    Raises: ConfigError("bad_value") if it is neither.
     """
     try:
         return ipaddress.ip_network(text.strip(), strict=False)
@@ -126,7 +126,7 @@ def parse_source(text: str) -> Network:
         raise ConfigError(
             f"{text!r} is no IP address and no network",
             hint="for example 198.51.100.7 or 198.51.100.0/24",
-            code="source",
+            code="bad_value",
         ) from error
 
 

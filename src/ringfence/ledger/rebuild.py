@@ -38,7 +38,8 @@ _IS_CALLS: Final = f"{quoted('flowNo')} % 2 = 1"
 class Digest:
     """What a set of rows amounts to, whatever files it lies in and in whatever order.
 
-    Shape: by kind: rows, attempts, and the sum of a hash over every column of every row.
+    Shape: by kind: rows, attempts, and the sum of a hash over every column of every row but `node`, which is
+    what the configuration calls this node and not in the journal.
     """
 
     kinds: dict[str, tuple[int, int, int]] = field(default_factory=dict)
@@ -122,7 +123,7 @@ def digest(directory: Path, segments: Iterable[Segment], edge: StreamMark, calls
     if not paths:
         return Digest()
     connection = engine.connect(directory)
-    columns = ", ".join(quoted(name) for name in COLUMN_NAMES)
+    columns = ", ".join(quoted(name) for name in COLUMN_NAMES if name != "node")
     try:
         found = connection.execute(
             f"""

@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -88,8 +88,9 @@ class Act:
 class Database:
     """Transactions on the settings."""
 
-    def __init__(self, engine: Engine, where: str, clock: Clock) -> None:
+    def __init__(self, engine: Engine, where: str, clock: Clock, *, read_only: bool) -> None:
         self._engine = engine
+        self._read_only = read_only
         self._where = where
         self.clock = clock
 
@@ -111,6 +112,12 @@ class Database:
         `version` of the act is the one in force once the block has ended.
         Raises: StoreError.
         """
+        if self._read_only:
+            raise StoreError(
+                f"the settings in {self._where} were opened for reading only",
+                hint="this is a fault of Ringfence: please report it",
+                code="read_only",
+            )
         with self._errors(), self._writer().begin() as connection:
             version = connection.execute(select(schema.meta.c.version).with_for_update()).scalar_one()
             act = Act(connection, version, actor, self.clock.utc_us())
@@ -286,8 +293,11 @@ def sqlite_database(path: Path, clock: Clock, *, busy_timeout_s: float, read_onl
         cursor.execute("PRAGMA foreign_keys = ON")
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
-        else:
-            cursor.execute("PRAGMA journal_mode = WAL")
+        elif cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            # The mode stays with the file. SQLite does not wait for the lock that the change takes: if
+            # another process is at it, this connection goes on without, and the next one finds it done.
+            with suppress(sqlite3.OperationalError):
+                cursor.execute("PRAGMA journal_mode = WAL")
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -295,23 +305,23 @@ def sqlite_database(path: Path, clock: Clock, *, busy_timeout_s: float, read_onl
         writing = connection.get_execution_options().get(_WRITING, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
-    return Database(engine, str(path), clock)
+    return Database(engine, str(path), clock, read_only=read_only)
 
 
-def server_database(url: str, clock: Clock) -> Database:
-    """Settings on a database server, named by an SQLAlchemy URL.
+def server_database(url: str, clock: Clock, *, read_only: bool) -> Database:
+    """Settings on a PostgreSQL server, named by an SQLAlchemy URL.
 
     Raises: StoreError if the URL is none, or its driver is not installed.
     """
+    hint = "write postgresql+psycopg://user@host/database and install psycopg"
     try:
         parsed = make_url(url)
+        if parsed.get_backend_name() != "postgresql":
+            raise StoreError("settings_url does not name a PostgreSQL database", hint=hint)
         engine = create_engine(parsed, pool_pre_ping=True)
     except (SQLAlchemyError, ImportError) as error:
-        raise StoreError(
-            f"settings_url cannot be used: {error}",
-            hint="write postgresql+psycopg://user@host/database and install the driver that it names",
-        ) from error
-    return Database(engine, parsed.render_as_string(hide_password=True), clock)
+        raise StoreError(f"settings_url cannot be used: {error}", hint=hint) from error
+    return Database(engine, parsed.render_as_string(hide_password=True), clock, read_only=read_only)
 
 
 def _create_private(path: Path) -> None:

@@ -177,5 +177,5 @@ def _database(
 ) -> Database:
     chosen = SystemClock() if clock is None else clock
     if url is not None:
-        return server_database(url, chosen)
+        return server_database(url, chosen, read_only=read_only)
     return sqlite_database(data_dir / FILE_NAME, chosen, busy_timeout_s=busy_timeout_s, read_only=read_only)

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
+import ringfence
 from kit.cli import Cli
 from ringfence.cli.application import application
 from ringfence.cli.group import exit_code_of
@@ -143,3 +144,7 @@ def test_completion_script_is_data(cli: Cli, shell: str) -> None:
 def test_words_are_completed(arguments: list[str], incomplete: str, found: list[str]) -> None:
     completion = ShellComplete(application, {}, "ringfence", "_RINGFENCE_COMPLETE")
     assert [item.value for item in completion.get_completions(arguments, incomplete)] == found
+
+
+def test_version_is_data(cli: Cli) -> None:
+    assert cli.ok("version").stdout == f"{ringfence.__version__}\n"

@@ -129,7 +129,7 @@ def test_nothing_is_restored_under_a_running_half(filled: Cli, tmp_path: Path, h
     result = filled("restore", str(tmp_path / "b.tar"), "--force")
     os.close(descriptor)
     assert result.exit_code == 1
-    assert f"{half} work in" in result.stderr
+    assert f"is in use by {half}" in result.stderr
 
 
 def test_lock_file_of_a_half_that_ended_counts_for_nothing(tmp_path: Path) -> None:

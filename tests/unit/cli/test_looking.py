@@ -2,16 +2,15 @@
 """books and top, against a switch that only speaks on control.sock."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from textual.widgets import DataTable, Static
 
 from kit.cli import Cli
 from kit.switch import FakeSwitch, serving, some_books
+from ringfence.cli.books import WAYS, books_of
 from ringfence.cli.live import Sample, balance_lines, counter_lines, headline, take_sample
 from ringfence.cli.screen import LiveScreen
 from ringfence.cli.top import rate_rows
@@ -28,13 +27,6 @@ def running(cli: Cli, switch: FakeSwitch) -> Iterator[Cli]:
     cli.data_dir.mkdir()
     with serving(cli.data_dir, switch):
         yield cli
-
-
-def a_ledger(monkeypatch: pytest.MonkeyPatch, found: object) -> None:
-    """Put a ledger in place that has this as the last balance."""
-    module = ModuleType("ringfence.ledger")
-    module.last_books = lambda _: found  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ringfence.ledger", module)
 
 
 def test_books_show_every_way_the_sum_and_the_verdict(running: Cli) -> None:
@@ -63,17 +55,23 @@ def test_books_that_do_not_balance_show_by_how_much(
 
 
 def test_books_without_a_switch_come_from_the_journal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    a_ledger(monkeypatch, some_books(run=9))
+    monkeypatch.setattr("ringfence.cli.books.last_books", lambda _data_dir, _node: some_books(run=9))
     result = cli.ok("books", "--format", "json")
     assert '"run": 9' in result.stdout
     assert "the last balance in the journal" in result.stderr
 
 
 def test_books_with_neither_switch_nor_journal_fail(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    a_ledger(monkeypatch, None)
+    monkeypatch.setattr("ringfence.cli.books.last_books", lambda _data_dir, _node: None)
     result = cli("books")
     assert result.exit_code == 1
     assert "no switch is running" in result.stderr
+
+
+def test_balance_is_made_of_the_counters_by_name() -> None:
+    counters = {name: number for number, name in enumerate(("read", *WAYS, "socket_drops_known"), 1)}
+    made = books_of(counters, node="n1", run=2, at_us=3)
+    assert (made.read, made.admitted, made.unrecordable, made.socket_drops) == (1, 2, 7, 8)
 
 
 def test_books_fail_if_the_switch_fails(

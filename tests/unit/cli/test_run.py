@@ -140,3 +140,20 @@ def test_bad_address_is_refused_before_anything_starts(cli: Cli) -> None:
     result = cli("run", "--sip", "udp:localhost")
     assert result.exit_code == 2
     assert "'udp:localhost' has no address and port" in result.stderr
+
+
+def test_each_half_is_told_what_the_command_line_said(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Half] = []
+
+    async def note_only(_: object, halves: tuple[Half, ...]) -> bool:
+        started.extend(halves)
+        return True
+
+    monkeypatch.setattr("ringfence.cli.run._supervise", note_only)
+    cli.ok("run", "--sip", "udp:127.0.0.1:0", "--sip", "tcp:127.0.0.1:0", "--portal", "127.0.0.1:0")
+    common = ("--data", str(cli.data_dir))
+    ready = ("--ready-fd", READY_FD)
+    assert [(half.name, half.command[3:]) for half in started] == [
+        ("switch", ("switch", *common, "--sip", "udp:127.0.0.1:0", "--sip", "tcp:127.0.0.1:0", *ready)),
+        ("office", ("office", *common, "--portal", "127.0.0.1:0", *ready)),
+    ]

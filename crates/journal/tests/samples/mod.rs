@@ -63,11 +63,20 @@ pub(crate) fn append(
     writer: &mut SegmentWriter,
     records: &[Record<'_>],
 ) -> Result<(), JournalError> {
+    append_at(writer, records, NOW_US)
+}
+
+/// Appends the records as one write at a time of one's own.
+pub(crate) fn append_at(
+    writer: &mut SegmentWriter,
+    records: &[Record<'_>],
+    now_us: u64,
+) -> Result<(), JournalError> {
     let mut unit = WriteUnit::new(0);
     for (seq, record) in (writer.next_seq()..).zip(records) {
         unit.push(seq, NOW_US + seq, writer.journal_crc(), record);
     }
-    writer.append(&unit, NOW_US)
+    writer.append(&unit, now_us)
 }
 
 /// Appends a write of `count` refusals.

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringfence cdr`: list, count and export call records; works whether or not anything is running."""
+
+import contextlib
+import functools
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any, Final
+
+import click
+import pyarrow.parquet as pq
+
+from ringfence.cli.duration import parse_duration
+from ringfence.cli.output import Format, Output, Value, note
+from ringfence.cli.session import Session, config_option, data_option, with_session
+from ringfence.cli.steps import steps
+from ringfence.clock import iso_utc
+from ringfence.errors import ConfigError
+from ringfence.ledger.query import DEFAULT_LIMIT, CdrQuery, Cursor, parse_source, timestamp_us
+from ringfence.ledger.reader import LedgerReader, open_reader
+from ringfence.ledger.reasons import REASON_BY_NAME
+from ringfence.ledger.schema import COLUMN_NAMES, Cdr
+from ringfence.ledger.store import as_cdr
+from ringfence.ledger.tail import ROW_SCHEMA
+from ringfence.settings.node import Overrides, load
+from ringfence.settings.spelling import did_you_mean
+
+SHOWN: Final = (
+    "time",
+    "kind",
+    "source",
+    "method",
+    "caller",
+    "callee",
+    "user_agent",
+    "reason",
+    "end_reason",
+    "answer",
+    "attempts",
+)
+"""Columns of the table; JSON and CSV have every column of the record."""
+
+
+class MomentType(click.ParamType[int]):
+    """An option that takes a moment, in UTC microseconds: ISO 8601, or how long ago ("90s", "2h", "1d")."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it."""
+        if isinstance(value, int):
+            return value
+        try:
+            return _us(datetime.now(UTC) - timedelta(seconds=parse_duration(str(value))))
+        except ValueError:
+            pass
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time such as 2026-11-22T08:00:00Z or 2h (ago)", param, ctx)
+        return _us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def _us(moment: datetime) -> int:
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+
+
+def filters(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the conditions, and the query made of them as `query`."""
+
+    @click.option("--illegal", is_flag=True, help="Calls from unauthorised sources.")
+    @click.option("--events", is_flag=True, help="What strangers sent other than calls.")
+    @click.option(
+        "--billing-mode", type=int, metavar="N", help="-9 illegal, 0 phone, 1 gateway, -1 unbilled."
+    )
+    @click.option("--since", type=MomentType(), metavar="T", help="From this time on, UTC, or so long ago.")
+    @click.option("--until", type=MomentType(), metavar="T", help="Before this time, UTC, or so long ago.")
+    @click.option("--source", metavar="CIDR", help="Source address or network.")
+    @click.option("--caller", metavar="X", help="Caller number; with * at the end, its beginning.")
+    @click.option("--callee", metavar="X", help="Callee number; with * at the end, its beginning.")
+    @click.option("--account", metavar="A", help="Account.")
+    @click.option("--reason", metavar="R", help="Why it was refused.")
+    @click.option("--min-duration", type=click.IntRange(min=0), metavar="S", help="Talk time, s.")
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        illegal: bool,
+        events: bool,
+        billing_mode: int | None,
+        since: int | None,
+        until: int | None,
+        source: str | None,
+        caller: str | None,
+        callee: str | None,
+        account: str | None,
+        reason: str | None,
+        min_duration: int | None,
+        **arguments: Any,
+    ) -> None:
+        if reason is not None and reason not in REASON_BY_NAME:
+            raise ConfigError(
+                f"there is no reason {reason!r}",
+                hint=did_you_mean(reason, REASON_BY_NAME) or f"one of {', '.join(REASON_BY_NAME)}",
+                code="bad_value",
+            )
+        query = CdrQuery(
+            kinds=frozenset([*(["illegal"] if illegal else []), *(["event"] if events else [])]),
+            billing_mode=billing_mode,
+            since_us=since,
+            until_us=until,
+            source=None if source is None else parse_source(source),
+            caller=caller,
+            callee=callee,
+            account=account,
+            reason=reason,
+            min_duration_s=min_duration,
+        )
+        function(*args, query=query, **arguments)
+
+    return command
+
+
+@click.group()
+def command() -> None:
+    """List, count or export call records."""
+
+
+@command.command("list")
+@filters
+@click.option("--limit", type=click.IntRange(1, 100_000), default=DEFAULT_LIMIT, show_default=True)
+@click.option("--below", metavar="PLACE", help="Go on below this place, as the last page named it.")
+@with_session
+def list_command(session: Session, *, query: CdrQuery, limit: int, below: str | None) -> None:
+    """Show the newest records that match, newest first.
+
+    The table has the columns that one looks at; JSON and CSV have every column of the record.
+    """
+    start = None if below is None else Cursor.parse(below)
+    with opened(session) as reader:
+        page = reader.store.page(query, limit=limit, below=start)
+    if session.output.form is Format.TABLE:
+        session.output.rows(SHOWN, [shown(row) for row in page.rows], empty="no records match")
+    else:
+        session.output.rows(COLUMN_NAMES, (values(row) for row in page.rows))
+    if page.older is not None and below is not None:
+        note(f"older: --below {page.older}")
+    elif page.older is not None:
+        note(f"there are older ones: --limit N shows more, --below {page.older} goes on")
+
+
+@command.command("count")
+@filters
+@click.option("--attempts", is_flag=True, help="Sum the attempts that the records stand for.")
+@with_session
+def count_command(session: Session, *, query: CdrQuery, attempts: bool) -> None:
+    """Count the records that match, exactly."""
+    with opened(session) as reader:
+        found = reader.store.count(query)
+    if session.output.form is Format.TABLE:
+        click.echo(found.attempts if attempts else found.rows)
+    else:
+        session.output.record({"records": found.rows, "attempts": found.attempts})
+
+
+@command.command("export")
+@data_option
+@config_option
+@filters
+@click.option("--limit", type=click.IntRange(min=1), help="So many records at most.  [default: all]")
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File.  [default: stdout]")
+def export_command(
+    *,
+    data: Path | None,
+    config: Path | None,
+    query: CdrQuery,
+    limit: int | None,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Write every record that matches, oldest first, with all columns."""
+    session = Session(
+        config=load(config, Overrides(data=data)),
+        output=Output(Format.JSON if form == "json" else Format.CSV),
+    )
+    if form == "parquet":
+        if output is None and sys.stdout.isatty():
+            raise ConfigError(
+                "Parquet is not for terminals", hint="name a file with --output", code="bad_value"
+            )
+        with opened(session) as reader, _binary(output) as file:
+            write_parquet(reader, query, limit, file)
+        return
+    with opened(session) as reader, _text(output):
+        rows = (values(row) for row in itertools.islice(exported(reader, query), limit))
+        session.output.rows(COLUMN_NAMES, rows)
+
+
+def exported(reader: LedgerReader, query: CdrQuery) -> Iterator[Cdr]:
+    """Every record that matches, oldest first."""
+    for batch in reader.store.export(query):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield as_cdr(row)
+
+
+def write_parquet(reader: LedgerReader, query: CdrQuery, limit: int | None, file: IO[bytes]) -> None:
+    """Write every record that matches as one Parquet file."""
+    left = limit
+    with pq.ParquetWriter(file, ROW_SCHEMA, compression="zstd") as writer:
+        for batch in reader.store.export(query):
+            taken = batch if left is None else batch.slice(0, left)
+            writer.write_batch(taken.cast(ROW_SCHEMA))
+            left = None if left is None else left - taken.num_rows
+            if left == 0:
+                break
+
+
+@contextmanager
+def _text(path: Path | None) -> Iterator[None]:
+    """Have what is printed go to a file; None = stdout."""
+    if path is None:
+        yield
+        return
+    with _openable(path), path.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        yield
+
+
+@contextmanager
+def _binary(path: Path | None) -> Iterator[IO[bytes]]:
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    with _openable(path), path.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def _openable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}", hint="choose another file"
+        ) from error
+
+
+def shown(row: Cdr) -> list[Value]:
+    """A record as a line of the table."""
+    return [
+        f"{row.recorded_at:%Y-%m-%dT%H:%M:%S}.{row.recorded_at.microsecond // 1000:03d}Z",
+        row.kind,
+        row.callerip,
+        row.method,
+        row.callerAccessE164,
+        row.calleeAccessE164,
+        row.user_agent,
+        row.reason,
+        row.endReason,
+        row.sip_status or "silence",
+        row.attempts,
+    ]
+
+
+def values(row: Cdr) -> list[Value]:
+    """A record with all its columns, each as something that text can hold without loss."""
+    return [_value(name, row) for name in COLUMN_NAMES]
+
+
+def _value(name: str, row: Cdr) -> Value:
+    value = getattr(row, name)
+    if name == "recorded_at":
+        return iso_utc(timestamp_us(row))
+    if name == "fingerprint":
+        return f"{value:016x}"
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    found: Value = value
+    return found
+
+
+@contextmanager
+def opened(session: Session) -> Iterator[LedgerReader]:
+    """A reader of the session's records; a long journal above them shows as progress."""
+    with (
+        steps("reading the journal") as report,
+        open_reader(session.data_dir, node=session.config.name, report=report) as reader,
+    ):
+        if reader.missing:
+            note(
+                f"{reader.missing} frames of the journal cannot be read: `ringfence ledger verify` says where"
+            )
+        yield reader
