@@ -17,7 +17,7 @@ from ledger import ShiftedClock
 from verdict import Verdict
 
 from ringfence.core import JournalWriter
-from ringfence.ledger.pipeline import Ledger
+from ringfence.ledger.pipeline import Ledger, Pace
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reader import cdr_directory, journal_sources
 from ringfence.ledger.schema import EDGE
@@ -25,7 +25,8 @@ from ringfence.ledger.source import stream_directory
 
 DAYS = 10
 INGEST_PER_S = 20_000
-DAY_US = 86_400_000_000
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 SOURCES = 20_000
 CALLERS = 5_000
 REASONS = ("unknown_source", "unregistered", "blacklisted", "malformed")
@@ -83,9 +84,10 @@ def write_journal(data: Path, rows: int) -> None:
 
 
 def take_in(data: Path) -> int:
-    """Everything into Parquet, off the clock; returns the rows."""
+    """Everything into Parquet, an hour to a segment as after compaction, off the clock; returns the rows."""
     clock = ShiftedClock()
-    ledger = Ledger(cdr_directory(data), journal_sources(data), clock, node="bench")
+    hourly = Pace(cut_us=HOUR_US, cut_busy_us=HOUR_US)
+    ledger = Ledger(cdr_directory(data), journal_sources(data), clock, node="bench", pace=hourly)
     try:
         while ledger.step():
             pass
