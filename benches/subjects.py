@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured: the bare answerer, Kamailio, and the switch; each is started afresh and pinned to one core."""
+"""What is measured: the bare answerer, Kamailio, the switch; each started afresh and pinned to one core."""
 
 import json
 import os
@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 import machine
 
@@ -53,18 +54,22 @@ def free_port() -> int:
         return port
 
 
-class Subject(Protocol):
+class Subject(ABC):
     """A server under test."""
 
-    name: str
+    name: ClassVar[str]
 
+    @abstractmethod
     def start(self, port: int, scratch: Path) -> subprocess.Popen[bytes]:
         """Start it on core 0, answering on this port of 127.0.0.1; return when it answers."""
-        ...
 
+    @abstractmethod
     def recorded(self) -> int | None:
         """Records of its own, one per attempt, since it was started; None if it keeps none."""
-        ...
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """End it."""
+        end(process)
 
 
 def launch(
@@ -80,8 +85,8 @@ def launch(
     return process
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process that `launch` started."""
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started here."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -117,12 +122,12 @@ def wait_for_answer(port: int, process: subprocess.Popen[bytes]) -> int:
     raise RuntimeError(f"{process.args!r} did not answer within {START_S:g} s")
 
 
-class Bare:
+class Bare(Subject):
     """recvmmsg, a 403 of the five copied headers, sendmmsg; the reference of every ratio."""
 
     name = "bare403"
 
-    def start(self, port: int, scratch: Path) -> subprocess.Popen[bytes]:
+    def start(self, port: int, scratch: Path) -> subprocess.Popen[bytes]:  # noqa: ARG002 - the protocol's
         process = launch([str(BIN / "bare403"), "--listen", f"127.0.0.1:{port}"])
         wait_for_answer(port, process)
         return process
@@ -131,7 +136,7 @@ class Bare:
         return None
 
 
-class Kamailio:
+class Kamailio(Subject):
     """Kamailio at its quickest here: tlsf allocator, one child, a line per attempt in a file."""
 
     name = "kamailio"
@@ -161,8 +166,8 @@ class Kamailio:
         return self._lines() - self._lines_before
 
 
-class Switch:
-    """The switch, whole: edge, journal with hash chain and fingerprints, Python beside it; the office stopped."""
+class Switch(Subject):
+    """The switch, whole: edge, journal with hash chain and fingerprints, Python; without the office."""
 
     name = "ringfence"
     command = ROOT / ".venv" / "bin" / "ringfence"
@@ -226,13 +231,54 @@ class Switch:
         return sum(path.stat().st_size for path in (self.data / "journal" / "edge").iterdir())
 
 
-def available() -> dict[str, type[Bare | Kamailio | Switch]]:
-    """Subjects that can be measured here."""
-    found: dict[str, type[Bare | Kamailio | Switch]] = {Bare.name: Bare}
+class SwitchWithOffice(Switch):
+    """The switch, and the office that follows its journal, where the system puts it."""
+
+    name = "ringfence+office"
+
+    def start(self, port: int, scratch: Path) -> subprocess.Popen[bytes]:
+        process = super().start(port, scratch)
+        portal = f"127.0.0.1:{free_tcp_port()}"
+        log = (scratch / "office.log").open("wb")
+        self.office = subprocess.Popen(
+            [str(self.command), "office", "--data", str(self.data), "--portal", portal],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        end(self.office)
+        super().stop(process)
+
+
+def free_tcp_port() -> int:
+    """A TCP port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def has_office() -> bool:
+    """Whether `ringfence office` can be run here."""
+    found = subprocess.run([str(Switch.command), "office", "--help"], capture_output=True, check=False)
+    return found.returncode == 0
+
+
+SUBJECTS: dict[str, type[Subject]] = {
+    subject.name: subject for subject in (Bare, Kamailio, Switch, SwitchWithOffice)
+}
+
+
+def available() -> list[str]:
+    """Subjects that can be measured here, the reference first."""
+    found = [Bare.name]
     if Kamailio.program is not None:
-        found[Kamailio.name] = Kamailio
+        found.append(Kamailio.name)
     else:
         print("kamailio is not installed: its row is left out", file=sys.stderr)
     if Switch.command.exists():
-        found[Switch.name] = Switch
+        found.append(Switch.name)
     return found

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long the newest page of each CDR filter takes on millions of rows while new ones arrive."""
+
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+
+import subjects
+from ledger import ShiftedClock
+from verdict import Verdict
+
+from ringfence.core import JournalWriter
+from ringfence.ledger.pipeline import Ledger, Pace
+from ringfence.ledger.query import CdrQuery
+from ringfence.ledger.reader import cdr_directory, journal_sources
+from ringfence.ledger.schema import EDGE
+from ringfence.ledger.source import stream_directory
+
+DAYS = 10
+INGEST_PER_S = 20_000
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+SOURCES = 20_000
+CALLERS = 5_000
+REASONS = ("unknown_source", "unregistered", "blacklisted", "malformed")
+AGENTS = (
+    b"friendly-scanner",
+    b"pplsip",
+    b"sipcli/v1.8",
+    b"VaxSIPUserAgent/3.5",
+    b"Cisco-SIPGateway/IOS-15.4",
+    b"",
+)
+
+
+@dataclass
+class Answers:
+    """Milliseconds of every page by filter; `rows` stood in Parquet when the asking began."""
+
+    rows: int
+    ingest_per_s: float
+    milliseconds: dict[str, list[float]] = field(default_factory=dict)
+
+
+def source(chance: random.Random) -> str:
+    """Few sources do most of it, as in the field."""
+    number = int(SOURCES * chance.random() ** 3)
+    return f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+
+
+def write_journal(data: Path, rows: int) -> None:
+    """Refusals of the last days, as the switch would have written them."""
+    directory = stream_directory(data, EDGE)
+    directory.mkdir(parents=True)
+    chance = random.Random(7)  # noqa: S311 - repeatable, guards nothing
+    end_us = time.time_ns() // 1000 - 60_000_000
+    begin_us = end_us - DAYS * DAY_US
+    writer = JournalWriter(directory, now_us=begin_us, stream="edge")
+    for number in range(rows):
+        at_us = begin_us + (end_us - begin_us) * number // rows
+        writer.attempt(
+            time_us=at_us,
+            reason=REASONS[0] if chance.random() < 0.9 else chance.choice(REASONS),
+            method="INVITE" if chance.random() < 0.85 else "OPTIONS",
+            source=source(chance),
+            source_port=5060 + number % 1000,
+            local="192.0.2.1",
+            caller=b"%d" % (1000 + int(CALLERS * chance.random())),
+            callee=b"00%d%07d" % (chance.randrange(30, 60), chance.randrange(10_000_000)),
+            user_agent=AGENTS[number % len(AGENTS)],
+            call_id=b"%032x" % chance.getrandbits(128),
+            fingerprint=number % len(AGENTS),
+        )
+        if number % 1000 == 999:
+            writer.commit(at_us)
+    writer.commit(end_us)
+
+
+def take_in(data: Path) -> int:
+    """Everything into Parquet, an hour to a segment as after compaction, off the clock; returns the rows."""
+    clock = ShiftedClock()
+    hourly = Pace(cut_us=HOUR_US, cut_busy_us=HOUR_US)
+    ledger = Ledger(cdr_directory(data), journal_sources(data), clock, node="bench", pace=hourly)
+    try:
+        while ledger.step():
+            pass
+        clock.ahead_s = 120
+        while ledger.seal():
+            pass
+        return ledger.progress.rows_sealed
+    finally:
+        ledger.close()
+
+
+def filters(chance: random.Random) -> dict[str, Callable[[], CdrQuery]]:
+    """Each filter of `cdr list`, with another value every time."""
+    now_us = time.time_ns() // 1000
+
+    def days_ago_us() -> int:
+        return now_us - int(DAYS * DAY_US * chance.random())
+
+    return {
+        "everything": CdrQuery,
+        "illegal": lambda: CdrQuery(kinds=frozenset({"illegal"})),
+        "events": lambda: CdrQuery(kinds=frozenset({"event"})),
+        "billing mode": lambda: CdrQuery(billing_mode=-9),
+        "until a moment": lambda: CdrQuery(until_us=days_ago_us()),
+        "since a moment": lambda: CdrQuery(since_us=days_ago_us()),
+        "source": lambda: CdrQuery(source=ip_network(source(chance))),
+        "source network": lambda: CdrQuery(source=ip_network(source(chance)).supernet(new_prefix=24)),
+        "caller": lambda: CdrQuery(caller=f"{1000 + chance.randrange(CALLERS)}"),
+        "callee prefix": lambda: CdrQuery(callee=f"00{chance.randrange(30, 60)}{chance.randrange(100):02d}*"),
+        "reason": lambda: CdrQuery(reason=chance.choice(REASONS)),
+        "account": lambda: CdrQuery(account="nobody"),
+        "duration": lambda: CdrQuery(min_duration_s=1),
+    }
+
+
+def ask(data: Path, rows: int, pages: int) -> Answers:
+    """Run the ledger in a thread, a switch under load beside it, and ask page after page."""
+    ledger = Ledger(cdr_directory(data), journal_sources(data), ShiftedClock(), node="bench")
+    ending = threading.Event()
+
+    def follow() -> None:
+        while not ending.is_set():
+            if not ledger.step():
+                ending.wait(0.1)
+
+    switch = subjects.Switch()
+    port = subjects.free_port()
+    process = switch.start(port, data.parent)
+    follower = threading.Thread(target=follow, name="ledger")
+    follower.start()
+    sender = subprocess.Popen(
+        [
+            *(str(subjects.BIN / "sipload"), "--target", f"127.0.0.1:{port}"),
+            *("--rate", str(INGEST_PER_S), "--seconds", "3600"),
+        ],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    answers = Answers(rows=rows, ingest_per_s=0.0)
+    try:
+        time.sleep(5)  # until rows arrive steadily
+        read_before, began = ledger.progress.edge_read, time.perf_counter()
+        chance = random.Random(11)  # noqa: S311 - repeatable, guards nothing
+        for name, make in filters(chance).items():
+            times = []
+            for _ in range(pages):
+                wanted = make()
+                asked = time.perf_counter()
+                ledger.store.page(wanted)
+                times.append((time.perf_counter() - asked) * 1000)
+            answers.milliseconds[name] = times
+            say(f"{name:<16} p95 {percentile(times, 0.95):7.1f} ms")
+        answers.ingest_per_s = (ledger.progress.edge_read - read_before) / (time.perf_counter() - began)
+    finally:
+        subjects.end(sender)
+        ending.set()
+        follower.join()
+        ledger.close()
+        switch.stop(process)
+    return answers
+
+
+def percentile(values: list[float], fraction: float) -> float:
+    """The value that this fraction of all does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))]
+
+
+def run(rows: int, pages: int) -> Answers:
+    """Make the rows, then ask for the newest page of each filter so often, each with another value."""
+    with tempfile.TemporaryDirectory(prefix="ringfence-bench-") as scratch:
+        data = Path(scratch) / "data"
+        began = time.perf_counter()
+        write_journal(data, rows)
+        say(f"{rows:,} refusals in the journal after {time.perf_counter() - began:.0f} s")
+        sealed = take_in(data)
+        say(f"{sealed:,} rows in Parquet after {time.perf_counter() - began:.0f} s")
+        return ask(data, sealed, pages)
+
+
+def say(text: str) -> None:
+    """Progress, for who waits."""
+    print(f"  query: {text}", file=sys.stderr)
+
+
+def table(answers: Answers) -> str:
+    """Milliseconds by filter."""
+    lines = [f"{'newest page of':<18} {'p50 ms':>8} {'p95 ms':>8} {'max ms':>8}"]
+    for name, times in answers.milliseconds.items():
+        middle, high = percentile(times, 0.5), percentile(times, 0.95)
+        lines.append(f"{name:<18} {middle:>8.1f} {high:>8.1f} {max(times):>8.1f}")
+    lines.append(f"{answers.rows:,} rows in Parquet, {answers.ingest_per_s:,.0f} frames/s arriving")
+    return "\n".join(lines)
+
+
+def verdicts(answers: Answers) -> list[Verdict]:
+    """The bound that the project has set itself, for the slowest filter."""
+    slowest = max(percentile(times, 0.95) for times in answers.milliseconds.values())
+    return [
+        Verdict("newest page of the slowest filter, p95", slowest, "ms", floor="< 300", is_met=slowest < 300),
+        Verdict("frames taken in meanwhile", answers.ingest_per_s, "/s"),
+    ]
