@@ -122,7 +122,7 @@ def as_text(report: DrillReport) -> str:
         else f"THE BOOKS DO NOT BALANCE: {books.difference} messages were read and are not accounted for."
     )
     if has_rows and books.challenged:
-        verdict += "\nA challenge that stays unanswered becomes a row after 32 s."
+        verdict += "\nA challenge and the message that answers it are one row."
     if not report.is_all_read:
         lost = report.sent - books.read - books.socket_drops
         verdict += f"\n{lost} datagrams were sent that the switch has neither read nor seen dropped."
