@@ -265,9 +265,9 @@ impl Edge {
         self.with(|edge| Ok(edge.events_fd()))
     }
 
-    /// At most `max` events: a `Request`, or a sentence of trouble.
-    fn events<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let events = self.with(|edge| Ok(edge.events(max)))?;
+    /// At most `limit` events: a `Request`, or a sentence of trouble.
+    fn events<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let events = self.with(|edge| Ok(edge.events(limit)))?;
         let to_object = |event| match event {
             Event::Request(admitted) => Ok(Bound::new(py, Request(admitted))?.into_any()),
             Event::Trouble(sentence) => Ok(sentence.into_pyobject(py)?.into_any()),
