@@ -149,7 +149,10 @@ impl<'a> Message<'a> {
     /// Empties the message for other bytes.
     #[inline]
     pub(crate) fn reset(&mut self, raw: &'a [u8]) {
-        self.start = StartLine::Response { status: 0, reason: &[] };
+        self.start = StartLine::Response {
+            status: 0,
+            reason: &[],
+        };
         self.start_line = &[];
         self.headers.clear();
         self.first = Firsts::new();

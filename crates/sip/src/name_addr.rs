@@ -147,7 +147,8 @@ pub(crate) fn has_scheme(uri: &[u8]) -> bool {
         .iter()
         .position(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))
         .unwrap_or(uri.len());
-    uri.first().is_some_and(u8::is_ascii_alphabetic) && matches!(uri.split_at(length).1, [b':', _, ..])
+    uri.first().is_some_and(u8::is_ascii_alphabetic)
+        && matches!(uri.split_at(length).1, [b':', _, ..])
 }
 
 #[cfg(test)]

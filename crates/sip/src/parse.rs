@@ -53,8 +53,15 @@ const fn is_single(name: HeaderName) -> bool {
 #[cold]
 fn note_repeated(message: &Message<'_>, faults: &mut Faults) {
     for (index, header) in message.headers.iter().enumerate() {
-        let is_second = message.headers.iter().take(index).any(|earlier| earlier.name == header.name);
-        if let Some((_, why)) = SINGLE.iter().find(|(name, _)| is_second && *name == header.name) {
+        let is_second = message
+            .headers
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.name == header.name);
+        if let Some((_, why)) = SINGLE
+            .iter()
+            .find(|(name, _)| is_second && *name == header.name)
+        {
             faults.note(*why);
         }
     }
@@ -85,12 +92,18 @@ pub fn parse_into<'a>(bytes: &'a [u8], parsed: &mut Parsed<'a>) {
 /// Turns an empty message into the result.
 #[inline(never)]
 fn judge<'a>(bytes: &'a [u8], parsed: &mut Parsed<'a>) {
-    let Parsed::Message(message) = parsed else { return };
+    let Parsed::Message(message) = parsed else {
+        return;
+    };
     match read(bytes, message) {
         Verdict::Right => {}
         Verdict::Refuse(status, why) => {
             let message = std::mem::replace(message, Message::new(bytes));
-            *parsed = Parsed::Refuse(Refuse { status, why, message });
+            *parsed = Parsed::Refuse(Refuse {
+                status,
+                why,
+                message,
+            });
         }
         Verdict::Drop(why) => *parsed = Parsed::Drop(why),
     }
@@ -147,7 +160,12 @@ fn read<'a>(bytes: &'a [u8], message: &mut Message<'a>) -> Verdict {
             }
         }
     };
-    if singles != SINGLE.iter().filter(|(name, _)| message.first.has(*name)).count() {
+    if singles
+        != SINGLE
+            .iter()
+            .filter(|(name, _)| message.first.has(*name))
+            .count()
+    {
         note_repeated(message, &mut faults);
     }
     let (_, after) = text.split_at(body_at);
