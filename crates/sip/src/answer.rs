@@ -133,11 +133,11 @@ impl<'t> Answer<'t> {
                 }
                 // RFC 3261 §12.1.1: answers that make a dialog carry the route set back.
                 HeaderName::RecordRoute if matches!(self.status, 101..=299) => {
-                    out.extend_from_slice(header.line)
+                    out.extend_from_slice(header.line);
                 }
                 // RFC 3261 §8.2.6.1.
                 HeaderName::Timestamp if self.status == 100 && is_first => {
-                    out.extend_from_slice(header.line)
+                    out.extend_from_slice(header.line);
                 }
                 _ => {}
             }
