@@ -261,9 +261,10 @@ def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path)
 
 def _is_readable(directory: Path, segment: Segment) -> bool:
     try:
-        return pq.read_metadata(directory / segment.path).num_rows == segment.rows
+        rows: int = pq.read_metadata(directory / segment.path).num_rows
     except (OSError, pa.ArrowInvalid):
         return False
+    return rows == segment.rows
 
 
 def _is_needed(segment: Segment, start: _Start, old: Manifest) -> bool:
