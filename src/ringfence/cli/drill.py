@@ -3,53 +3,58 @@
 
 import secrets
 import sys
-from pathlib import Path
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Final
 
 import click
 import msgspec
 
+from ringfence.cli.cdr import opened
+from ringfence.cli.output import Format, note
+from ringfence.cli.session import Session, with_session
 from ringfence.control.client import ControlClient
 from ringfence.drill import scenarios
-from ringfence.drill.report import as_text
-from ringfence.drill.runner import run
+from ringfence.drill.report import StepReport, as_text, statuses
+from ringfence.drill.runner import MOST_ASKED, Recorded, run
 from ringfence.drill.scenarios import SCENARIOS, Scenario
-from ringfence.drill.target import parse_target, target_among
+from ringfence.drill.target import Target, parse_target, target_among
+from ringfence.ledger.query import CdrQuery
+
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_COLUMNS: Final = (
+    "attacker",
+    "tool",
+    "class",
+    "first_source",
+    "sources",
+    "requests",
+    "sent",
+    "acks",
+    "answers",
+    "by_status",
+    "rows",
+    "attempts",
+)
 
 
 @click.command()
 @click.argument("scenario", type=click.Choice(SCENARIOS), default="mixed")
-@click.option("--target", help="Where to aim, such as udp:127.0.0.1:5060; without it, at the running switch.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), help="Repeats a run; without it every run is different."
-)
+@click.option("--target", metavar="udp:ADDRESS:PORT", help="Where to aim.  [default: the running switch]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run.  [default: never the same]")
 @click.option("--count", type=int, default=300, show_default=True, help="scan: attempts of each sweep.")
-@click.option(
-    "--number", default="100", show_default=True, help="crack: the number whose password is guessed."
-)
+@click.option("--number", default="100", show_default=True, help="crack: whose password is guessed.")
 @click.option("--guesses", type=int, default=100, show_default=True, help="crack: how many guesses.")
 @click.option(
-    "--rate", type=float, default=5000.0, show_default=True, help="flood: INVITEs per second; 0 = all it can."
+    "--rate", type=float, default=5000.0, show_default=True, help="flood: per second; 0 = all it can."
 )
 @click.option("--seconds", type=float, help="flood, scan: how long.  [default: 5 and 6]")
-@click.option(
-    "--sources",
-    type=int,
-    default=4096,
-    show_default=True,
-    help="flood: source addresses, in 127.1.0.0 and up.",
-)
-@click.option(
-    "--data",
-    "data_dir",
-    type=click.Path(path_type=Path),
-    default=Path("ringfence-data"),
-    show_default=True,
-    help="The switch's data directory.",
-)
-@click.option("--format", "output", type=click.Choice(("table", "json")), default="table", show_default=True)
+@click.option("--sources", type=int, default=4096, show_default=True, help="flood: source addresses.")
+@with_session
 def command(
-    scenario: str,
+    session: Session,
     *,
+    scenario: str,
     target: str | None,
     seed: int | None,
     count: int,
@@ -58,35 +63,66 @@ def command(
     rate: float,
     seconds: float | None,
     sources: int,
-    data_dir: Path,
-    output: str,
 ) -> None:
-    """Attack the local switch and say what was sent and what was recorded.
+    """Attack the local switch, and say what was sent and what was recorded.
 
-    SCENARIO: scan (sweeps), crack (password guessing), flood (a load), mixed (a bit of everything, about 12
-    s). Only loopback addresses can be attacked. Exit code 1 if the switch's books do not balance afterwards.
+    SCENARIO: scan (sweeps), crack (password guessing), flood (a load), mixed (a bit of everything, 12 s).
+    Only loopback addresses can be attacked. Exit code 1 if the switch's books do not balance afterwards.
     """
-    with ControlClient(data_dir) as switch:
-        aim = parse_target(target) if target else target_among(switch.status().listeners)
-        chosen = seed if seed is not None else secrets.randbits(48)
-        wanted: Scenario
+
+    def records(since_us: int, until_us: int) -> Mapping[str, Recorded]:
+        found = {}
+        with opened(session) as reader:
+            for network in LOOPBACK:
+                query = CdrQuery(source=network, since_us=since_us, until_us=until_us)
+                report = reader.store.report("top_sources", query, limit=MOST_ASKED)
+                for row in report.rows:
+                    named = dict(zip(report.columns, row, strict=True))
+                    found[named["source"]] = Recorded(rows=named["rows"], attempts=int(named["attempts"]))
+        return found
+
+    def plan(aim: Target, chosen: int) -> Scenario:
         match scenario:
             case "scan":
-                wanted = scenarios.scan(
-                    chosen, count=count, seconds=6.0 if seconds is None else seconds, is_ipv6=aim.is_ipv6
-                )
+                duration_s = 6.0 if seconds is None else seconds
+                return scenarios.scan(chosen, count=count, seconds=duration_s, is_ipv6=aim.is_ipv6)
             case "crack":
-                wanted = scenarios.crack(number=number, guesses=guesses, is_ipv6=aim.is_ipv6)
+                return scenarios.crack(number=number, guesses=guesses, is_ipv6=aim.is_ipv6)
             case "flood":
-                wanted = scenarios.flood(
-                    rate=rate, seconds=5.0 if seconds is None else seconds, sources=sources
-                )
+                duration_s = 5.0 if seconds is None else seconds
+                return scenarios.flood(rate=rate, seconds=duration_s, sources=sources)
             case _:
-                wanted = scenarios.mixed(chosen, is_ipv6=aim.is_ipv6)
-        report = run(wanted, aim, chosen, switch)
-    if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
-    else:
-        click.echo(as_text(report))
+                return scenarios.mixed(chosen, is_ipv6=aim.is_ipv6)
+
+    with ControlClient(session.data_dir) as switch:
+        aim = parse_target(target) if target else target_among(switch.status().listeners)
+        chosen = seed if seed is not None else secrets.randbits(48)
+        wanted = plan(aim, chosen)
+        note(f"{scenario} against udp:{aim} ...")
+        report = run(wanted, aim, chosen, switch, records=records)
+    match session.output.form:
+        case Format.TABLE:
+            click.echo(as_text(report))
+        case Format.JSON:
+            click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        case Format.CSV:
+            session.output.rows(_COLUMNS, (_cells(step) for step in report.steps))
     if not (report.is_balanced and report.is_all_read):
         sys.exit(1)
+
+
+def _cells(step: StepReport) -> tuple[str | int | None, ...]:
+    return (
+        step.name,
+        step.tool,
+        step.attack_class,
+        step.first_source,
+        step.sources,
+        step.requests,
+        step.sent,
+        step.acks,
+        step.answers,
+        statuses(step.by_status),
+        step.rows,
+        step.attempts,
+    )

@@ -121,6 +121,8 @@ def as_text(report: DrillReport) -> str:
         if report.is_balanced
         else f"THE BOOKS DO NOT BALANCE: {books.difference} messages were read and are not accounted for."
     )
+    if has_rows and books.challenged:
+        verdict += "\nA challenge and the message that answers it are one row."
     if not report.is_all_read:
         lost = report.sent - books.read - books.socket_drops
         verdict += f"\n{lost} datagrams were sent that the switch has neither read nor seen dropped."

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DuckDB as the ledger uses it: in memory, bounded, shut off from everything but the CDR directory."""
 
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,12 @@ WORKING_DIRECTORY: Final = ".work"
 
 _MEMORY_LIMIT: Final = "1GB"
 _THREADS: Final = 2
+
+
+def sql_text(name: str) -> str:
+    """A query of `sql/`, without its comments: they may name what is filled in."""
+    text = resources.files("ringfence.ledger").joinpath(f"sql/{name}.sql").read_text("utf-8")
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
 
 
 def connect(directory: Path, *, working: Path | None = None) -> duckdb.DuckDBPyConnection:

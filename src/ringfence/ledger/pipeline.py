@@ -23,7 +23,7 @@ from ringfence.ledger.manifest import Coverage, Manifest, Segment, StreamMark
 from ringfence.ledger.rollup import RollupWriter
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
-from ringfence.ledger.store import ParquetStore, View, live_rows
+from ringfence.ledger.store import ParquetStore, View
 from ringfence.ledger.tail import WINDOW_US, Epoch, Tail
 
 _DROP_AFTER_S: Final = 5.0
@@ -235,7 +235,7 @@ class Ledger:
     def _seal(self, epoch: Epoch) -> None:
         # One epoch at a time: the engine keeps the order of one table, but not that of several put together.
         generation = self._manifest.generation + 1
-        held = self._tail.epochs
+        held = self._tail.view()
         span = Span(
             journal_id=self._journal_id(EDGE if epoch.edge_last else CALLS),
             first_seq=epoch.edge_first,
@@ -244,9 +244,9 @@ class Ledger:
             last_call=epoch.calls_last,
         )
         made = self._segments.write(
-            lambda kind: self._tail.rows_sql([epoch], held, kind), span, generation=generation
+            lambda kind: held.rows_sql([epoch], kind=kind), span, generation=generation
         )
-        summed = self._rollups.unrecorded(self._tail.summaries_sql([epoch]), generation=generation)
+        summed = self._rollups.unrecorded(held.table(epoch, "summaries"), generation=generation)
         present = self._manifest
         coverage = present.coverage
         for stream, first, last in (
@@ -308,7 +308,7 @@ class Ledger:
         )
 
     def _publish(self) -> None:
-        self._view = View(manifest=self._manifest, live=live_rows(self._tail))
+        self._view = View(manifest=self._manifest, tail=self._tail.view())
 
     def _drop_if_due(self) -> None:
         while self._dropping and self._dropping[0][0] <= self._clock.monotonic_s():

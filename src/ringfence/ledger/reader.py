@@ -18,7 +18,7 @@ from ringfence.ledger.feed import Feed, OpenSource
 from ringfence.ledger.pipeline import Pace
 from ringfence.ledger.schema import EDGE
 from ringfence.ledger.source import JournalSource, stream_directory
-from ringfence.ledger.store import ParquetStore, View, live_rows
+from ringfence.ledger.store import ParquetStore, View
 from ringfence.ledger.tail import Tail
 
 Report = Callable[[int, int], None]
@@ -99,7 +99,7 @@ class LedgerReader:
             if tail.epochs and tail.epochs[-1].frames >= _EPOCH_FRAMES:
                 tail.cut()
         self.missing = feed.edge.missing + feed.calls.missing
-        return View(manifest=listed, live=live_rows(tail))
+        return View(manifest=listed, tail=tail.view())
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -19,42 +18,19 @@ import duckdb
 import pyarrow as pa
 
 from ringfence.errors import StoreError
+from ringfence.ledger.engine import sql_text
 from ringfence.ledger.manifest import Manifest, Rollup, Segment
 from ringfence.ledger.query import DEFAULT_LIMIT, NEWEST_FIRST, CdrQuery, Cursor, Parameters, conditions
 from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST, Cdr, quoted
-from ringfence.ledger.tail import Tail
+from ringfence.ledger.tail import NO_TAIL, LiveRows, TailView
 
 Result = TypeVar("Result")
 
 REPORTS: Final = ("top_sources", "top_callees", "top_reasons", "timeline")
 _TRIES: Final = 5
-_FILES_AT_ONCE: Final = 64
+_AT_ONCE: Final = 64
 _RECORDED_AT: Final = COLUMN_NAMES.index("recorded_at")
 _KEY: Final = f"recorded_at, {quoted('flowNo')}, journal_id"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveRows:
-    """Rows of one epoch of the tail, as a relation of ours in SQL."""
-
-    rows: str
-    frames: int
-    min_time_us: int
-    max_time_us: int
-
-
-def live_rows(tail: Tail) -> tuple[LiveRows, ...]:
-    """The epochs of a tail as relations."""
-    return tuple(
-        LiveRows(
-            rows=tail.rows_sql([epoch], tail.epochs),
-            frames=epoch.frames,
-            min_time_us=epoch.min_time_us,
-            max_time_us=epoch.max_time_us,
-        )
-        for epoch in tail.epochs
-        if epoch.frames
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +38,7 @@ class View:
     """One moment of the ledger."""
 
     manifest: Manifest
-    live: tuple[LiveRows, ...] = ()
+    tail: TailView = NO_TAIL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +130,7 @@ class ParquetStore:
             (segment.min_time_us, "read_parquet($paths)", {"paths": [self._path(segment)]})
             for segment in self._segments(view, query)
         ]
-        sources += [(live.min_time_us, live.rows, {}) for live in self._live(view, query)]
+        sources += [(part.min_time_us, view.tail.sql([part]), {}) for part in self._live(view, query)]
         cursor = self._connection.cursor()
         try:
             for _, source, paths in sorted(sources, key=lambda item: item[0]):
@@ -173,7 +149,7 @@ class ParquetStore:
             raise StoreError(
                 f"there is no report {name!r}", hint=f"one of {', '.join(REPORTS)}", code="report"
             )
-        text = resources.files("ringfence.ledger").joinpath(f"sql/{name}.sql").read_text("utf-8")
+        text = sql_text(name)
         return self._retrying(lambda view: self._report(view, text, query, limit))
 
     def _report(self, view: View, text: str, query: CdrQuery, limit: int) -> Report:
@@ -188,7 +164,11 @@ class ParquetStore:
         return Report(columns=columns, rows=cursor.fetchall())
 
     def _all_rows(self, view: View, query: CdrQuery) -> tuple[str, Parameters]:
-        parts = [live.rows for live in self._live(view, query)]
+        live = self._live(view, query)
+        whole = [part for part in live if part.is_whole]
+        parts = [view.tail.sql([part]) for part in live if not part.is_whole]
+        if whole:
+            parts.append(view.tail.sql(whole))
         segments = self._segments(view, query)
         bound: Parameters = {}
         if segments:
@@ -211,21 +191,24 @@ class ParquetStore:
         at_once = 1
         while waiting and not (len(found) > limit and found[limit][0].time_us > -waiting[0][0]):
             _, _, source = heapq.heappop(waiting)
-            if isinstance(source, LiveRows):
-                rows = self._newest(source.rows, {}, query, limit + 1, below)
-            else:
-                chosen = [source]
-                while waiting and len(chosen) < at_once and isinstance(waiting[0][2], Segment):
-                    chosen.append(waiting[0][2])
-                    heapq.heappop(waiting)
-                paths: Parameters = {"paths": [self._path(segment) for segment in chosen]}
-                rows = self._newest("read_parquet($paths)", paths, query, limit + 1, below)
-                at_once = min(at_once * 2, _FILES_AT_ONCE)
+            chosen = [source]
+            while waiting and len(chosen) < at_once and _go_together(source, waiting[0][2]):
+                chosen.append(heapq.heappop(waiting)[2])
+            at_once = min(at_once * 2, _AT_ONCE)
+            relation, paths = self._relation(view, chosen)
+            rows = self._newest(relation, paths, query, limit + 1, below)
             found.extend((Cursor.of(row), row) for row in rows)
             found.sort(key=lambda item: item[0], reverse=True)
             del found[limit + 1 :]
         rows_found = tuple(row for _, row in found[:limit])
         return Page(rows=rows_found, older=found[limit - 1][0] if len(found) > limit else None)
+
+    def _relation(self, view: View, chosen: Sequence[LiveRows | Segment]) -> tuple[str, Parameters]:
+        live = [source for source in chosen if isinstance(source, LiveRows)]
+        if live:
+            return view.tail.sql(live), {}
+        files = [self._path(source) for source in chosen if isinstance(source, Segment)]
+        return "read_parquet($paths)", {"paths": files}
 
     def _newest(
         self, source: str, paths: Parameters, query: CdrQuery, limit: int, below: Cursor | None
@@ -271,7 +254,9 @@ class ParquetStore:
             else:
                 partly.append(self._path(segment))
         clause, bound = conditions(query)
-        sources: list[tuple[str, Parameters]] = [(live.rows, {}) for live in self._live(view, query)]
+        sources: list[tuple[str, Parameters]] = []
+        if self._live(view, query):
+            sources.append((view.tail.rows_sql([e for e in view.tail.epochs if e.frames]), {}))
         if partly:
             sources.append(("read_parquet($paths)", {"paths": partly}))
         for source, paths in sources:
@@ -281,9 +266,7 @@ class ParquetStore:
         return total
 
     def _live(self, view: View, query: CdrQuery) -> list[LiveRows]:
-        return [
-            live for live in view.live if live.frames and query.overlaps(live.min_time_us, live.max_time_us)
-        ]
+        return [part for part in view.tail.parts() if query.overlaps(part.min_time_us, part.max_time_us)]
 
     def _segments(self, view: View, query: CdrQuery) -> list[Segment]:
         return [
@@ -311,6 +294,13 @@ class ParquetStore:
                 if self._renew is not None:
                     self._renew()
         raise AssertionError
+
+
+def _go_together(first: LiveRows | Segment, other: LiveRows | Segment) -> bool:
+    """Whether two sources can be asked in one query."""
+    if isinstance(first, Segment):
+        return isinstance(other, Segment)
+    return isinstance(other, LiveRows) and first.is_whole and other.is_whole
 
 
 _FLOW: Final = quoted("flowNo")

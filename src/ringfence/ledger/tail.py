@@ -13,7 +13,6 @@ it may name is still held, or is known as *context* from before a restart.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import Any, Final, cast
 
 import duckdb
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringfence.ledger import reasons
+from ringfence.ledger.engine import sql_text
 from ringfence.ledger.frames import ATTEMPTS, INCREMENTS, SETTLES, SUMMARIES, Frames
 from ringfence.ledger.schema import (
     CALL_ENDED_FRAME,
@@ -38,11 +38,7 @@ from ringfence.ledger.schema import (
 WINDOW_US: Final = 34_000_000
 """How long a row may change: 64 x T1 (RFC 3261 §17.2.1), and 2 s from judging a message to its frame."""
 
-_ROWS_SQL: Final = "\n".join(
-    line
-    for line in resources.files("ringfence.ledger").joinpath("sql/rows.sql").read_text("utf-8").splitlines()
-    if not line.lstrip().startswith("--")
-)
+_ROWS_SQL: Final = sql_text("rows")
 _ARROW: Final = {
     "VARCHAR": pa.string(),
     "BLOB": pa.binary(),
@@ -60,6 +56,7 @@ _ANSWERS: Final = pa.schema([("stream", pa.uint8()), *SETTLES])
 ROW_SCHEMA: Final = pa.schema([(column.name, _ARROW[column.sql]) for column in COLUMNS])
 """Rows as Arrow holds them, in the order of `schema.COLUMNS`."""
 
+_HEAD_FRAMES: Final = 8192
 _TABLES: Final = {"attempts": ATTEMPTS, "increments": INCREMENTS, "summaries": SUMMARIES}
 
 
@@ -69,7 +66,8 @@ class Epoch:
 
     Shape: sequence ranges of both streams, 0 to 0 while a stream gave nothing; times span the frames of both
     streams that may leave rows; `frames` counts what is held; `ready_kinds` are the kinds of rows that came
-    whole. Grows only while it is the newest.
+    whole. `head_seq` begins the last few thousand frames of the edge stream, so that the newest rows can be
+    found without a look at the rest. Grows only while it is the newest.
     """
 
     number: int
@@ -81,7 +79,107 @@ class Epoch:
     max_time_us: int = 0
     calls_max_time_us: int = 0
     frames: int = 0
+    increments: int = 0
     ready_kinds: frozenset[str] = frozenset()
+    head_seq: int = 0
+    head_frames: int = 0
+    head_min_time_us: int = 0
+    rest_max_time_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRows:
+    """Rows of an epoch, of its newest frames or of all others, and the span of their times."""
+
+    epoch: Epoch
+    min_time_us: int
+    max_time_us: int
+    is_head: bool = False
+    is_rest: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all rows of the epoch."""
+        return not self.is_head and not self.is_rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailView:
+    """The tail at one moment, as SQL; holds no more than names and literals of ours."""
+
+    schema: str
+    answers: str
+    epochs: tuple[Epoch, ...]
+    journal_id: str
+    node: str
+    window_us: int
+
+    def parts(self) -> list[LiveRows]:
+        """What rows there are, each row in one part."""
+        parts = []
+        for epoch in self.epochs:
+            if not epoch.frames:
+                continue
+            whole = LiveRows(epoch=epoch, min_time_us=epoch.min_time_us, max_time_us=epoch.max_time_us)
+            if epoch is self.epochs[-1] and epoch.rest_max_time_us:
+                # Rows that came whole go with the head, whatever their time.
+                head_min_us = epoch.min_time_us if epoch.ready_kinds else epoch.head_min_time_us
+                parts.append(replace(whole, min_time_us=head_min_us, is_head=True))
+                parts.append(replace(whole, max_time_us=epoch.rest_max_time_us, is_rest=True))
+            else:
+                parts.append(whole)
+        return parts
+
+    def sql(self, parts: Sequence[LiveRows]) -> str:
+        """The rows of one part, or of several that are whole epochs."""
+        epochs = [part.epoch for part in parts]
+        if parts[0].is_whole:
+            return self.rows_sql(epochs)
+        bound = f"{'>=' if parts[0].is_head else '<'} {epochs[0].head_seq}"
+        attempts = f"(SELECT * FROM {self.table(epochs[0], 'attempts')} WHERE seq {bound})"
+        return self.rows_sql(epochs, attempts=attempts, has_ready=parts[0].is_head)
+
+    def rows_sql(
+        self,
+        epochs: Sequence[Epoch],
+        *,
+        kind: str | None = None,
+        attempts: str | None = None,
+        has_ready: bool = True,
+    ) -> str:
+        """SQL for the rows of some epochs; with a kind, a relation that has all its rows, in order."""
+        first = min(epoch.number for epoch in epochs)
+        counted = [epoch for epoch in self.epochs if epoch.number >= first and epoch.increments]
+        text = _ROWS_SQL
+        for name, value in (
+            ("{attempts}", attempts or self.union(epochs, "attempts")),
+            ("{increments}", self.union(counted or epochs[:1], "increments")),
+            ("{settles}", self.answers),
+            ("{window_us}", str(self.window_us)),
+            # Sorting before the constant columns come on costs half of sorting after.
+            ("{order}", "" if kind is None else "ORDER BY c.time_us, c.seq"),
+            ("{journal_id}", literal(self.journal_id)),
+            ("{node}", literal(self.node)),
+        ):
+            text = text.replace(name, value)
+        ready = [e for e in epochs if e.ready_kinds and (kind is None or kind in e.ready_kinds)]
+        if not ready or not has_ready:
+            # Left out, because a union comes out of order even where one side is empty.
+            return f"({text})"
+        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.union(ready, 'ready')})"
+
+    def table(self, epoch: Epoch, name: str) -> str:
+        """The engine's name of one of an epoch's tables."""
+        return f"{self.schema}.{name}_{epoch.number}"
+
+    def union(self, epochs: Sequence[Epoch], name: str) -> str:
+        """One of the tables of several epochs, put together."""
+        if len(epochs) == 1:
+            return self.table(epochs[0], name)
+        return "(" + " UNION ALL ".join(f"SELECT * FROM {self.table(epoch, name)}" for epoch in epochs) + ")"
+
+
+NO_TAIL: Final = TailView(schema="", answers="", epochs=(), journal_id="", node="", window_us=0)
 
 
 class Tail:
@@ -119,13 +217,19 @@ class Tail:
     def _answers_table(self) -> str:
         return f"{self._schema}.answers_{self._answers}"
 
+    def view(self) -> TailView:
+        """The tail as it is now, for readers."""
+        return TailView(
+            schema=self._schema,
+            answers=self._answers_table,
+            epochs=self.epochs,
+            journal_id=self._journal_id,
+            node=self._node,
+            window_us=self._window_us,
+        )
+
     def _table(self, epoch: Epoch, name: str) -> str:
         return f"{self._schema}.{name}_{epoch.number}"
-
-    def _union(self, epochs: Sequence[Epoch], name: str) -> str:
-        if len(epochs) == 1:
-            return self._table(epochs[0], name)
-        return "(" + " UNION ALL ".join(f"SELECT * FROM {self._table(epoch, name)}" for epoch in epochs) + ")"
 
     @property
     def frames(self) -> int:
@@ -186,37 +290,6 @@ class Tail:
         """Take the oldest epoch off the list; its tables stay until `drop`."""
         self.epochs = tuple(held for held in self.epochs if held.number != epoch.number)
 
-    def rows_sql(self, epochs: Sequence[Epoch], held: Sequence[Epoch], kind: str | None = None) -> str:
-        """SQL for the rows of `epochs`; with a kind, a relation that has all its rows, in order.
-
-        Shape: `epochs` is a run of `held`. The text holds only names and literals of ours.
-        """
-        first = epochs[0].number
-        explaining = [epoch for epoch in held if epoch.number >= first]
-        text = _ROWS_SQL
-        for name, value in (
-            ("{attempts}", self._union(epochs, "attempts")),
-            ("{increments}", self._union(explaining, "increments")),
-            ("{settles}", self._answers_table),
-            ("{window_us}", str(self._window_us)),
-            # Sorting before the constant columns come on costs half of sorting after.
-            ("{order}", "" if kind is None else "ORDER BY c.time_us, c.seq"),
-            ("{journal_id}", literal(self._journal_id)),
-            ("{node}", literal(self._node)),
-        ):
-            text = text.replace(name, value)
-        ready = [
-            epoch for epoch in epochs if epoch.ready_kinds and (kind is None or kind in epoch.ready_kinds)
-        ]
-        if not ready:
-            # Left out, because a union comes out of order even where one side is empty.
-            return f"({text})"
-        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self._union(ready, 'ready')})"
-
-    def summaries_sql(self, epochs: Sequence[Epoch]) -> str:
-        """SQL for the summary frames of `epochs`."""
-        return self._union(epochs, "summaries")
-
     def _newest(self) -> Epoch:
         if not self.epochs:
             self._open()
@@ -253,13 +326,25 @@ class Tail:
         self._add_answers(EDGE, frames.settles)
         if frames.increments.num_rows and self._keep_lost(epoch, frames):
             epoch = replace(epoch, ready_kinds=epoch.ready_kinds | {"event"})
+        if epoch.head_frames + frames.count > _HEAD_FRAMES or not epoch.head_frames:
+            epoch = replace(
+                epoch,
+                head_seq=frames.first_seq,
+                head_frames=0,
+                head_min_time_us=frames.min_time_us,
+                # All that was there until now; 0 while there was nothing.
+                rest_max_time_us=epoch.max_time_us if epoch.head_frames else 0,
+            )
         return replace(
             epoch,
             edge_first=epoch.edge_first or frames.first_seq,
             edge_last=frames.last_seq,
             frames=epoch.frames + frames.count,
+            increments=epoch.increments + frames.increments.num_rows,
             min_time_us=_earlier(epoch, frames.min_time_us),
             max_time_us=max(epoch.max_time_us, frames.max_time_us),
+            head_frames=epoch.head_frames + frames.count,
+            head_min_time_us=min(epoch.head_min_time_us, frames.min_time_us),
         )
 
     def _add_answers(self, stream: int, settles: pa.Table) -> None:
@@ -269,10 +354,11 @@ class Tail:
 
     def _take_context(self, frames: Frames, sealed: int) -> Frames | None:
         """Keep what explains later frames of a run sealed in part; return the part that is not, if any."""
-        old = _where(frames.attempts, up_to=sealed)
-        self._insert(f"{self._schema}.context", old.select(["seq", "time_us"]))
+        keys = frames.attempts.select(["seq", "time_us"])
+        old = keys if frames.last_seq <= sealed else _where(keys, up_to=sealed)
+        self._insert(f"{self._schema}.context", old)
         if old.num_rows:
-            self._context_until_us = max(self._context_until_us, *old["time_us"].to_pylist())
+            self._context_until_us = max(self._context_until_us, pc.max(old["time_us"]).as_py())
         if frames.last_seq <= sealed:
             return None
         return replace(

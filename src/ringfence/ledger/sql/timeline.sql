@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Attempts per minute and kind, newest first. {rows} is the relation of rows that match.
+-- Attempts per minute and kind, newest first. `rows` in braces is the relation of rows that match.
 SELECT
     date_trunc('minute', recorded_at) AS minute,
     kind,

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What they dial most. {rows} is the relation of rows that match.
+-- What they dial most. `rows` in braces is the relation of rows that match.
 SELECT
     "calleeAccessE164" AS callee,
     sum(attempts) AS attempts,

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Why they were refused. {rows} is the relation of rows that match.
+-- Why they were refused. `rows` in braces is the relation of rows that match.
 SELECT
     kind,
     reason,

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Who tries most. {rows} is the relation of rows that match.
+-- Who tries most. `rows` in braces is the relation of rows that match.
 SELECT
     callerip AS source,
     sum(attempts) AS attempts,

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Merging and letting go: totals stay exact, kinds do not cost each other anything."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from kit.clock import ManualClock
+from kit.journal import OPTIONS, T0_US, Journal
+from kit.ledgers import PACE, all_rows, ledger_of, seal_all, take_in
+from ringfence.ledger import maintenance
+from ringfence.ledger.maintenance import Limit, Limits
+from ringfence.ledger.pipeline import Ledger
+from ringfence.ledger.query import CdrQuery
+from ringfence.ledger.rollup import TOP
+from ringfence.settings.parameters import defaults
+
+S = 1_000_000
+HOUR_US = 3600 * S
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(T0_US)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: ManualClock) -> Iterator[Ledger]:
+    """Two hours of illegal calls and events in small segments, and two calls."""
+    journal = Journal()
+    with ledger_of(journal, tmp_path / "cdr", clock) as made:
+        for n in range(120):
+            at = T0_US + n * 60 * S
+            journal.refuse(at, source=f"198.51.100.{n % 50}", callee=f"00{n:06d}")
+            journal.increment(at, 3 * n + 1, 2)
+            journal.refuse(at, method=OPTIONS)
+            if n in {0, 119}:
+                journal.end_call(at)
+        take_in(made)
+        clock.advance(2 * 3600)
+        seal_all(made, clock)
+        yield made
+
+
+def totals(ledger: Ledger) -> int:
+    return ledger.store.count(CdrQuery()).attempts + sum(
+        rollup.attempts for rollup in ledger.manifest.rollups
+    )
+
+
+def test_merging_leaves_every_row_as_it_was(ledger: Ledger, clock: ManualClock) -> None:
+    before = all_rows(ledger.store)
+    # The one file of calls has nothing to be merged with.
+    small = [segment for segment in ledger.manifest.segments if segment.kind != "call"]
+    assert maintenance.merge_segments(ledger, clock) == len(small)
+    assert all_rows(ledger.store) == before
+    hours = {(segment.kind, segment.min_time_us // HOUR_US) for segment in ledger.manifest.segments}
+    assert len(hours) == len(ledger.manifest.segments) < len(small)
+    assert maintenance.merge_segments(ledger, clock) == 0
+
+
+def test_merged_files_stay_until_no_reader_can_want_them(ledger: Ledger, clock: ManualClock) -> None:
+    old = [ledger.directory / segment.path for segment in ledger.manifest.segments if segment.kind != "call"]
+    maintenance.merge_segments(ledger, clock)
+    assert maintenance.unlink_retired(ledger, clock) == 0
+    assert all(path.exists() for path in old)
+    clock.advance(31)
+    assert maintenance.unlink_retired(ledger, clock) == len(old)
+    assert not any(path.exists() for path in old)
+    assert ledger.manifest.retired == ()
+
+
+def test_the_newest_segments_are_not_merged_yet(ledger: Ledger) -> None:
+    early = ManualClock(T0_US + 60 * 60 * S)
+    maintenance.merge_segments(ledger, early)
+    assert all(
+        segment.max_time_us < T0_US + HOUR_US or segment.rows <= 60 for segment in ledger.manifest.segments
+    )
+
+
+def test_rows_past_their_age_are_summed_up_before_they_go(ledger: Ledger, clock: ManualClock) -> None:
+    whole = totals(ledger)
+    calls = ledger.store.count(CdrQuery(kinds=frozenset({"call"})))
+    events = ledger.store.count(CdrQuery(kinds=frozenset({"event"})))
+    limits = Limits(illegal=Limit(age_us=clock.utc_us() - T0_US - HOUR_US))
+    [note] = maintenance.let_rows_go(ledger, clock, limits)
+    assert note.kind == "illegal"
+    assert note.rows >= 50
+    assert totals(ledger) == whole
+    assert ledger.store.count(CdrQuery(kinds=frozenset({"call"}))) == calls
+    assert ledger.store.count(CdrQuery(kinds=frozenset({"event"}))) == events
+    kept = all_rows(ledger.store, CdrQuery(kinds=frozenset({"illegal"})))
+    assert kept
+    assert ledger.manifest.let_go == (note,)
+    assert maintenance.let_rows_go(ledger, clock, limits) == ()
+
+
+def test_bytes_limit_each_kind_apart_and_the_oldest_go_first(ledger: Ledger, clock: ManualClock) -> None:
+    whole = totals(ledger)
+    events = [segment for segment in ledger.manifest.segments if segment.kind == "event"]
+    room = sum(segment.size for segment in events[-3:])
+    [note] = maintenance.let_rows_go(ledger, clock, Limits(event=Limit(size=room)))
+    left = [segment for segment in ledger.manifest.segments if segment.kind == "event"]
+    assert left == events[-3:]
+    assert note.until_us == events[-4].max_time_us
+    assert totals(ledger) == whole
+
+
+def test_roll_ups_name_the_largest_groups_and_count_the_rest_exactly(tmp_path: Path) -> None:
+    journal = Journal()
+    clock = ManualClock(T0_US)
+    for n in range(TOP + 15):
+        first = journal.refuse(T0_US, source=f"203.0.113.{n}", callee="0097259")
+        journal.increment(T0_US, first, n + 1)
+    with ledger_of(journal, tmp_path, clock) as ledger:
+        seal_all(ledger, clock)
+        maintenance.let_rows_go(ledger, clock, Limits(illegal=Limit(age_us=0)))
+        [rollup] = ledger.manifest.rollups
+        rows = pq.read_table(tmp_path / rollup.path).to_pylist()
+        assert all_rows(ledger.store) == []
+    named = [row for row in rows if not row["is_other"]]
+    [other] = [row for row in rows if row["is_other"]]
+    assert {row["source"] for row in named} == {f"203.0.113.{n}" for n in range(15, TOP + 15)}
+    assert {row["prefix"] for row in named} == {"009725"}
+    assert (other["rows"], other["attempts"]) == (15, sum(n + 2 for n in range(15)))
+    assert sum(row["attempts"] for row in rows) == rollup.attempts
+
+
+def test_attempts_without_a_row_are_summed_by_the_minute(tmp_path: Path) -> None:
+    journal = Journal()
+    clock = ManualClock(T0_US)
+    for n in range(4):
+        journal.summary(T0_US + n * 30 * S, 10)
+    with ledger_of(journal, tmp_path, clock) as ledger:
+        seal_all(ledger, clock)
+        assert ledger.manifest.segments == ()
+        rows = [row for r in ledger.manifest.rollups for row in pq.read_table(tmp_path / r.path).to_pylist()]
+    assert {row["kind"] for row in rows} == {"unrecorded"}
+    assert {row["reason"] for row in rows} == {"unknown_source"}
+    assert sum(row["attempts"] for row in rows) == 40
+    assert len({row["minute"] for row in rows}) == 2
+
+
+def test_many_small_sums_become_one_file(tmp_path: Path) -> None:
+    journal = Journal()
+    clock = ManualClock(T0_US)
+    for n in range(20):
+        journal.summary(T0_US + n * 120 * S, 1)
+    with ledger_of(journal, tmp_path, clock, replace(PACE, read_frames=1, cut_frames=1)) as ledger:
+        seal_all(ledger, clock)
+        assert len(ledger.manifest.rollups) == 20
+        maintenance.merge_rollups(ledger, clock)
+        [rollup] = ledger.manifest.rollups
+        assert rollup.attempts == 20
+
+
+def test_limits_are_what_the_parameters_say() -> None:
+    limits = Limits.of(defaults() | {"RF_RETENTION_CALL_BYTES": 0, "RF_RETENTION_EVENT_DAYS": 2})
+    assert limits.call.size is None
+    assert limits.event.age_us == 2 * 86_400 * S

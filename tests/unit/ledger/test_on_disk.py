@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger over a journal on disk: reading beside the office, verifying, rebuilding, letting go."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.clock import ManualClock
+from kit.journal import T0_US, ended
+from kit.ledgers import PACE, all_rows, seal_all, take_in
+from kit.native import DiskJournal
+from ringfence import core
+from ringfence.errors import StoreError
+from ringfence.ledger import maintenance, manifest
+from ringfence.ledger.maintenance import Limit, Limits
+from ringfence.ledger.pipeline import Ledger
+from ringfence.ledger.query import CdrQuery
+from ringfence.ledger.reader import Report, cdr_directory, journal_sources, last_books, open_reader
+from ringfence.ledger.rebuild import rebuild, swap
+from ringfence.ledger.schema import CALLS, EDGE, Cdr
+from ringfence.ledger.segments import merged_span
+from ringfence.ledger.source import stream_directory
+from ringfence.ledger.verify import verify
+
+SMALL = replace(PACE, read_frames=10)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> DiskJournal:
+    return DiskJournal(tmp_path)
+
+
+@contextmanager
+def office(data_dir: Path, clock: ManualClock) -> Iterator[Ledger]:
+    ledger = Ledger(cdr_directory(data_dir), journal_sources(data_dir), clock, node="n1", pace=SMALL)
+    try:
+        take_in(ledger)
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def sealed(data_dir: Path) -> ManualClock:
+    """Have an office seal everything; the clock after that."""
+    clock = ManualClock(T0_US)
+    with office(data_dir, clock) as ledger:
+        seal_all(ledger, clock)
+    return clock
+
+
+def read_all(data_dir: Path) -> list[Cdr]:
+    with open_reader(data_dir, node="n1") as reader:
+        return all_rows(reader.store)
+
+
+def silent(_: str) -> Report:
+    return nothing
+
+
+def nothing(_done: int, _whole: int) -> None:
+    """Report nothing."""
+
+
+def test_a_reader_needs_neither_office_nor_records(journal: DiskJournal) -> None:
+    journal.refuse(20)
+    journal.end_call(ended())
+    rows = read_all(journal.data_dir)
+    assert len(rows) == 21
+    assert rows[0].call_id == "\\xff19"
+    assert not cdr_directory(journal.data_dir).exists()
+
+
+def test_a_reader_of_an_empty_directory_finds_nothing(tmp_path: Path) -> None:
+    assert read_all(tmp_path) == []
+    assert last_books(tmp_path) is None
+
+
+def test_a_reader_adds_the_journal_to_the_segments(journal: DiskJournal) -> None:
+    journal.refuse(20)
+    sealed(journal.data_dir)
+    journal.pass_time(7200)
+    journal.refuse(5)
+    with open_reader(journal.data_dir, node="n1") as reader:
+        assert reader.store.count(CdrQuery()).rows == 25
+        assert reader.view.manifest.edge.sealed == 20
+
+
+def test_a_reader_finds_its_way_when_segments_were_merged_underneath(journal: DiskJournal) -> None:
+    journal.refuse(100)
+    clock = sealed(journal.data_dir)
+    with open_reader(journal.data_dir, node="n1") as reader:
+        before = all_rows(reader.store)
+        with office(journal.data_dir, clock) as ledger:
+            assert maintenance.merge_segments(ledger, clock)
+            clock.advance(60)
+            maintenance.unlink_retired(ledger, clock)
+        assert all_rows(reader.store) == before
+
+
+def test_the_last_books_are_found_though_frames_follow(journal: DiskJournal) -> None:
+    journal.edge.books(time_us=T0_US, counters=[1, 2])
+    journal.edge.books(time_us=T0_US + 1, counters=[5, 6, 7])
+    journal.edge.commit(T0_US)
+    journal.refuse(10)
+    journal.rotate()
+    journal.refuse(10)
+    found = last_books(journal.data_dir)
+    assert found is not None
+    assert (found.counters, found.time_us, found.run) == ((5, 6, 7), T0_US + 1, journal.edge.run)
+
+
+def test_verify_is_content_with_what_was_written(journal: DiskJournal) -> None:
+    journal.refuse(30)
+    journal.end_call(ended())
+    sealed(journal.data_dir)
+    found = verify(journal.data_dir, silent)
+    assert found.faults == []
+    assert (found.rows, found.streams[EDGE].frames, found.streams[CALLS].frames) == (31, 30, 1)
+
+
+def test_verify_names_what_is_damaged(journal: DiskJournal) -> None:
+    journal.refuse(30)
+    journal.rotate()
+    sealed(journal.data_dir)
+    listed = manifest.load(cdr_directory(journal.data_dir))
+    gone, cut = (cdr_directory(journal.data_dir) / segment.path for segment in listed.segments[:2])
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:-1])
+    [segment, *_] = core.segments(stream_directory(journal.data_dir, EDGE))
+    content = bytearray(Path(segment.path).read_bytes())
+    content[600] ^= 1
+    Path(segment.path).write_bytes(content)
+    faults = verify(journal.data_dir, silent).faults
+    assert len(faults) == 3
+    for path in (gone, cut, Path(segment.path)):
+        assert any(str(path) in fault for fault in faults)
+
+
+def test_verify_finds_frames_that_were_never_taken_in(journal: DiskJournal) -> None:
+    journal.refuse(30)
+    sealed(journal.data_dir)
+    directory = cdr_directory(journal.data_dir)
+    content = (directory / manifest.NAME).read_bytes()
+    (directory / manifest.NAME).write_bytes(content.replace(b'"first":1,"last":30', b'"first":1,"last":29'))
+    [fault] = verify(journal.data_dir, silent).faults
+    assert "30" in fault
+
+
+def test_a_rebuild_gives_the_same_rows(journal: DiskJournal) -> None:
+    journal.refuse(30)
+    journal.end_call(ended())
+    journal.rotate()
+    journal.refuse(30, method="OPTIONS")
+    clock = sealed(journal.data_dir)
+    with office(journal.data_dir, clock) as ledger:
+        maintenance.merge_segments(ledger, clock)
+    maintenance.archive_journal(journal.data_dir, Limits())
+    before = read_all(journal.data_dir)
+    made = rebuild(journal.data_dir, clock, node="n1", report=nothing)
+    assert made.is_same
+    assert made.new.rows == 61
+    swap(journal.data_dir)
+    assert read_all(journal.data_dir) == before
+    assert verify(journal.data_dir, silent).faults == []
+
+
+def test_a_rebuild_shows_that_a_row_was_changed(journal: DiskJournal) -> None:
+    journal.refuse(30)
+    clock = sealed(journal.data_dir)
+    directory = cdr_directory(journal.data_dir)
+    listed = manifest.load(directory)
+    with office(journal.data_dir, clock) as ledger:
+        made = ledger.write_segments(
+            "(SELECT * REPLACE ('1.1.1.1' AS callerip) FROM read_parquet($paths))",
+            merged_span(listed.segments[:1]),
+            {"paths": [str(directory / listed.segments[0].path)]},
+        )
+    (directory / made[0].path).replace(directory / listed.segments[0].path)
+    assert not rebuild(journal.data_dir, clock, node="n1", report=nothing).is_same
+
+
+def test_a_rebuild_makes_records_where_the_manifest_is_lost(journal: DiskJournal) -> None:
+    journal.refuse(30)
+    clock = sealed(journal.data_dir)
+    before = read_all(journal.data_dir)
+    (cdr_directory(journal.data_dir) / manifest.NAME).write_bytes(b"gone")
+    with pytest.raises(StoreError):
+        read_all(journal.data_dir)
+    assert rebuild(journal.data_dir, clock, node="n1", report=nothing).old is None
+    swap(journal.data_dir)
+    assert read_all(journal.data_dir) == before
+
+
+def test_a_rebuild_keeps_rows_that_the_journal_no_longer_holds(journal: DiskJournal) -> None:
+    """The second segment begins with what belongs to frames of the first one."""
+    journal.refuse(40)
+    journal.rotate()
+    journal.edge.increment(time_us=journal.now_us, base_seq=40, count=5)
+    journal.refuse(40)
+    journal.pass_time(300)
+    journal.refuse(40)
+    clock = sealed(journal.data_dir)
+    before = read_all(journal.data_dir)
+    [first, *_] = core.segments(stream_directory(journal.data_dir, EDGE))
+    Path(first.path).unlink()
+    made = rebuild(journal.data_dir, clock, node="n1", report=nothing)
+    assert made.is_same
+    assert 40 < made.kept < 120
+    swap(journal.data_dir)
+    assert read_all(journal.data_dir) == before
+    assert verify(journal.data_dir, silent).faults == []
+
+
+def test_a_rebuild_does_not_bring_back_what_was_let_go(journal: DiskJournal) -> None:
+    journal.refuse(40, step_us=10_000_000)
+    clock = sealed(journal.data_dir)
+    with office(journal.data_dir, clock) as ledger:
+        age_us = clock.utc_us() - T0_US - 200_000_000
+        assert maintenance.let_rows_go(ledger, clock, Limits(illegal=Limit(age_us=age_us)))
+    before = read_all(journal.data_dir)
+    assert 0 < len(before) < 40
+    made = rebuild(journal.data_dir, clock, node="n1", report=nothing)
+    assert made.is_same
+    swap(journal.data_dir)
+    assert read_all(journal.data_dir) == before
+
+
+def test_the_journal_goes_by_age_but_never_what_the_ledger_may_still_read(journal: DiskJournal) -> None:
+    for _ in range(4):
+        journal.refuse(10)
+        journal.pass_time(600)
+        journal.rotate()
+    clock = ManualClock(journal.now_us)
+    limits = Limits(journal=Limit(age_us=0))
+    with office(journal.data_dir, clock) as ledger:
+        assert (ledger.manifest.edge.sealed, ledger.manifest.edge.context) == (40, 31)
+        maintenance.let_journal_go(ledger, journal.data_dir, clock, limits)
+        left = core.segments(stream_directory(journal.data_dir, EDGE))
+        assert left[0].first_seq == 31
+        assert [note.kind for note in ledger.manifest.let_go] == ["journal/edge"] * 3
+        before = all_rows(ledger.store)
+    with office(journal.data_dir, clock) as ledger:
+        assert all_rows(ledger.store) == before
+
+
+def test_the_journal_goes_by_bytes_oldest_first(journal: DiskJournal) -> None:
+    for _ in range(4):
+        journal.refuse(10)
+        journal.pass_time(600)
+        journal.rotate()
+    clock = sealed(journal.data_dir)
+    with office(journal.data_dir, clock) as ledger:
+        segments = [s for n in (EDGE, CALLS) for s in core.segments(stream_directory(journal.data_dir, n))]
+        room = sum(segment.disk_bytes for segment in segments) - 1
+        maintenance.let_journal_go(ledger, journal.data_dir, clock, Limits(journal=Limit(size=room)))
+        assert [s.first_seq for s in core.segments(stream_directory(journal.data_dir, EDGE))] == [
+            11,
+            21,
+            31,
+            41,
+        ]
+
+
+def test_an_unreadable_segment_is_passed_over_and_counted(journal: DiskJournal) -> None:
+    journal.refuse(10)
+    journal.rotate()
+    journal.refuse(10)
+    journal.rotate()
+    journal.refuse(10)
+    [_, damaged, *_] = core.segments(stream_directory(journal.data_dir, EDGE))
+    content = bytearray(Path(damaged.path).read_bytes())
+    content[200:] = b"\0" * (len(content) - 200)
+    Path(damaged.path).write_bytes(content)
+    clock = ManualClock(T0_US)
+    with office(journal.data_dir, clock) as ledger:
+        assert ledger.progress.missing == 10
+        assert len(all_rows(ledger.store)) == 20
+        seal_all(ledger, clock)
+        assert [(c.first, c.last) for c in ledger.manifest.coverage if c.stream == EDGE] == [
+            (1, 10),
+            (21, 30),
+        ]
+    assert any("11 to 20" in fault for fault in verify(journal.data_dir, silent).faults)
