@@ -26,7 +26,6 @@ from ringfence._core import (
 )
 
 __all__ = [
-    "Edge",
     "ARCHIVE_LEVEL",
     "COUNTERS",
     "FLAG_AUTHORISED",
@@ -43,6 +42,7 @@ __all__ = [
     "SCOPES",
     "TRANSPORTS",
     "Column",
+    "Edge",
     "FloodLatency",
     "FloodReport",
     "FrameBatch",
@@ -50,9 +50,9 @@ __all__ = [
     "JournalTail",
     "JournalWriter",
     "Request",
-    "Started",
     "Segment",
     "SourceCount",
+    "Started",
     "StreamReport",
     "archive_sealed",
     "drill_message",

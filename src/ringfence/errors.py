@@ -19,7 +19,7 @@ class RingfenceError(Exception):
 
 
 class ConfigError(RingfenceError):
-    """The node's configuration file or a command's argument cannot be used; the running configuration stays."""
+    """The node's configuration file or a command's argument cannot be used; what runs stays as it is."""
 
     code = "config"
 

@@ -77,25 +77,16 @@ impl Calling {
     /// Serve until the call layer is gone and its last order is carried out.
     pub(crate) fn serve(self) {
         let outlet = Outlet::new(Arc::clone(&self.shared));
-        let mut desk = Desk {
-            given: self,
-            outlet,
-            unit: WriteUnit::new(4096),
-            unsynced_since: None,
-            held: VecDeque::new(),
-        };
+        let mut desk =
+            Desk { given: self, outlet, unit: WriteUnit::new(4096), unsynced_since: None, held: VecDeque::new() };
         loop {
-            let wait = desk.unsynced_since.map_or(SYNC_EVERY, |since| {
-                SYNC_EVERY.saturating_sub(since.elapsed())
-            });
+            let wait = desk.unsynced_since.map_or(SYNC_EVERY, |since| SYNC_EVERY.saturating_sub(since.elapsed()));
             match desk.given.orders.recv_timeout(wait) {
                 Ok(order) => desk.carry_out(order),
                 Err(RecvTimeoutError::Timeout) => desk.tend(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let is_due = desk
-                .unsynced_since
-                .is_some_and(|since| since.elapsed() >= SYNC_EVERY);
+            let is_due = desk.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
             // Whoever waits for durability should not wait for others to come.
             if is_due || (!desk.held.is_empty() && desk.given.orders.is_empty()) {
                 desk.sync();
@@ -107,21 +98,12 @@ impl Calling {
 
 impl Desk {
     fn carry_out(&mut self, order: Order) {
-        let Order {
-            request_id,
-            mut status,
-            mut headers,
-            frame,
-            binding,
-            is_durable,
-        } = order;
+        let Order { request_id, mut status, mut headers, frame, binding, is_durable } = order;
         let written = match (frame, &binding) {
             (Some((kind, payload)), _) => {
                 Opaque::new(kind, &payload).and_then(|opaque| self.append(&Record::Opaque(opaque)))
             }
-            (None, Some(binding)) => {
-                request_id.map_or(Ok(()), |id| self.append_binding(id, binding))
-            }
+            (None, Some(binding)) => request_id.map_or(Ok(()), |id| self.append_binding(id, binding)),
             (None, None) => Ok(()),
         };
         match written {
@@ -134,9 +116,7 @@ impl Desk {
             }
             Err(error) => {
                 // Not recorded, so not done: the far end may try again.
-                self.given.shared.tell(Event::Trouble(format!(
-                    "new calls and registrations get 503: {error}"
-                )));
+                self.given.shared.tell(Event::Trouble(format!("new calls and registrations get 503: {error}")));
                 (status, headers) = (503, vec![("Retry-After".into(), b"10".to_vec())]);
             }
         }
@@ -151,12 +131,7 @@ impl Desk {
     fn append(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
         let now_us = sys::now().utc_us;
         self.unit.clear();
-        self.unit.push(
-            self.given.writer.next_seq(),
-            now_us,
-            self.given.writer.journal_crc(),
-            record,
-        );
+        self.unit.push(self.given.writer.next_seq(), now_us, self.given.writer.journal_crc(), record);
         self.given.writer.append(&self.unit, now_us)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
         Ok(())
@@ -164,14 +139,7 @@ impl Desk {
 
     /// The flow frame is in the journal before the flow table changes and before the 200 leaves.
     fn append_binding(&mut self, id: u64, binding: &Binding) -> Result<(), JournalError> {
-        let Some(admitted) = self
-            .given
-            .shared
-            .pending
-            .lock()
-            .get(&id)
-            .map(|p| Arc::clone(&p.admitted))
-        else {
+        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
             return Ok(());
         };
         let Standing::Phone { number, settles } = &admitted.standing else {
@@ -200,14 +168,7 @@ impl Desk {
     }
 
     fn bind(&mut self, id: u64, binding: Binding) -> bool {
-        let Some(admitted) = self
-            .given
-            .shared
-            .pending
-            .lock()
-            .get(&id)
-            .map(|p| Arc::clone(&p.admitted))
-        else {
+        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
             return false;
         };
         let Standing::Phone { number, .. } = &admitted.standing else {
@@ -228,21 +189,10 @@ impl Desk {
                     since_us: now_us,
                     expires_at_us: now_us + u64::from(expires_s) * 1_000_000,
                 };
-                let key = FlowKey {
-                    source: admitted.peer.source,
-                    transport: admitted.peer.transport,
-                };
-                Command::Bind {
-                    key,
-                    flow: Box::new(flow),
-                    done,
-                }
+                let key = FlowKey { source: admitted.peer.source, transport: admitted.peer.transport };
+                Command::Bind { key, flow: Box::new(flow), done }
             }
-            Binding::Remove { contact } => Command::Unbind {
-                number: number.clone(),
-                contact,
-                done,
-            },
+            Binding::Remove { contact } => Command::Unbind { number: number.clone(), contact, done },
         };
         if self.given.commands.send(command).is_err() {
             return false;
@@ -252,29 +202,17 @@ impl Desk {
     }
 
     fn answer(&mut self, id: u64, status: u16, headers: &[HeaderLine]) {
-        let Some(admitted) = self
-            .given
-            .shared
-            .pending
-            .lock()
-            .get(&id)
-            .map(|p| Arc::clone(&p.admitted))
-        else {
+        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
             return;
         };
-        let extra: Vec<ExtraHeader<'_>> = headers
-            .iter()
-            .filter_map(|(name, value)| ExtraHeader::new(name, value).ok())
-            .collect();
+        let extra: Vec<ExtraHeader<'_>> =
+            headers.iter().filter_map(|(name, value)| ExtraHeader::new(name, value).ok()).collect();
         let Ok(tag) = Token::new(&admitted.local_tag) else {
             return;
         };
         let mut bytes = Vec::with_capacity(admitted.bytes.len() + 256);
         if let Parsed::Message(message) = sip::parse(&admitted.bytes) {
-            Answer::new(status, admitted.peer.source)
-                .with_tag(tag)
-                .with_extra(&extra)
-                .write(&message, &mut bytes);
+            Answer::new(status, admitted.peer.source).with_tag(tag).with_extra(&extra).write(&message, &mut bytes);
         }
         self.outlet.send_one(admitted.peer, &bytes);
         if status < 200 {
@@ -287,10 +225,7 @@ impl Desk {
         }
         self.given.shared.ended.lock().push_back((until_ms, id));
         if let Standing::Gateway { id } = admitted.standing {
-            let _ = self
-                .given
-                .commands
-                .send(Command::Answered { gateway_id: id });
+            let _ = self.given.commands.send(Command::Answered { gateway_id: id });
             self.given.shared.receive_wake.wake();
         }
     }
@@ -299,9 +234,7 @@ impl Desk {
         if self.unsynced_since.take().is_some()
             && let Err(error) = self.given.writer.sync()
         {
-            self.given.shared.tell(Event::Trouble(format!(
-                "call records may not survive a power cut: {error}"
-            )));
+            self.given.shared.tell(Event::Trouble(format!("call records may not survive a power cut: {error}")));
         }
         for (id, status, headers) in std::mem::take(&mut self.held) {
             self.answer(id, status, &headers);
@@ -328,18 +261,11 @@ struct Fields {
 impl Fields {
     fn of(bytes: &[u8]) -> Self {
         let Parsed::Message(message) = sip::parse(bytes) else {
-            return Self {
-                call_id: Vec::new(),
-                user_agent: Vec::new(),
-                cseq: 0,
-            };
+            return Self { call_id: Vec::new(), user_agent: Vec::new(), cseq: 0 };
         };
         Self {
             call_id: message.call_id().unwrap_or_default().to_vec(),
-            user_agent: message
-                .first(HeaderName::UserAgent)
-                .unwrap_or_default()
-                .to_vec(),
+            user_agent: message.first(HeaderName::UserAgent).unwrap_or_default().to_vec(),
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
         }
     }
@@ -347,10 +273,7 @@ impl Fields {
 
 /// Do to the flow table what a frame of the calls journal did, when it is read back at start.
 pub(crate) fn replay(flows: &mut guard::Flows, at_us: u64, frame: &journal::Flow<'_>) {
-    let key = FlowKey {
-        source: frame.source,
-        transport: frame.transport,
-    };
+    let key = FlowKey { source: frame.source, transport: frame.transport };
     match frame.op {
         FlowOp::Bound | FlowOp::Refreshed => {
             let flow = Flow {

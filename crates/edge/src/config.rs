@@ -70,9 +70,7 @@ impl Config {
         };
         let listeners = self.listen.iter().map(|text| {
             parse(text).ok_or_else(|| {
-                EdgeError::Config(format!(
-                    "{text:?} is no listening address (udp:IP:PORT or tcp:IP:PORT)"
-                ))
+                EdgeError::Config(format!("{text:?} is no listening address (udp:IP:PORT or tcp:IP:PORT)"))
             })
         });
         listeners.collect()
@@ -93,18 +91,9 @@ mod tests {
         let listeners = config.listeners().unwrap();
         assert_eq!(
             listeners,
-            [
-                Listen::Udp("127.0.0.1:5060".parse().unwrap()),
-                Listen::Tcp("[::1]:5061".parse().unwrap())
-            ]
+            [Listen::Udp("127.0.0.1:5060".parse().unwrap()), Listen::Tcp("[::1]:5061".parse().unwrap())]
         );
         config.listen = vec!["sctp:127.0.0.1:5060".into()];
-        assert!(
-            config
-                .listeners()
-                .unwrap_err()
-                .to_string()
-                .contains("sctp:127.0.0.1:5060")
-        );
+        assert!(config.listeners().unwrap_err().to_string().contains("sctp:127.0.0.1:5060"));
     }
 }

@@ -31,9 +31,7 @@ pub enum EdgeError {
         source: io::Error,
     },
     /// Too few file descriptors for what is configured.
-    #[error(
-        "{limit} file descriptors are allowed and {needed} are needed for {connections} TCP connections"
-    )]
+    #[error("{limit} file descriptors are allowed and {needed} are needed for {connections} TCP connections")]
     Descriptors {
         /// Allowed now (`RLIMIT_NOFILE`, already raised to the hard limit).
         limit: u64,
@@ -67,9 +65,7 @@ impl EdgeError {
             Self::Descriptors { .. } => {
                 "raise the limit (ulimit -n, LimitNOFILE= of systemd) or lower tcp.max_connections"
             }
-            Self::Snapshot(_) | Self::Config(_) => {
-                "the configuration before it stays in force; report this as a fault"
-            }
+            Self::Snapshot(_) | Self::Config(_) => "the configuration before it stays in force; report this as a fault",
             Self::NoSuchRequest(_) | Self::Header(_) => "report this as a fault of the call layer",
             Self::System { .. } => "look at the limits of this process and of the machine",
             Self::Journal(_) | Self::Stopped => "start the switch again",

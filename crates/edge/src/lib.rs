@@ -85,20 +85,14 @@ impl Edge {
         let mut notes = Vec::new();
         let mut open = |stream, name: &str| -> Result<_, EdgeError> {
             let directory = config.journal.join(name);
-            let (writer, opened) =
-                SegmentWriter::open(&directory, stream, &Options::of(stream), now.utc_us)?;
+            let (writer, opened) = SegmentWriter::open(&directory, stream, &Options::of(stream), now.utc_us)?;
             notes.extend(opened.recovered.iter().map(describe));
             Ok((directory, writer, opened))
         };
         let (_, edge_writer, edge_opened) = open(Stream::Edge, "edge")?;
         let (calls_directory, calls_writer, _) = open(Stream::Calls, "calls")?;
         let snapshot = Arc::new(snapshot);
-        let mut guard = Guard::new(
-            Arc::clone(&snapshot),
-            edge_opened.next_seq,
-            edge_writer.journal_crc(),
-            now,
-        );
+        let mut guard = Guard::new(Arc::clone(&snapshot), edge_opened.next_seq, edge_writer.journal_crc(), now);
         restore_flows(&mut guard, &calls_directory, now.utc_us)?;
         let flows = guard.flows.len();
 
@@ -149,21 +143,10 @@ impl Edge {
             move || keep_durable(&syncer, &shared, &current, &stop_sync_out)
         })?;
         let run = edge_opened.run;
-        let receiving = Receiving {
-            shared: Arc::clone(&shared),
-            guard,
-            run,
-            commands: commands_out,
-            arrivals,
-            returned,
-            work,
-        };
-        let writing = Writing {
-            shared: Arc::clone(&shared),
-            writer: edge_writer,
-            work: work_out,
-            returned: returned_in,
-        };
+        let receiving =
+            Receiving { shared: Arc::clone(&shared), guard, run, commands: commands_out, arrivals, returned, work };
+        let writing =
+            Writing { shared: Arc::clone(&shared), writer: edge_writer, work: work_out, returned: returned_in };
         let calling = Calling {
             shared: Arc::clone(&shared),
             writer: calls_writer,
@@ -181,9 +164,7 @@ impl Edge {
                 shared: Arc::clone(&shared),
                 arrivals: arrivals_in,
                 limits: config.stream,
-                is_known: Arc::new(move |source: SocketAddr| {
-                    known.lock().gateway(source).is_some()
-                }),
+                is_known: Arc::new(move |source: SocketAddr| known.lock().gateway(source).is_some()),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -192,9 +173,7 @@ impl Edge {
             threads.push(spawn("edge-stream", move || {
                 runtime.block_on(async {
                     // Registering with the runtime fails only where it has no room for the descriptor.
-                    let listeners = tcp
-                        .into_iter()
-                        .filter_map(|tcp| tokio::net::TcpListener::from_std(tcp).ok());
+                    let listeners = tcp.into_iter().filter_map(|tcp| tokio::net::TcpListener::from_std(tcp).ok());
                     stream::serve(streams, listeners.collect(), stopped).await;
                 });
             })?);
@@ -210,15 +189,7 @@ impl Edge {
             stop_sync: Some(stop_sync),
             sync: Some(sync),
         };
-        Ok((
-            edge,
-            Started {
-                listeners: bound,
-                run,
-                flows,
-                notes,
-            },
-        ))
+        Ok((edge, Started { listeners: bound, run, flows, notes }))
     }
 
     /// Readable while events wait.
@@ -257,22 +228,18 @@ impl Edge {
         *self.snapshot.lock() = Arc::clone(&snapshot);
         let (done, wait) = bounded(1);
         self.command(Command::Configure { snapshot, done })?;
-        wait.recv_timeout(COMMAND_TIMEOUT)
-            .map_err(|_| EdgeError::Stopped)
+        wait.recv_timeout(COMMAND_TIMEOUT).map_err(|_| EdgeError::Stopped)
     }
 
     /// Every registered flow.
     pub fn flows(&self) -> Result<Vec<(FlowKey, Flow)>, EdgeError> {
         let (done, wait) = bounded(1);
         self.command(Command::Flows { done })?;
-        wait.recv_timeout(COMMAND_TIMEOUT)
-            .map_err(|_| EdgeError::Stopped)
+        wait.recv_timeout(COMMAND_TIMEOUT).map_err(|_| EdgeError::Stopped)
     }
 
     fn command(&self, command: Command) -> Result<(), EdgeError> {
-        self.commands
-            .send(command)
-            .map_err(|_| EdgeError::Stopped)?;
+        self.commands.send(command).map_err(|_| EdgeError::Stopped)?;
         self.shared.receive_wake.wake();
         Ok(())
     }
@@ -286,23 +253,11 @@ impl Edge {
         frame: Option<(Kind, Vec<u8>)>,
         is_durable: bool,
     ) -> Result<(), EdgeError> {
-        self.order(Order {
-            request_id: Some(request_id),
-            status,
-            headers,
-            frame,
-            binding: None,
-            is_durable,
-        })
+        self.order(Order { request_id: Some(request_id), status, headers, frame, binding: None, is_durable })
     }
 
     /// Accept a REGISTER: frame, flow table, answer, in this order.
-    pub fn register(
-        &self,
-        request_id: u64,
-        binding: Binding,
-        headers: Vec<HeaderLine>,
-    ) -> Result<(), EdgeError> {
+    pub fn register(&self, request_id: u64, binding: Binding, headers: Vec<HeaderLine>) -> Result<(), EdgeError> {
         let binding = Some(binding);
         self.order(Order {
             request_id: Some(request_id),
@@ -317,32 +272,17 @@ impl Edge {
     /// Write a frame that answers nobody.
     pub fn append(&self, kind: Kind, payload: Vec<u8>) -> Result<(), EdgeError> {
         let frame = Some((kind, payload));
-        self.order(Order {
-            request_id: None,
-            status: 0,
-            headers: Vec::new(),
-            frame,
-            binding: None,
-            is_durable: false,
-        })
+        self.order(Order { request_id: None, status: 0, headers: Vec::new(), frame, binding: None, is_durable: false })
     }
 
     fn order(&self, order: Order) -> Result<(), EdgeError> {
         for (name, value) in &order.headers {
             if sip::answer::ExtraHeader::new(name, value).is_err() {
-                return Err(EdgeError::Header(format!(
-                    "{name}: {}",
-                    String::from_utf8_lossy(value)
-                )));
+                return Err(EdgeError::Header(format!("{name}: {}", String::from_utf8_lossy(value))));
             }
         }
         if let Some(id) = order.request_id
-            && self
-                .shared
-                .pending
-                .lock()
-                .get(&id)
-                .is_none_or(|pending| pending.answer.is_some())
+            && self.shared.pending.lock().get(&id).is_none_or(|pending| pending.answer.is_some())
         {
             return Err(EdgeError::NoSuchRequest(id));
         }
@@ -374,35 +314,21 @@ impl Drop for Edge {
 fn describe(recovery: &Recovery) -> String {
     let path = recovery.path.display();
     match (&recovery.set_aside, recovery.damaged_at) {
-        (Some(aside), _) => format!(
-            "{path}: no write in it can be read; set aside as {}",
-            aside.display()
-        ),
+        (Some(aside), _) => format!("{path}: no write in it can be read; set aside as {}", aside.display()),
         (None, Some(offset)) => format!("{path}: damaged at byte {offset}; what follows is kept"),
         (None, None) => {
-            format!(
-                "{path}: cut {} bytes of a write that was begun and never answered for",
-                recovery.cut_bytes
-            )
+            format!("{path}: cut {} bytes of a write that was begun and never answered for", recovery.cut_bytes)
         }
     }
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, EdgeError> {
     let started = std::thread::Builder::new().name(name.into()).spawn(body);
-    started.map_err(|source| EdgeError::System {
-        doing: "start a thread",
-        source,
-    })
+    started.map_err(|source| EdgeError::System { doing: "start a thread", source })
 }
 
 /// fdatasync(2) of the edge stream every so often, off the packet path.
-fn keep_durable(
-    syncer: &Syncer,
-    shared: &Shared,
-    snapshot: &Mutex<Arc<Snapshot>>,
-    stop: &Receiver<()>,
-) {
+fn keep_durable(syncer: &Syncer, shared: &Shared, snapshot: &Mutex<Arc<Snapshot>>, stop: &Receiver<()>) {
     let mut has_failed = false;
     loop {
         let every = Duration::from_millis(snapshot.lock().parameters.rf_journal_sync_ms.max(1));
@@ -411,19 +337,13 @@ fn keep_durable(
         }
         let result = syncer.sync();
         if let (Err(error), false) = (&result, has_failed) {
-            shared.tell(Event::Trouble(format!(
-                "records of strangers may not survive a power cut: {error}"
-            )));
+            shared.tell(Event::Trouble(format!("records of strangers may not survive a power cut: {error}")));
         }
         has_failed = result.is_err();
     }
 }
 
-fn restore_flows(
-    guard: &mut Guard,
-    directory: &std::path::Path,
-    now_us: u64,
-) -> Result<(), EdgeError> {
+fn restore_flows(guard: &mut Guard, directory: &std::path::Path, now_us: u64) -> Result<(), EdgeError> {
     let mut reader = StreamReader::open(directory, 0, true);
     while let Some(batch) = reader.read(4096)? {
         for frame in batch.frames() {
@@ -439,58 +359,30 @@ fn restore_flows(
 
 fn listen_error(scheme: &str, address: SocketAddr, source: std::io::Error) -> EdgeError {
     let hint = match source.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "Another program has this port: stop it, or choose another with --sip"
-        }
-        std::io::ErrorKind::AddrNotAvailable => {
-            "This machine has no such address: choose one of its own with --sip"
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            "Ports below 1024 need privileges (CAP_NET_BIND_SERVICE)"
-        }
+        std::io::ErrorKind::AddrInUse => "Another program has this port: stop it, or choose another with --sip",
+        std::io::ErrorKind::AddrNotAvailable => "This machine has no such address: choose one of its own with --sip",
+        std::io::ErrorKind::PermissionDenied => "Ports below 1024 need privileges (CAP_NET_BIND_SERVICE)",
         _ => "Check the address given with --sip",
     };
-    EdgeError::Listen {
-        address: format!("{scheme}:{address}"),
-        hint,
-        source,
-    }
+    EdgeError::Listen { address: format!("{scheme}:{address}"), hint, source }
 }
 
 /// Two sockets on one address: strangers' first, so that it has number 0 in the group.
 fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> Result<UdpListener, EdgeError> {
     let failed = |source| listen_error("udp", address, source);
     // A group may be joined by any process of the same user; only an exclusive bind tells that the port is free.
-    let probe = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )
-    .map_err(failed)?;
+    let probe = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
     probe.bind(&SockAddr::from(address)).map_err(failed)?;
     drop(probe);
     let strangers = sys::udp_socket(address, receive_buffer_bytes).map_err(failed)?;
-    let bound = strangers
-        .local_addr()
-        .map_err(failed)?
-        .as_socket()
-        .unwrap_or(address);
+    let bound = strangers.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
     let known = sys::udp_socket(bound, receive_buffer_bytes).map_err(failed)?;
-    Ok(UdpListener {
-        strangers,
-        known,
-        address: bound,
-    })
+    Ok(UdpListener { strangers, known, address: bound })
 }
 
 fn bind_tcp(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), EdgeError> {
     let failed = |source| listen_error("tcp", address, source);
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )
-    .map_err(failed)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
     if address.is_ipv6() {
         socket.set_only_v6(true).map_err(failed)?;
     }
@@ -505,17 +397,11 @@ fn bind_tcp(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), 
 
 /// Raise the soft limit to the hard one, and refuse to start where that is not enough.
 fn raise_descriptors(config: &Config) -> Result<(), EdgeError> {
-    let limit = sys::raise_descriptor_limit().map_err(|source| EdgeError::System {
-        doing: "read RLIMIT_NOFILE",
-        source,
-    })?;
+    let limit =
+        sys::raise_descriptor_limit().map_err(|source| EdgeError::System { doing: "read RLIMIT_NOFILE", source })?;
     let needed = config.stream.max_connections as u64 + OTHER_DESCRIPTORS;
     if limit < needed {
-        return Err(EdgeError::Descriptors {
-            limit,
-            needed,
-            connections: config.stream.max_connections,
-        });
+        return Err(EdgeError::Descriptors { limit, needed, connections: config.stream.max_connections });
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use guard::{Counter, Effects, Flow, FlowKey, Guard, Now, Packet, Peer, Snapshot, Tally};
+use guard::{Counter, Effects, Flow, FlowKey, Guard, Now, Packet, Peer, Scratch, Snapshot, Tally};
 use journal::Transport;
 
 use crate::shared::{Event, Outlet, Pending, Shared};
@@ -38,26 +38,11 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// One reply per question; the receive thread answers between two batches.
 pub(crate) enum Command {
-    Configure {
-        snapshot: Arc<Snapshot>,
-        done: Sender<u64>,
-    },
-    Bind {
-        key: FlowKey,
-        flow: Box<Flow>,
-        done: Sender<Vec<(FlowKey, Flow)>>,
-    },
-    Unbind {
-        number: Vec<u8>,
-        contact: Option<Vec<u8>>,
-        done: Sender<Vec<(FlowKey, Flow)>>,
-    },
-    Answered {
-        gateway_id: u32,
-    },
-    Flows {
-        done: Sender<Vec<(FlowKey, Flow)>>,
-    },
+    Configure { snapshot: Arc<Snapshot>, done: Sender<u64> },
+    Bind { key: FlowKey, flow: Box<Flow>, done: Sender<Vec<(FlowKey, Flow)>> },
+    Unbind { number: Vec<u8>, contact: Option<Vec<u8>>, done: Sender<Vec<(FlowKey, Flow)>> },
+    Answered { gateway_id: u32 },
+    Flows { done: Sender<Vec<(FlowKey, Flow)>> },
     Stop,
 }
 
@@ -84,10 +69,7 @@ struct Loop {
     receive: Receive,
     poll: Poll,
     outlet: Outlet,
-    #[expect(
-        clippy::vec_box,
-        reason = "a batch goes from thread to thread: one pointer, not five vectors"
-    )]
+    #[expect(clippy::vec_box, reason = "a batch goes from thread to thread: one pointer, not five vectors")]
     free: Vec<Box<Effects>>,
     /// For known sources while the writer has every batch.
     spare: Box<Effects>,
@@ -103,11 +85,7 @@ impl Receiving {
     /// Serve until told to stop.
     pub(crate) fn serve(self) {
         // Places in the poll: the wake first, then for each listener known sources and strangers.
-        let sockets = self
-            .shared
-            .udp
-            .iter()
-            .flat_map(|udp| [udp.known.as_raw_fd(), udp.strangers.as_raw_fd()]);
+        let sockets = self.shared.udp.iter().flat_map(|udp| [udp.known.as_raw_fd(), udp.strangers.as_raw_fd()]);
         let poll = Poll::new(std::iter::once(self.shared.receive_wake.as_raw_fd()).chain(sockets));
         let outlet = Outlet::new(Arc::clone(&self.shared));
         let mut state = Loop {
@@ -141,8 +119,7 @@ impl Loop {
         let now = sys::now();
         let timeout_ms = self.next_tick_ms.saturating_sub(now.ms).min(1000) as i32;
         let is_stranger = |place: usize| place != 0 && place.is_multiple_of(2);
-        self.poll
-            .wait(timeout_ms, |place| is_starved && is_stranger(place));
+        self.poll.wait(timeout_ms, |place| is_starved && is_stranger(place));
         let now = sys::now();
         if self.poll.is_readable(0) {
             self.given.shared.receive_wake.clear();
@@ -184,26 +161,12 @@ impl Loop {
                 Command::Bind { key, flow, done } => {
                     let _ = done.send(self.given.guard.flows.bind(key, *flow, now.utc_us));
                 }
-                Command::Unbind {
-                    number,
-                    contact,
-                    done,
-                } => {
-                    let _ = done.send(
-                        self.given
-                            .guard
-                            .flows
-                            .remove_number(&number, contact.as_deref()),
-                    );
+                Command::Unbind { number, contact, done } => {
+                    let _ = done.send(self.given.guard.flows.remove_number(&number, contact.as_deref()));
                 }
                 Command::Answered { gateway_id } => self.given.guard.answered(gateway_id),
                 Command::Flows { done } => {
-                    let flows = self
-                        .given
-                        .guard
-                        .flows
-                        .iter()
-                        .map(|(key, flow)| (*key, flow.clone()));
+                    let flows = self.given.guard.flows.iter().map(|(key, flow)| (*key, flow.clone()));
                     let _ = done.send(flows.collect());
                 }
                 Command::Stop => return false,
@@ -231,17 +194,11 @@ impl Loop {
             return;
         };
         let (address, is_wildcard) = (udp.address, udp.is_wildcard());
-        let socket = if queue == Queue::Known {
-            &udp.known
-        } else {
-            &udp.strangers
-        };
+        let socket = if queue == Queue::Known { &udp.known } else { &udp.strangers };
         let count = match self.receive.read(socket, is_wildcard) {
             Ok(count) => count,
             Err(error) => {
-                self.given.shared.tell(Event::Trouble(format!(
-                    "cannot read from udp:{address}: {error}"
-                )));
+                self.given.shared.tell(Event::Trouble(format!("cannot read from udp:{address}: {error}")));
                 return;
             }
         };
@@ -257,21 +214,16 @@ impl Loop {
         }
         let mut effects = self.batch();
         self.open(now);
+        let mut scratch = Scratch::default();
         for i in 0..count {
             let Some((bytes, source, local)) = self.receive.datagram(i) else {
                 continue;
             };
             let local = local.map_or(address, |ip| SocketAddr::new(ip, address.port()));
-            let peer = Peer {
-                source,
-                local,
-                transport: Transport::Udp,
-                channel: listener as u64,
-            };
-            self.given
-                .guard
-                .judge(now, &Packet { bytes, peer }, &mut effects);
+            let peer = Peer { source, local, transport: Transport::Udp, channel: listener as u64 };
+            self.given.guard.judge(now, &Packet { bytes, peer }, &mut scratch, &mut effects);
         }
+        drop(scratch);
         self.given.guard.finish(now, &mut effects);
         self.pass_on(now, effects);
     }
@@ -283,16 +235,11 @@ impl Loop {
         let mut effects = self.batch();
         self.open(now);
         for Arrival { peer, bytes } in self.given.arrivals.try_iter().take(STREAM_BATCH) {
-            let packet = Packet {
-                bytes: &bytes,
-                peer,
-            };
+            let packet = Packet { bytes: &bytes, peer };
             if bytes.is_empty() {
-                self.given
-                    .guard
-                    .judge_empty_connection(now, &packet, &mut effects);
+                self.given.guard.judge_empty_connection(now, &packet, &mut effects);
             } else {
-                self.given.guard.judge(now, &packet, &mut effects);
+                self.given.guard.judge(now, &packet, &mut Scratch::default(), &mut effects);
             }
         }
         if !self.given.arrivals.is_empty() {
@@ -303,16 +250,12 @@ impl Loop {
     }
 
     fn open(&mut self, now: Now) {
-        self.given
-            .guard
-            .set_overloaded(self.given.shared.events.len() > QUEUE_HIGH_WATER);
+        self.given.guard.set_overloaded(self.given.shared.events.len() > QUEUE_HIGH_WATER);
         self.given.guard.begin(now);
     }
 
     fn batch(&mut self) -> Box<Effects> {
-        self.free
-            .pop()
-            .unwrap_or_else(|| std::mem::replace(&mut self.spare, Box::new(Effects::new())))
+        self.free.pop().unwrap_or_else(|| std::mem::replace(&mut self.spare, Box::new(Effects::new())))
     }
 
     /// Admitted requests go to the call layer now, frames and answers to the writer.
@@ -324,25 +267,14 @@ impl Loop {
                 let admitted = Arc::new(admitted);
                 let until_ms = now.ms + UNANSWERED_MS;
                 self.ends.push_back((until_ms, admitted.id));
-                pending.insert(
-                    admitted.id,
-                    Pending {
-                        admitted: Arc::clone(&admitted),
-                        answer: None,
-                        until_ms,
-                    },
-                );
+                pending.insert(admitted.id, Pending { admitted: Arc::clone(&admitted), answer: None, until_ms });
                 let _ = shared.events.try_send(Event::Request(admitted));
             }
             drop(pending);
             shared.events_wake.wake();
         }
         for (id, peer) in effects.repeats.drain(..) {
-            let answer = shared
-                .pending
-                .lock()
-                .get(&id)
-                .and_then(|pending| pending.answer.clone());
+            let answer = shared.pending.lock().get(&id).and_then(|pending| pending.answer.clone());
             if let Some(answer) = answer {
                 self.outlet.send_one(peer, &answer);
             }
@@ -390,24 +322,13 @@ impl Loop {
             books.clone()
         };
         self.write_books(now, books);
-        let memory_us = self
-            .given
-            .guard
-            .snapshot()
-            .parameters
-            .rf_registration_memory_days
-            * 86_400_000_000;
+        let memory_us = self.given.guard.snapshot().parameters.rf_registration_memory_days * 86_400_000_000;
         self.given.guard.flows.expire(now.utc_us, memory_us);
         let mut pending = shared.pending.lock();
         let mut ended = shared.ended.lock();
-        let over = |ends: &mut VecDeque<(u64, u64)>| {
-            ends.pop_front_if(|(until_ms, _)| *until_ms <= now.ms)
-        };
+        let over = |ends: &mut VecDeque<(u64, u64)>| ends.pop_front_if(|(until_ms, _)| *until_ms <= now.ms);
         while let Some((_, id)) = over(&mut self.ends).or_else(|| over(&mut ended)) {
-            if pending
-                .get(&id)
-                .is_some_and(|pending| pending.until_ms <= now.ms)
-            {
+            if pending.get(&id).is_some_and(|pending| pending.until_ms <= now.ms) {
                 pending.remove(&id);
             }
         }
@@ -420,9 +341,7 @@ impl Loop {
             .all(|counter| books.get(counter) == self.last_books.get(counter));
         if !is_idle && !self.is_losing(now) && !self.free.is_empty() {
             let mut effects = self.batch();
-            self.given
-                .guard
-                .push_books(now, &mut effects, self.given.run, books.values());
+            self.given.guard.push_books(now, &mut effects, self.given.run, books.values());
             self.last_books = books;
             self.pass_on(now, effects);
         }

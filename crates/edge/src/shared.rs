@@ -90,10 +90,7 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            send: sys::Send::new(),
-        }
+        Self { shared, send: sys::Send::new() }
     }
 
     /// Send all answers of a batch; returns how many could not be handed to the kernel or their connection.
@@ -103,10 +100,7 @@ impl Outlet {
         for run in answers.chunk_by(|a, b| is_same_way(&a.peer, &b.peer)) {
             let Some(first) = run.first() else { continue };
             if first.peer.transport != Transport::Udp {
-                failed += run
-                    .iter()
-                    .filter(|answer| !self.send_on_stream(&answer.peer, part(answer)))
-                    .count() as u64;
+                failed += run.iter().filter(|answer| !self.send_on_stream(&answer.peer, part(answer))).count() as u64;
                 continue;
             }
             let Some(listener) = self.shared.udp.get(first.peer.channel as usize) else {
@@ -127,21 +121,13 @@ impl Outlet {
 
     /// Send one answer.
     pub(crate) fn send_one(&mut self, peer: Peer, bytes: &[u8]) -> u64 {
-        self.send(
-            &[Answer {
-                span: 0..bytes.len(),
-                peer,
-            }],
-            bytes,
-        )
+        self.send(&[Answer { span: 0..bytes.len(), peer }], bytes)
     }
 
     fn send_on_stream(&self, peer: &Peer, bytes: &[u8]) -> bool {
         let connections = self.shared.connections.lock();
         // A full queue is a far end that does not read; its connection will end by its own limits.
-        connections
-            .get(&peer.channel)
-            .is_some_and(|connection| connection.outgoing.try_send(bytes.to_vec()).is_ok())
+        connections.get(&peer.channel).is_some_and(|connection| connection.outgoing.try_send(bytes.to_vec()).is_ok())
     }
 }
 

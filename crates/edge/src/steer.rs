@@ -49,29 +49,19 @@ pub fn filter(networks: &[IpNet], is_ipv6: bool) -> Vec<Instruction> {
     let ranges = if is_ipv6 {
         let v6 = networks.iter().filter_map(|net| match net {
             // Gateways are told apart by /64 here: a packet of the same /64 is judged like any other.
-            IpNet::V6(net) => Some((
-                (net.network().to_bits() >> 64) as u64,
-                (net.broadcast().to_bits() >> 64) as u64,
-            )),
+            IpNet::V6(net) => Some(((net.network().to_bits() >> 64) as u64, (net.broadcast().to_bits() >> 64) as u64)),
             IpNet::V4(_) => None,
         });
         merge(v6.collect(), MAX_IPV6_RANGES)
     } else {
         let v4 = networks.iter().filter_map(|net| match net {
-            IpNet::V4(net) => Some((
-                u64::from(net.network().to_bits()),
-                u64::from(net.broadcast().to_bits()),
-            )),
+            IpNet::V4(net) => Some((u64::from(net.network().to_bits()), u64::from(net.broadcast().to_bits()))),
             IpNet::V6(_) => None,
         });
         merge(v4.collect(), MAX_IPV4_RANGES)
     };
     // From each boundary on, which socket: strangers up to the first range, known inside, strangers after it, and so on.
-    let top = if is_ipv6 {
-        u64::MAX
-    } else {
-        u64::from(u32::MAX)
-    };
+    let top = if is_ipv6 { u64::MAX } else { u64::from(u32::MAX) };
     let mut boundaries = Vec::new();
     for (first, last) in ranges {
         boundaries.push((first, KNOWN));
@@ -81,12 +71,7 @@ pub fn filter(networks: &[IpNet], is_ipv6: bool) -> Vec<Instruction> {
     }
     let mut program = Vec::new();
     if !is_ipv6 {
-        program.push(Instruction {
-            code: LOAD_WORD,
-            jt: 0,
-            jf: 0,
-            k: IPV4_SOURCE,
-        });
+        program.push(Instruction { code: LOAD_WORD, jt: 0, jf: 0, k: IPV4_SOURCE });
     }
     search(&boundaries, STRANGERS, is_ipv6, &mut program);
     program
@@ -103,10 +88,7 @@ fn merge(mut ranges: Vec<(u64, u64)>, limit: usize) -> Vec<(u64, u64)> {
         }
     }
     if merged.len() > limit {
-        let mut gaps: Vec<u64> = merged
-            .windows(2)
-            .map(|pair| pair[1].0 - pair[0].1)
-            .collect();
+        let mut gaps: Vec<u64> = merged.windows(2).map(|pair| pair[1].0 - pair[0].1).collect();
         let surplus = merged.len() - limit;
         gaps.sort_unstable();
         let widest_closed = gaps[surplus - 1];
@@ -126,64 +108,24 @@ fn merge(mut ranges: Vec<(u64, u64)>, limit: usize) -> Vec<(u64, u64)> {
 /// conditional ones reach 255 instructions only.
 fn search(boundaries: &[(u64, u32)], before: u32, is_ipv6: bool, program: &mut Vec<Instruction>) {
     if boundaries.is_empty() {
-        program.push(Instruction {
-            code: RETURN,
-            jt: 0,
-            jf: 0,
-            k: before,
-        });
+        program.push(Instruction { code: RETURN, jt: 0, jf: 0, k: before });
         return;
     }
     let middle = boundaries.len() / 2;
     let (at, socket) = boundaries[middle];
     let to_right = if is_ipv6 {
         let (high, low) = ((at >> 32) as u32, at as u32);
-        program.push(Instruction {
-            code: LOAD_WORD,
-            jt: 0,
-            jf: 0,
-            k: IPV6_SOURCE,
-        });
-        program.push(Instruction {
-            code: JUMP_GREATER,
-            jt: 3,
-            jf: 0,
-            k: high,
-        });
-        program.push(Instruction {
-            code: JUMP_EQUAL,
-            jt: 0,
-            jf: 3,
-            k: high,
-        });
-        program.push(Instruction {
-            code: LOAD_WORD,
-            jt: 0,
-            jf: 0,
-            k: IPV6_SOURCE + 4,
-        });
-        program.push(Instruction {
-            code: JUMP_GREATER_OR_EQUAL,
-            jt: 0,
-            jf: 1,
-            k: low,
-        });
+        program.push(Instruction { code: LOAD_WORD, jt: 0, jf: 0, k: IPV6_SOURCE });
+        program.push(Instruction { code: JUMP_GREATER, jt: 3, jf: 0, k: high });
+        program.push(Instruction { code: JUMP_EQUAL, jt: 0, jf: 3, k: high });
+        program.push(Instruction { code: LOAD_WORD, jt: 0, jf: 0, k: IPV6_SOURCE + 4 });
+        program.push(Instruction { code: JUMP_GREATER_OR_EQUAL, jt: 0, jf: 1, k: low });
         program.len()
     } else {
-        program.push(Instruction {
-            code: JUMP_GREATER_OR_EQUAL,
-            jt: 0,
-            jf: 1,
-            k: at as u32,
-        });
+        program.push(Instruction { code: JUMP_GREATER_OR_EQUAL, jt: 0, jf: 1, k: at as u32 });
         program.len()
     };
-    program.push(Instruction {
-        code: JUMP,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    });
+    program.push(Instruction { code: JUMP, jt: 0, jf: 0, k: 0 });
     search(&boundaries[..middle], before, is_ipv6, program);
     program[to_right].k = (program.len() - to_right - 1) as u32;
     search(&boundaries[middle + 1..], socket, is_ipv6, program);
@@ -261,25 +203,13 @@ mod tests {
 
     #[test]
     fn ten_thousand_gateways_fit_and_none_is_missed() {
-        let nets: Vec<IpNet> = (0..10_000_u32)
-            .map(|i| IpNet::from(IpAddr::V4((i * 400_009).into())))
-            .collect();
+        let nets: Vec<IpNet> = (0..10_000_u32).map(|i| IpNet::from(IpAddr::V4((i * 400_009).into()))).collect();
         let program = filter(&nets, false);
-        assert!(
-            program.len() <= MAX_INSTRUCTIONS,
-            "{} instructions",
-            program.len()
-        );
+        assert!(program.len() <= MAX_INSTRUCTIONS, "{} instructions", program.len());
         assert!(nets.iter().all(|net| run(&program, net.addr()) == KNOWN));
-        let nets: Vec<IpNet> = (0..10_000_u128)
-            .map(|i| IpNet::from(IpAddr::V6(((i * 7_919) << 70).into())))
-            .collect();
+        let nets: Vec<IpNet> = (0..10_000_u128).map(|i| IpNet::from(IpAddr::V6(((i * 7_919) << 70).into()))).collect();
         let program = filter(&nets, true);
-        assert!(
-            program.len() <= MAX_INSTRUCTIONS,
-            "{} instructions",
-            program.len()
-        );
+        assert!(program.len() <= MAX_INSTRUCTIONS, "{} instructions", program.len());
         assert!(nets.iter().all(|net| run(&program, net.addr()) == KNOWN));
     }
 }

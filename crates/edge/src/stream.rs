@@ -60,16 +60,8 @@ struct Server {
 }
 
 /// Serve until `stop` changes. Listeners are bound already.
-pub(crate) async fn serve(
-    streams: Streams,
-    listeners: Vec<TcpListener>,
-    stop: watch::Receiver<bool>,
-) {
-    let server = Arc::new(Server {
-        given: streams,
-        next_id: AtomicU64::new(1),
-        per_source: Mutex::default(),
-    });
+pub(crate) async fn serve(streams: Streams, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
+    let server = Arc::new(Server { given: streams, next_id: AtomicU64::new(1), per_source: Mutex::default() });
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::spawn(accept(Arc::clone(&server), listener, stop.clone())))
@@ -90,13 +82,7 @@ async fn accept(server: Arc<Server>, listener: TcpListener, mut stop: watch::Rec
             Ok((stream, source)) => {
                 if let Some(place) = Place::take(&server, source) {
                     let stop = stop.clone();
-                    tokio::spawn(serve_connection(
-                        Arc::clone(&server),
-                        stream,
-                        source,
-                        place,
-                        stop,
-                    ));
+                    tokio::spawn(serve_connection(Arc::clone(&server), stream, source, place, stop));
                 }
             }
             // Out of descriptors: what waits in the backlog is served when some are free again.
@@ -121,11 +107,7 @@ impl Place {
         let key = SourceKey::of(source.ip());
         let mut tally = Tally::default();
         let open = server.given.shared.connections.lock().len();
-        let room = if is_known {
-            limits.max_connections
-        } else {
-            limits.max_connections - limits.reserved_connections
-        };
+        let room = if is_known { limits.max_connections } else { limits.max_connections - limits.reserved_connections };
         let mut per_source = server.per_source.lock();
         let mine = per_source.get(&key).copied().unwrap_or(0);
         if open >= room || (!is_known && mine >= limits.max_per_source) {
@@ -139,13 +121,7 @@ impl Place {
         tally.add(Counter::Connections, 1);
         server.given.shared.commit(&tally);
         let id = server.next_id.fetch_add(1, Ordering::Relaxed);
-        Some(Self {
-            server: Arc::clone(server),
-            id,
-            source: key,
-            is_known,
-            buffered: 0,
-        })
+        Some(Self { server: Arc::clone(server), id, source: key, is_known, buffered: 0 })
     }
 
     /// Account for `bytes` of unfinished message; false if all connections together hold too much.
@@ -162,11 +138,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.server
-            .given
-            .shared
-            .buffered
-            .fetch_sub(self.buffered, Ordering::Relaxed);
+        self.server.given.shared.buffered.fetch_sub(self.buffered, Ordering::Relaxed);
         self.server.given.shared.connections.lock().remove(&self.id);
         if !self.is_known {
             let mut per_source = self.server.per_source.lock();
@@ -193,22 +165,10 @@ async fn serve_connection(
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let (outgoing, queue) = mpsc::channel(OUTGOING);
-    let connection = Connection {
-        outgoing: outgoing.clone(),
-    };
-    server
-        .given
-        .shared
-        .connections
-        .lock()
-        .insert(place.id, connection);
+    let connection = Connection { outgoing: outgoing.clone() };
+    server.given.shared.connections.lock().insert(place.id, connection);
     let writing = tokio::spawn(write(writer, queue));
-    let peer = Peer {
-        source,
-        local,
-        transport: Transport::Tcp,
-        channel: place.id,
-    };
+    let peer = Peer { source, local, transport: Transport::Tcp, channel: place.id };
     tokio::select! {
         () = read(&server, reader, peer, &mut place, &outgoing) => {}
         _ = stop.changed() => {}

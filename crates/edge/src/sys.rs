@@ -3,10 +3,7 @@
 //!
 //! UDP in batches (recvmmsg, sendmmsg) with the asked address where a socket listens on all of them, socket groups with a
 //! steering filter, the kernel's drop counter, an event descriptor, poll.
-#![allow(
-    unsafe_code,
-    reason = "system calls that the standard library does not offer"
-)]
+#![allow(unsafe_code, reason = "system calls that the standard library does not offer")]
 
 use std::io;
 use std::mem::{self, MaybeUninit};
@@ -26,58 +23,30 @@ const STRIDE: usize = DATAGRAM + 1 + 17 * 64;
 const CONTROL: usize = 64;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn set_option<T>(fd: RawFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     // SAFETY: `value` lives through the call and its size is passed.
     check(unsafe {
-        libc::setsockopt(
-            fd,
-            level,
-            name,
-            std::ptr::from_ref(value).cast(),
-            mem::size_of::<T>() as libc::socklen_t,
-        )
+        libc::setsockopt(fd, level, name, std::ptr::from_ref(value).cast(), mem::size_of::<T>() as libc::socklen_t)
     })
     .map(drop)
 }
 
 /// A UDP socket of a group: the first bound is strangers', the second known sources'.
 pub(crate) fn udp_socket(address: SocketAddr, receive_buffer_bytes: usize) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(true)?;
     let wanted = libc::c_int::try_from(receive_buffer_bytes).unwrap_or(libc::c_int::MAX);
-    if set_option(
-        socket.as_raw_fd(),
-        libc::SOL_SOCKET,
-        libc::SO_RCVBUFFORCE,
-        &wanted,
-    )
-    .is_err()
-    {
+    if set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &wanted).is_err() {
         socket.set_recv_buffer_size(receive_buffer_bytes)?;
     }
     let wanted = 8 << 20_i32;
-    if set_option(
-        socket.as_raw_fd(),
-        libc::SOL_SOCKET,
-        libc::SO_SNDBUFFORCE,
-        &wanted,
-    )
-    .is_err()
-    {
+    if set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &wanted).is_err() {
         socket.set_send_buffer_size(8 << 20)?;
     }
     if address.ip().is_unspecified() {
@@ -86,12 +55,7 @@ pub(crate) fn udp_socket(address: SocketAddr, receive_buffer_bytes: usize) -> io
             SocketAddr::V4(_) => {
                 set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, &on)?;
             }
-            SocketAddr::V6(_) => set_option(
-                socket.as_raw_fd(),
-                libc::IPPROTO_IPV6,
-                libc::IPV6_RECVPKTINFO,
-                &on,
-            )?,
+            SocketAddr::V6(_) => set_option(socket.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &on)?,
         }
     }
     socket.set_nonblocking(true)?;
@@ -101,25 +65,10 @@ pub(crate) fn udp_socket(address: SocketAddr, receive_buffer_bytes: usize) -> io
 
 /// Put a steering filter on a socket group; it replaces the one before.
 pub(crate) fn attach_filter(socket: &Socket, program: &[Instruction]) -> io::Result<()> {
-    let mut instructions: Vec<libc::sock_filter> = program
-        .iter()
-        .map(|i| libc::sock_filter {
-            code: i.code,
-            jt: i.jt,
-            jf: i.jf,
-            k: i.k,
-        })
-        .collect();
-    let filter = libc::sock_fprog {
-        len: instructions.len() as libc::c_ushort,
-        filter: instructions.as_mut_ptr(),
-    };
-    set_option(
-        socket.as_raw_fd(),
-        libc::SOL_SOCKET,
-        libc::SO_ATTACH_REUSEPORT_CBPF,
-        &filter,
-    )
+    let mut instructions: Vec<libc::sock_filter> =
+        program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+    let filter = libc::sock_fprog { len: instructions.len() as libc::c_ushort, filter: instructions.as_mut_ptr() };
+    set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
 }
 
 /// Datagrams that the kernel dropped because this socket's buffer was full: the counter that `SO_RXQ_OVFL` shows per packet, read
@@ -139,11 +88,7 @@ pub(crate) fn dropped(socket: &Socket) -> u64 {
             &raw mut length,
         )
     };
-    if result == 0 {
-        u64::from(values[SK_MEMINFO_DROPS])
-    } else {
-        0
-    }
+    if result == 0 { u64::from(values[SK_MEMINFO_DROPS]) } else { 0 }
 }
 
 /// Wakes a thread that polls: an eventfd.
@@ -182,15 +127,7 @@ pub(crate) struct Poll(Vec<libc::pollfd>);
 
 impl Poll {
     pub(crate) fn new(fds: impl IntoIterator<Item = RawFd>) -> Self {
-        Self(
-            fds.into_iter()
-                .map(|fd| libc::pollfd {
-                    fd,
-                    events: libc::POLLIN,
-                    revents: 0,
-                })
-                .collect(),
-        )
+        Self(fds.into_iter().map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect())
     }
 
     /// Wait up to `timeout_ms`; descriptors with their place in `skip` are not looked at.
@@ -200,13 +137,7 @@ impl Poll {
             slot.events = if skip(place) { 0 } else { libc::POLLIN };
         }
         // SAFETY: the vector's own length is passed. EINTR leaves nothing readable, and the caller polls again.
-        let ready = unsafe {
-            libc::poll(
-                self.0.as_mut_ptr(),
-                self.0.len() as libc::nfds_t,
-                timeout_ms,
-            )
-        };
+        let ready = unsafe { libc::poll(self.0.as_mut_ptr(), self.0.len() as libc::nfds_t, timeout_ms) };
         if ready < 0 {
             for slot in &mut self.0 {
                 slot.revents = 0;
@@ -215,9 +146,7 @@ impl Poll {
     }
 
     pub(crate) fn is_readable(&self, place: usize) -> bool {
-        self.0
-            .get(place)
-            .is_some_and(|slot| slot.revents & libc::POLLIN != 0)
+        self.0.get(place).is_some_and(|slot| slot.revents & libc::POLLIN != 0)
     }
 }
 
@@ -227,21 +156,13 @@ fn to_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
             // SAFETY: the family says that the kernel wrote a sockaddr_in, which is smaller than the storage.
             let v4 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
             let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-            Some(SocketAddr::V4(SocketAddrV4::new(
-                ip,
-                u16::from_be(v4.sin_port),
-            )))
+            Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(v4.sin_port))))
         }
         libc::AF_INET6 => {
             // SAFETY: as above, for sockaddr_in6.
             let v6 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddr::V6(SocketAddrV6::new(
-                ip,
-                u16::from_be(v6.sin6_port),
-                0,
-                v6.sin6_scope_id,
-            )))
+            Some(SocketAddr::V6(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id)))
         }
         _ => None,
     }
@@ -302,10 +223,8 @@ impl Receive {
             headers: Box::new([zeroed(); BATCH]),
         };
         for i in 0..BATCH {
-            receive.vectors[i] = libc::iovec {
-                iov_base: receive.buffer[i * STRIDE..].as_mut_ptr().cast(),
-                iov_len: DATAGRAM + 1,
-            };
+            receive.vectors[i] =
+                libc::iovec { iov_base: receive.buffer[i * STRIDE..].as_mut_ptr().cast(), iov_len: DATAGRAM + 1 };
             let header = &mut receive.headers[i].msg_hdr;
             header.msg_name = std::ptr::from_mut(&mut receive.names[i]).cast();
             header.msg_iov = std::ptr::from_mut(&mut receive.vectors[i]);
@@ -319,11 +238,8 @@ impl Receive {
         for i in 0..BATCH {
             let header = &mut self.headers[i].msg_hdr;
             header.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_control = if wants_local {
-                self.controls[i].0.as_mut_ptr().cast()
-            } else {
-                std::ptr::null_mut()
-            };
+            header.msg_control =
+                if wants_local { self.controls[i].0.as_mut_ptr().cast() } else { std::ptr::null_mut() };
             header.msg_controllen = if wants_local { CONTROL } else { 0 };
         }
         // SAFETY: every pointer in the headers leads into live memory of `self` with the length given beside it.
@@ -342,9 +258,7 @@ impl Receive {
         let error = io::Error::last_os_error();
         match error.kind() {
             // An ICMP error about an answer that we sent is the far end's matter.
-            io::ErrorKind::WouldBlock
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::ConnectionRefused => Ok(0),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused => Ok(0),
             _ => Err(error),
         }
     }
@@ -369,17 +283,11 @@ fn destination(header: &libc::msghdr) -> Option<IpAddr> {
         while !message.is_null() {
             match ((*message).cmsg_level, (*message).cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    let info = std::ptr::read_unaligned(
-                        libc::CMSG_DATA(message).cast::<libc::in_pktinfo>(),
-                    );
-                    return Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(
-                        info.ipi_addr.s_addr,
-                    ))));
+                    let info = std::ptr::read_unaligned(libc::CMSG_DATA(message).cast::<libc::in_pktinfo>());
+                    return Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr))));
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let info = std::ptr::read_unaligned(
-                        libc::CMSG_DATA(message).cast::<libc::in6_pktinfo>(),
-                    );
+                    let info = std::ptr::read_unaligned(libc::CMSG_DATA(message).cast::<libc::in6_pktinfo>());
                     return Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
                 }
                 _ => message = libc::CMSG_NXTHDR(header, message),
@@ -419,11 +327,7 @@ impl Send {
     }
 
     /// Send at most [`BATCH`] datagrams without waiting; returns how many the kernel would not take.
-    pub(crate) fn send<'a>(
-        &mut self,
-        socket: &Socket,
-        datagrams: impl Iterator<Item = Outgoing<'a>>,
-    ) -> u64 {
+    pub(crate) fn send<'a>(&mut self, socket: &Socket, datagrams: impl Iterator<Item = Outgoing<'a>>) -> u64 {
         let mut count = 0;
         for (i, datagram) in datagrams.take(BATCH).enumerate() {
             count = i + 1;
@@ -481,8 +385,7 @@ fn write_source(header: &mut libc::msghdr, from: IpAddr) -> usize {
                 info.ipi_spec_dst.s_addr = ip.to_bits().to_be();
                 (*message).cmsg_level = libc::IPPROTO_IP;
                 (*message).cmsg_type = libc::IP_PKTINFO;
-                (*message).cmsg_len =
-                    libc::CMSG_LEN(mem::size_of::<libc::in_pktinfo>() as u32) as usize;
+                (*message).cmsg_len = libc::CMSG_LEN(mem::size_of::<libc::in_pktinfo>() as u32) as usize;
                 std::ptr::write_unaligned(libc::CMSG_DATA(message).cast(), info);
                 libc::CMSG_SPACE(mem::size_of::<libc::in_pktinfo>() as u32) as usize
             }
@@ -491,8 +394,7 @@ fn write_source(header: &mut libc::msghdr, from: IpAddr) -> usize {
                 info.ipi6_addr.s6_addr = ip.octets();
                 (*message).cmsg_level = libc::IPPROTO_IPV6;
                 (*message).cmsg_type = libc::IPV6_PKTINFO;
-                (*message).cmsg_len =
-                    libc::CMSG_LEN(mem::size_of::<libc::in6_pktinfo>() as u32) as usize;
+                (*message).cmsg_len = libc::CMSG_LEN(mem::size_of::<libc::in6_pktinfo>() as u32) as usize;
                 std::ptr::write_unaligned(libc::CMSG_DATA(message).cast(), info);
                 libc::CMSG_SPACE(mem::size_of::<libc::in6_pktinfo>() as u32) as usize
             }
@@ -505,17 +407,10 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit: libc::rlimit = zeroed();
     // SAFETY: the kernel writes one rlimit.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    let wanted = libc::rlimit {
-        rlim_cur: limit.rlim_max,
-        ..limit
-    };
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
     // SAFETY: the kernel reads one rlimit.
     let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0;
-    Ok(if raised {
-        wanted.rlim_cur
-    } else {
-        limit.rlim_cur
-    })
+    Ok(if raised { wanted.rlim_cur } else { limit.rlim_cur })
 }
 
 /// The two clocks: monotonic milliseconds and UTC microseconds.
@@ -528,10 +423,7 @@ pub(crate) fn now() -> guard::Now {
     };
     let (mono_s, mono_ns) = read(libc::CLOCK_MONOTONIC);
     let (utc_s, utc_ns) = read(libc::CLOCK_REALTIME);
-    guard::Now {
-        ms: mono_s * 1000 + mono_ns / 1_000_000,
-        utc_us: utc_s * 1_000_000 + utc_ns / 1000,
-    }
+    guard::Now { ms: mono_s * 1000 + mono_ns / 1_000_000, utc_us: utc_s * 1_000_000 + utc_ns / 1000 }
 }
 
 #[cfg(test)]
@@ -556,11 +448,7 @@ mod tests {
         for (ours, theirs) in [("127.0.0.1:0", "127.0.0.2:0"), ("[::1]:0", "[::1]:0")] {
             let (a, a_address) = bound(ours);
             let (b, b_address) = bound(theirs);
-            let outgoing = [Outgoing {
-                bytes: b"hello",
-                to: a_address,
-                from: None,
-            }];
+            let outgoing = [Outgoing { bytes: b"hello", to: a_address, from: None }];
             assert_eq!(Send::new().send(&b, outgoing.into_iter()), 0);
             let mut receive = Receive::new();
             assert_eq!(read_one(&mut receive, &a, false), 1);
@@ -573,28 +461,12 @@ mod tests {
         let (all, all_address) = bound("0.0.0.0:0");
         let (peer, peer_address) = bound("127.0.0.1:0");
         let asked = SocketAddr::new("127.0.0.77".parse().unwrap(), all_address.port());
-        Send::new().send(
-            &peer,
-            [Outgoing {
-                bytes: b"?",
-                to: asked,
-                from: None,
-            }]
-            .into_iter(),
-        );
+        Send::new().send(&peer, [Outgoing { bytes: b"?", to: asked, from: None }].into_iter());
         let mut receive = Receive::new();
         assert_eq!(read_one(&mut receive, &all, true), 1);
         let (_, source, local) = receive.datagram(0).unwrap();
         assert_eq!((source, local), (peer_address, Some(asked.ip())));
-        Send::new().send(
-            &all,
-            [Outgoing {
-                bytes: b"!",
-                to: source,
-                from: local,
-            }]
-            .into_iter(),
-        );
+        Send::new().send(&all, [Outgoing { bytes: b"!", to: source, from: local }].into_iter());
         assert_eq!(read_one(&mut receive, &peer, false), 1);
         assert_eq!(receive.datagram(0).unwrap().1, asked);
     }
@@ -603,23 +475,11 @@ mod tests {
     fn the_filter_steers_known_sources_to_their_own_socket() {
         let (strangers, address) = bound("127.0.0.1:0");
         let known = udp_socket(address, 1 << 20).unwrap();
-        attach_filter(
-            &strangers,
-            &crate::steer::filter(&["127.9.0.0/24".parse().unwrap()], false),
-        )
-        .unwrap();
+        attach_filter(&strangers, &crate::steer::filter(&["127.9.0.0/24".parse().unwrap()], false)).unwrap();
         let mut receive = Receive::new();
         for (from, socket) in [("127.9.0.5:0", &known), ("127.9.1.5:0", &strangers)] {
             let (peer, peer_address) = bound(from);
-            Send::new().send(
-                &peer,
-                [Outgoing {
-                    bytes: b"x",
-                    to: address,
-                    from: None,
-                }]
-                .into_iter(),
-            );
+            Send::new().send(&peer, [Outgoing { bytes: b"x", to: address, from: None }].into_iter());
             assert_eq!(read_one(&mut receive, socket, false), 1);
             assert_eq!(receive.datagram(0).unwrap().1, peer_address);
         }
@@ -629,23 +489,12 @@ mod tests {
     fn what_the_kernel_drops_is_counted() {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         socket.set_recv_buffer_size(2048).unwrap();
-        socket
-            .bind(&SockAddr::from(
-                "127.0.0.1:0".parse::<SocketAddr>().unwrap(),
-            ))
-            .unwrap();
+        socket.bind(&SockAddr::from("127.0.0.1:0".parse::<SocketAddr>().unwrap())).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         let (peer, _) = bound("127.0.0.1:0");
         let mut send = Send::new();
         for _ in 0..10 {
-            send.send(
-                &peer,
-                (0..BATCH).map(|_| Outgoing {
-                    bytes: &[0; 512],
-                    to: address,
-                    from: None,
-                }),
-            );
+            send.send(&peer, (0..BATCH).map(|_| Outgoing { bytes: &[0; 512], to: address, from: None }));
         }
         assert!(dropped(&socket) > 0);
     }

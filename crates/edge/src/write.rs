@@ -53,7 +53,9 @@ impl Writing {
                 Ok(()) => {
                     if is_full {
                         is_full = false;
-                        self.shared.tell(Event::Trouble("the edge journal can be written again; strangers are recorded and answered".into()));
+                        self.shared.tell(Event::Trouble(
+                            "the edge journal can be written again; strangers are recorded and answered".into(),
+                        ));
                     }
                     for batch in &mut batches {
                         let failed = outlet.send(&batch.answers, &batch.bytes);
@@ -66,12 +68,7 @@ impl Writing {
                 Err(error) => {
                     // Only the first refusal names where numbering goes on; what was numbered after it follows from that.
                     let resume_at = self.writer.next_seq();
-                    let _ = self.shared.full_from.compare_exchange(
-                        0,
-                        resume_at,
-                        Ordering::AcqRel,
-                        Ordering::Acquire,
-                    );
+                    let _ = self.shared.full_from.compare_exchange(0, resume_at, Ordering::AcqRel, Ordering::Acquire);
                     if !is_full {
                         is_full = true;
                         self.shared.tell(Event::Trouble(format!(

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use guard::{Effects, Guard, Now, Packet, Peer, Snapshot};
+use guard::{Effects, Guard, Now, Packet, Peer, Scratch, Snapshot};
 use journal::Transport;
 
 /// Few enough to stay in the cache, where the kernel has just put a datagram that is read.
@@ -39,26 +39,14 @@ fn main() {
             channel: 0,
         })
         .collect();
-    let mut now = Now {
-        ms: 1_000_000,
-        utc_us: 1_800_000_000_000_000,
-    };
+    let mut now = Now { ms: 1_000_000, utc_us: 1_800_000_000_000_000 };
     let mut guard = Guard::new(Arc::new(snapshot), 1, 7, now);
     let mut effects = Effects::new();
     let (mut best, mut parse) = (u128::MAX, u128::MAX);
-    let after = |packet: &Vec<u8>| {
-        packet
-            .windows(9)
-            .position(|part| part == b"Call-ID: ")
-            .expect("a Call-ID")
-            + 9
-    };
+    let after = |packet: &Vec<u8>| packet.windows(9).position(|part| part == b"Call-ID: ").expect("a Call-ID") + 9;
     let call_ids: Vec<usize> = packets.iter().map(after).collect();
     for round in 0..ROUNDS {
-        now = Now {
-            ms: now.ms + 1,
-            utc_us: now.utc_us + 1000,
-        };
+        now = Now { ms: now.ms + 1, utc_us: now.utc_us + 1000 };
         // Every call is a new one, so that the tables are met as cold as in a flood.
         for (packet, at) in packets.iter_mut().zip(&call_ids) {
             packet[*at..at + 8].copy_from_slice(format!("{round:08x}").as_bytes());
@@ -66,8 +54,9 @@ fn main() {
         let start = Instant::now();
         for (batch, from) in packets.chunks(BATCH).zip(peers.chunks(BATCH)) {
             guard.begin(now);
+            let mut scratch = Scratch::default();
             for (bytes, peer) in batch.iter().zip(from) {
-                guard.judge(now, &Packet { bytes, peer: *peer }, &mut effects);
+                guard.judge(now, &Packet { bytes, peer: *peer }, &mut scratch, &mut effects);
             }
             guard.finish(now, &mut effects);
             assert_eq!(effects.answers.len(), batch.len());
@@ -80,8 +69,5 @@ fn main() {
         }
         parse = parse.min(start.elapsed().as_nanos() / PACKETS as u128);
     }
-    println!(
-        "judge {best} ns a packet ({} bytes), of which parse {parse} ns",
-        packets[0].len()
-    );
+    println!("judge {best} ns a packet ({} bytes), of which parse {parse} ns", packets[0].len());
 }

@@ -12,19 +12,14 @@ pub(crate) struct TokenBucket {
 impl TokenBucket {
     /// A bucket that is full at `now_ms`.
     pub(crate) fn full(burst: u64, now_ms: u64) -> Self {
-        Self {
-            milli_tokens: burst.saturating_mul(1000),
-            filled_at_ms: now_ms,
-        }
+        Self { milli_tokens: burst.saturating_mul(1000), filled_at_ms: now_ms }
     }
 
     fn fill(&mut self, rate_per_s: u64, burst: u64, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.filled_at_ms);
         self.filled_at_ms = now_ms.max(self.filled_at_ms);
-        self.milli_tokens = self
-            .milli_tokens
-            .saturating_add(rate_per_s.saturating_mul(elapsed_ms))
-            .min(burst.saturating_mul(1000));
+        self.milli_tokens =
+            self.milli_tokens.saturating_add(rate_per_s.saturating_mul(elapsed_ms)).min(burst.saturating_mul(1000));
     }
 
     /// Take `tokens` if they are there.
@@ -41,9 +36,7 @@ impl TokenBucket {
 
     /// Spend `tokens` that cannot be refused; the bucket stops at empty.
     pub(crate) fn spend(&mut self, tokens: u64) {
-        self.milli_tokens = self
-            .milli_tokens
-            .saturating_sub(tokens.saturating_mul(1000));
+        self.milli_tokens = self.milli_tokens.saturating_sub(tokens.saturating_mul(1000));
     }
 
     /// Tokens left after filling up to now.

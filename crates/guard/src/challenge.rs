@@ -24,31 +24,14 @@ impl ChallengeBudget {
     /// A budget with full savings.
     pub(crate) fn new(parameters: &Parameters, now_ms: u64) -> Self {
         let burst = parameters.rf_challenge_bytes_per_s.saturating_mul(BURST_S);
-        Self {
-            total: TokenBucket::full(burst, now_ms),
-            networks: BoundedMap::new(NETWORKS),
-        }
+        Self { total: TokenBucket::full(burst, now_ms), networks: BoundedMap::new(NETWORKS) }
     }
 
     /// Take `excess` bytes for a challenge to `source`, if both budgets have them.
-    pub(crate) fn take(
-        &mut self,
-        source: SourceKey,
-        excess: u64,
-        parameters: &Parameters,
-        now_ms: u64,
-    ) -> bool {
-        let (rate, network_rate) = (
-            parameters.rf_challenge_bytes_per_s,
-            parameters.rf_challenge_network_bytes_per_s,
-        );
-        let (burst, network_burst) = (
-            rate.saturating_mul(BURST_S),
-            network_rate.saturating_mul(BURST_S),
-        );
-        let network = self.networks.get_or_insert_with(source.network(), || {
-            TokenBucket::full(network_burst, now_ms)
-        });
+    pub(crate) fn take(&mut self, source: SourceKey, excess: u64, parameters: &Parameters, now_ms: u64) -> bool {
+        let (rate, network_rate) = (parameters.rf_challenge_bytes_per_s, parameters.rf_challenge_network_bytes_per_s);
+        let (burst, network_burst) = (rate.saturating_mul(BURST_S), network_rate.saturating_mul(BURST_S));
+        let network = self.networks.get_or_insert_with(source.network(), || TokenBucket::full(network_burst, now_ms));
         network.left(network_rate, network_burst, now_ms) >= excess
             && self.total.take(excess, rate, burst, now_ms)
             && network.take(excess, network_rate, network_burst, now_ms)
@@ -59,21 +42,8 @@ impl ChallengeBudget {
 /// the phones that know nothing else.
 pub(crate) fn values(realm: &str, nonce: &[u8], is_stale: bool) -> [Vec<u8>; 2] {
     [&b"SHA-256"[..], b"MD5"].map(|algorithm| {
-        let end: &[u8] = if is_stale {
-            b",qop=\"auth\",stale=true"
-        } else {
-            b",qop=\"auth\""
-        };
-        [
-            b"Digest realm=\"",
-            realm.as_bytes(),
-            b"\",nonce=\"",
-            nonce,
-            b"\",algorithm=",
-            algorithm,
-            end,
-        ]
-        .concat()
+        let end: &[u8] = if is_stale { b",qop=\"auth\",stale=true" } else { b",qop=\"auth\"" };
+        [b"Digest realm=\"", realm.as_bytes(), b"\",nonce=\"", nonce, b"\",algorithm=", algorithm, end].concat()
     })
 }
 
@@ -91,9 +61,7 @@ mod tests {
         let mut budget = ChallengeBudget::new(&parameters, 0);
         let mut taken = |address: &str| {
             let source = SourceKey::of(address.parse().expect("an address"));
-            (0..100)
-                .filter(|_| budget.take(source, 100, &parameters, 0))
-                .count()
+            (0..100).filter(|_| budget.take(source, 100, &parameters, 0)).count()
         };
         assert_eq!(taken("192.0.2.1"), 5);
         assert_eq!(taken("192.0.2.2"), 0);

@@ -127,19 +127,13 @@ impl Tally {
 
     /// Nothing of this batch could be written: what was accounted for by a frame becomes unrecordable, unanswered.
     pub fn lose(&mut self) {
-        let lost = [Counter::Recorded, Counter::Challenged, Counter::Folded]
-            .into_iter()
-            .fold(0_u64, |sum, counter| {
-                let count = self.get(counter);
-                self.set(counter, 0);
-                sum.wrapping_add(count)
-            });
+        let lost = [Counter::Recorded, Counter::Challenged, Counter::Folded].into_iter().fold(0_u64, |sum, counter| {
+            let count = self.get(counter);
+            self.set(counter, 0);
+            sum.wrapping_add(count)
+        });
         self.add(Counter::Unrecordable, lost);
-        for counter in [
-            Counter::Answered,
-            Counter::JournalBytes,
-            Counter::JournalWrites,
-        ] {
+        for counter in [Counter::Answered, Counter::JournalBytes, Counter::JournalWrites] {
             self.set(counter, 0);
         }
     }
@@ -156,9 +150,7 @@ impl Tally {
         ]
         .into_iter()
         .fold(0_u64, |sum, counter| sum.wrapping_add(self.get(counter)));
-        self.get(Counter::Read)
-            .wrapping_sub(accounted)
-            .cast_signed()
+        self.get(Counter::Read).wrapping_sub(accounted).cast_signed()
     }
 }
 
@@ -170,39 +162,20 @@ mod tests {
     fn a_lost_batch_still_balances() {
         let mut tally = Tally::default();
         tally.add(Counter::Read, 6);
-        for counter in [
-            Counter::Recorded,
-            Counter::Challenged,
-            Counter::Folded,
-            Counter::Absorbed,
-            Counter::Admitted,
-        ] {
+        for counter in [Counter::Recorded, Counter::Challenged, Counter::Folded, Counter::Absorbed, Counter::Admitted] {
             tally.add(counter, 1);
         }
         assert_eq!(tally.imbalance(), 1);
         tally.add(Counter::Recorded, 1);
         tally.lose();
-        assert_eq!(
-            (
-                tally.imbalance(),
-                tally.get(Counter::Unrecordable),
-                tally.get(Counter::Recorded)
-            ),
-            (0, 4, 0)
-        );
+        assert_eq!((tally.imbalance(), tally.get(Counter::Unrecordable), tally.get(Counter::Recorded)), (0, 4, 0));
     }
 
     #[test]
     fn names_are_unique_and_in_the_order_of_the_frame() {
         for (index, counter) in Counter::ALL.iter().enumerate() {
             assert_eq!(*counter as usize, index);
-            assert_eq!(
-                Counter::ALL
-                    .iter()
-                    .filter(|other| other.as_str() == counter.as_str())
-                    .count(),
-                1
-            );
+            assert_eq!(Counter::ALL.iter().filter(|other| other.as_str() == counter.as_str()).count(), 1);
         }
     }
 }

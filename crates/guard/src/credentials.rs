@@ -12,16 +12,11 @@ use subtle::ConstantTimeEq;
 use crate::snapshot::PhoneSecret;
 
 /// The digest credentials of a request, if `header` carries any; of several the first counts.
-pub(crate) fn credentials_of<'a>(
-    message: &Message<'a>,
-    header: HeaderName,
-) -> Option<Credentials<'a>> {
-    message
-        .all(header)
-        .find_map(|value| match Credentials::parse(value) {
-            Ok(Scheme::Digest(credentials)) => Some(credentials),
-            Ok(Scheme::Other(_)) | Err(_) => None,
-        })
+pub(crate) fn credentials_of<'a>(message: &Message<'a>, header: HeaderName) -> Option<Credentials<'a>> {
+    message.all(header).find_map(|value| match Credentials::parse(value) {
+        Ok(Scheme::Digest(credentials)) => Some(credentials),
+        Ok(Scheme::Other(_)) | Err(_) => None,
+    })
 }
 
 /// A field without its quotes, empty where it is absent. Backslashes stay: that is what both ends hash (RFC 7616 §3.4.1, `unq`).
@@ -32,15 +27,8 @@ pub(crate) fn bare(field: Option<Quoted<'_>>) -> &[u8] {
 /// Whether the response in `credentials` is the one that the secret gives for `method`.
 ///
 /// Shape: `secret` None means that the number does not exist: the same work is done and the answer is false.
-pub(crate) fn is_right(
-    credentials: &Credentials<'_>,
-    secret: Option<&PhoneSecret>,
-    method: &[u8],
-) -> bool {
-    let nobody = PhoneSecret {
-        md5: [b'0'; 32],
-        sha256: [b'0'; 64],
-    };
+pub(crate) fn is_right(credentials: &Credentials<'_>, secret: Option<&PhoneSecret>, method: &[u8]) -> bool {
+    let nobody = PhoneSecret { md5: [b'0'; 32], sha256: [b'0'; 64] };
     let known = secret.unwrap_or(&nobody);
     let algorithm = bare(credentials.algorithm);
     let right = if algorithm.eq_ignore_ascii_case(b"SHA-256") {

@@ -76,8 +76,7 @@ fn grammar(token: &[u8]) -> u8 {
 }
 
 fn starts_with(text: &[u8], start: &[u8]) -> bool {
-    text.get(..start.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(start))
+    text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
 }
 
 const SCANNERS: [&[u8]; 9] = [
@@ -146,15 +145,11 @@ pub fn fingerprint(
     let mut contact: &[u8] = b"";
     let mut has_type = false;
     for header in message.headers() {
-        order = order
-            .wrapping_mul(0x0100_0000_01b3)
-            .wrapping_add(header.name as u64)
-            .wrapping_add(1);
+        order = order.wrapping_mul(0x0100_0000_01b3).wrapping_add(header.name as u64).wrapping_add(1);
         // Compact, lower-case and upper-case spellings are habits of a program.
         let first = header.raw_name.first().copied().unwrap_or(0);
         let last = header.raw_name.last().copied().unwrap_or(0);
-        let style =
-            u64::from(first.is_ascii_lowercase()) | (u64::from(last.is_ascii_uppercase()) << 1);
+        let style = u64::from(first.is_ascii_lowercase()) | (u64::from(last.is_ascii_uppercase()) << 1);
         spelling = spelling.rotate_left(3) ^ style ^ ((header.raw_name.len() as u64) << 8);
         match header.name {
             HeaderName::Contact => contact = header.value,
@@ -170,71 +165,32 @@ pub fn fingerprint(
         grammar(branch),
         grammar(from_tag),
         grammar(call_id),
-        branch
-            .get(..8)
-            .map_or(0, |start| u8::from(start == b"z9hG4bK-")),
+        branch.get(..8).map_or(0, |start| u8::from(start == b"z9hG4bK-")),
     ]);
     let hash = hasher.finish();
 
     let mut found = 0;
     let mut mark = |bit: u32, is_there: bool| found |= if is_there { bit } else { 0 };
-    let cookie = branch
-        .get(..7)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"z9hG4bK"));
+    let cookie = branch.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"z9hG4bK"));
     mark(traits::NO_COOKIE, !cookie);
     mark(
         traits::BRANCH_DASH_DECIMAL,
         branch.get(..8).is_some_and(|start| start == b"z9hG4bK-")
-            && branch
-                .get(8..)
-                .is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit)),
+            && branch.get(8..).is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit)),
     );
     mark(traits::TAG_IS_HEX_NOTE, is_hex_note(from_tag));
-    mark(
-        traits::TAG_SIPP,
-        from_tag.windows(7).any(|part| part == b"SIPpTag"),
-    );
-    mark(
-        traits::CALL_ID_DECIMAL,
-        !call_id.is_empty() && call_id.iter().all(u8::is_ascii_digit),
-    );
-    mark(
-        traits::CALL_ID_32_HEX,
-        call_id.len() == 32 && call_id.iter().all(u8::is_ascii_hexdigit),
-    );
+    mark(traits::TAG_SIPP, from_tag.windows(7).any(|part| part == b"SIPpTag"));
+    mark(traits::CALL_ID_DECIMAL, !call_id.is_empty() && call_id.iter().all(u8::is_ascii_digit));
+    mark(traits::CALL_ID_32_HEX, call_id.len() == 32 && call_id.iter().all(u8::is_ascii_hexdigit));
     mark(traits::NMAP_PROBE, branch == b"foo" && from_tag == b"root");
     mark(traits::NO_USER_AGENT, user_agent.is_empty());
-    mark(
-        traits::UA_SCANNER,
-        SCANNERS.iter().any(|name| starts_with(user_agent, name)),
-    );
-    mark(
-        traits::BODY_WITHOUT_TYPE,
-        !message.body().is_empty() && !has_type,
-    );
-    mark(
-        traits::CONTACT_BARE,
-        !contact.is_empty() && !contact.contains(&b'<'),
-    );
+    mark(traits::UA_SCANNER, SCANNERS.iter().any(|name| starts_with(user_agent, name)));
+    mark(traits::BODY_WITHOUT_TYPE, !message.body().is_empty() && !has_type);
+    mark(traits::CONTACT_BARE, !contact.is_empty() && !contact.contains(&b'<'));
     let from = message.from().map_or(&b""[..], |from| from.uri);
-    mark(
-        traits::FROM_EQUALS_TO,
-        message.to().is_ok_and(|to| to.uri == from),
-    );
-    mark(
-        traits::VIA_ZERO,
-        message.via_top().is_ok_and(|via| via.host == b"0.0.0.0"),
-    );
-    mark(
-        traits::TEXTBOOK_HOST,
-        TEXTBOOK_HOSTS.iter().any(|host| from.ends_with(host)),
-    );
-    mark(
-        traits::SDP_TOOL_NAME,
-        matches!(session_name(message.body()), b"svwar" | b"SIPPTS"),
-    );
-    Fingerprint {
-        hash,
-        traits: found,
-    }
+    mark(traits::FROM_EQUALS_TO, message.to().is_ok_and(|to| to.uri == from));
+    mark(traits::VIA_ZERO, message.via_top().is_ok_and(|via| via.host == b"0.0.0.0"));
+    mark(traits::TEXTBOOK_HOST, TEXTBOOK_HOSTS.iter().any(|host| from.ends_with(host)));
+    mark(traits::SDP_TOOL_NAME, matches!(session_name(message.body()), b"svwar" | b"SIPPTS"));
+    Fingerprint { hash, traits: found }
 }

@@ -56,16 +56,12 @@ pub struct Flows {
 impl Flows {
     /// The flow that a packet arrives on.
     pub fn get(&self, key: &FlowKey, now_us: u64) -> Option<&Flow> {
-        self.by_key
-            .get(key)
-            .filter(|flow| flow.expires_at_us > now_us)
+        self.by_key.get(key).filter(|flow| flow.expires_at_us > now_us)
     }
 
     /// Whether a phone registered from this address within `memory_us`: NAT rebinding must not make a customer a criminal.
     pub fn was_registered(&self, source: SourceKey, now_us: u64, memory_us: u64) -> bool {
-        self.seen
-            .get(&source)
-            .is_some_and(|seen_us| seen_us.saturating_add(memory_us) > now_us)
+        self.seen.get(&source).is_some_and(|seen_us| seen_us.saturating_add(memory_us) > now_us)
     }
 
     /// Put a flow in force. The same phone on a new port (same number, and the same Call-ID or Contact) moves; beyond
@@ -73,20 +69,13 @@ impl Flows {
     pub fn bind(&mut self, key: FlowKey, flow: Flow, now_us: u64) -> Vec<(FlowKey, Flow)> {
         self.seen.insert(SourceKey::of(key.source.ip()), now_us);
         let mut replaced = Vec::new();
-        let keys = self
-            .by_number
-            .get(&flow.number)
-            .cloned()
-            .unwrap_or_default();
+        let keys = self.by_number.get(&flow.number).cloned().unwrap_or_default();
         let mut others = Vec::new();
         for other in keys.into_iter().filter(|other| *other != key) {
             let Some(old) = self.by_key.get(&other) else {
                 continue;
             };
-            if old.call_id == flow.call_id
-                || old.contact == flow.contact
-                || old.expires_at_us <= now_us
-            {
+            if old.call_id == flow.call_id || old.contact == flow.contact || old.expires_at_us <= now_us {
                 replaced.push(other);
             } else {
                 others.push((old.expires_at_us, other));
@@ -94,26 +83,12 @@ impl Flows {
         }
         others.sort_unstable_by_key(|(expires_at_us, _)| *expires_at_us);
         let room = FLOWS_PER_NUMBER.saturating_sub(1);
-        replaced.extend(
-            others
-                .iter()
-                .take(others.len().saturating_sub(room))
-                .map(|(_, key)| *key),
-        );
-        let replaced = replaced
-            .iter()
-            .filter_map(|key| Some((*key, self.remove(key)?)))
-            .collect();
-        let since_us = self
-            .by_key
-            .get(&key)
-            .filter(|old| old.number == flow.number)
-            .map_or(flow.since_us, |old| old.since_us);
+        replaced.extend(others.iter().take(others.len().saturating_sub(room)).map(|(_, key)| *key));
+        let replaced = replaced.iter().filter_map(|key| Some((*key, self.remove(key)?))).collect();
+        let since_us =
+            self.by_key.get(&key).filter(|old| old.number == flow.number).map_or(flow.since_us, |old| old.since_us);
         self.remove(&key);
-        self.by_number
-            .entry(flow.number.clone())
-            .or_default()
-            .push(key);
+        self.by_number.entry(flow.number.clone()).or_default().push(key);
         self.by_key.insert(key, Flow { since_us, ..flow });
         replaced
     }
@@ -134,43 +109,24 @@ impl Flows {
     pub fn remove_number(&mut self, number: &[u8], contact: Option<&[u8]>) -> Vec<(FlowKey, Flow)> {
         let keys = self.by_number.get(number).cloned().unwrap_or_default();
         let matches = |key: &&FlowKey| {
-            contact.is_none_or(|contact| {
-                self.by_key
-                    .get(key)
-                    .is_some_and(|flow| flow.contact == contact)
-            })
+            contact.is_none_or(|contact| self.by_key.get(key).is_some_and(|flow| flow.contact == contact))
         };
         let ended: Vec<FlowKey> = keys.iter().filter(matches).copied().collect();
-        ended
-            .iter()
-            .filter_map(|key| Some((*key, self.remove(key)?)))
-            .collect()
+        ended.iter().filter_map(|key| Some((*key, self.remove(key)?))).collect()
     }
 
     /// Flows of a number, in the order they were bound.
     pub fn of_number(&self, number: &[u8]) -> impl Iterator<Item = (&FlowKey, &Flow)> {
-        let keys = self
-            .by_number
-            .get(number)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let keys = self.by_number.get(number).map(Vec::as_slice).unwrap_or_default();
         keys.iter().filter_map(|key| self.by_key.get_key_value(key))
     }
 
     /// Forget flows that ended and sources unseen for longer than `memory_us`; returns the ended flows.
     pub fn expire(&mut self, now_us: u64, memory_us: u64) -> Vec<(FlowKey, Flow)> {
-        self.seen
-            .retain(|_, seen_us| seen_us.saturating_add(memory_us) > now_us);
-        let ended: Vec<FlowKey> = self
-            .by_key
-            .iter()
-            .filter(|(_, flow)| flow.expires_at_us <= now_us)
-            .map(|(key, _)| *key)
-            .collect();
-        ended
-            .iter()
-            .filter_map(|key| Some((*key, self.remove(key)?)))
-            .collect()
+        self.seen.retain(|_, seen_us| seen_us.saturating_add(memory_us) > now_us);
+        let ended: Vec<FlowKey> =
+            self.by_key.iter().filter(|(_, flow)| flow.expires_at_us <= now_us).map(|(key, _)| *key).collect();
+        ended.iter().filter_map(|key| Some((*key, self.remove(key)?))).collect()
     }
 
     /// Remember that a valid registration came from here (read back from the journal).
@@ -200,10 +156,7 @@ mod tests {
     use super::*;
 
     fn key(port: u16) -> FlowKey {
-        FlowKey {
-            source: SocketAddr::from(([192, 0, 2, 1], port)),
-            transport: Transport::Udp,
-        }
+        FlowKey { source: SocketAddr::from(([192, 0, 2, 1], port)), transport: Transport::Udp }
     }
 
     fn flow(call_id: &str, contact: &str, expires_at_us: u64) -> Flow {
@@ -226,10 +179,7 @@ mod tests {
         let replaced = flows.bind(key(6000), flow("a", "sip:1001@10.0.0.1", 200), 50);
         assert_eq!(replaced.len(), 1);
         assert!(flows.get(&key(5060), 60).is_none());
-        assert_eq!(
-            flows.get(&key(6000), 60).map(|flow| flow.expires_at_us),
-            Some(200)
-        );
+        assert_eq!(flows.get(&key(6000), 60).map(|flow| flow.expires_at_us), Some(200));
     }
 
     #[test]
@@ -251,11 +201,7 @@ mod tests {
         for port in 0..20 {
             flows.bind(
                 key(port),
-                flow(
-                    &format!("call{port}"),
-                    &format!("sip:{port}@10.0.0.1"),
-                    1000 + u64::from(port),
-                ),
+                flow(&format!("call{port}"), &format!("sip:{port}@10.0.0.1"), 1000 + u64::from(port)),
                 0,
             );
         }

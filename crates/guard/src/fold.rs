@@ -106,9 +106,7 @@ impl Folding {
 
     /// How wide folding is now.
     pub(crate) fn scope(&mut self, budget: Budget, now_ms: u64) -> Scope {
-        let left = self
-            .savings
-            .left(budget.bytes_per_s, budget.burst_bytes, now_ms);
+        let left = self.savings.left(budget.bytes_per_s, budget.burst_bytes, now_ms);
         let part = |shift: u32| budget.burst_bytes >> shift;
         if left > part(1) {
             Scope::Own
@@ -132,10 +130,7 @@ impl Folding {
     ) -> Account {
         let horizon = self.horizon(now_ms, next_seq);
         if let Some(base_seq) = self.repeated(identity, horizon) {
-            return Account::Increment {
-                base_seq,
-                why: IncrementWhy::Retransmission,
-            };
+            return Account::Increment { base_seq, why: IncrementWhy::Retransmission };
         }
         let around = match scope {
             Scope::Own => {
@@ -146,16 +141,8 @@ impl Folding {
             Scope::Network => source.network().get(),
             Scope::Other => 0,
         };
-        let key = OpenKey {
-            around,
-            scope: scope as u8,
-            reason: reason as u8,
-            method,
-        };
-        let fresh = OpenRecord {
-            seq: next_seq,
-            opened_at_ms: now_ms,
-        };
+        let key = OpenKey { around, scope: scope as u8, reason: reason as u8, method };
+        let fresh = OpenRecord { seq: next_seq, opened_at_ms: now_ms };
         let record = self.open.get_or_insert_with(key, || fresh);
         if now_ms.saturating_sub(record.opened_at_ms) >= OPEN_MS {
             *record = fresh;
@@ -163,10 +150,7 @@ impl Folding {
         if record.seq == next_seq {
             Account::Own(scope)
         } else {
-            Account::Increment {
-                base_seq: record.seq,
-                why: IncrementWhy::Widened,
-            }
+            Account::Increment { base_seq: record.seq, why: IncrementWhy::Widened }
         }
     }
 
@@ -176,11 +160,7 @@ impl Folding {
         if self.marks.back().is_none_or(|(second, _)| *second < now_s) {
             self.marks.push_back((now_s, next_seq));
             // One mark stays that is at least a second inside the limit, so that rounding never stretches it.
-            while self
-                .marks
-                .front()
-                .is_some_and(|(second, _)| second.saturating_add(REPEAT_S) <= now_s)
-            {
+            while self.marks.front().is_some_and(|(second, _)| second.saturating_add(REPEAT_S) <= now_s) {
                 self.marks.pop_front();
             }
         }
@@ -193,10 +173,7 @@ impl Folding {
 
     fn repeated(&self, identity: u64, horizon: u64) -> Option<u64> {
         let set = self.repeats.get(self.set_index(identity))?;
-        set.0
-            .iter()
-            .find(|(id, seq)| *id == identity && *seq >= horizon)
-            .map(|(_, seq)| *seq)
+        set.0.iter().find(|(id, seq)| *id == identity && *seq >= horizon).map(|(_, seq)| *seq)
     }
 
     fn remember(&mut self, identity: u64, seq: u64) {
@@ -214,10 +191,7 @@ impl Folding {
 mod tests {
     use super::*;
 
-    const BUDGET: Budget = Budget {
-        bytes_per_s: 1000,
-        burst_bytes: 80_000,
-    };
+    const BUDGET: Budget = Budget { bytes_per_s: 1000, burst_bytes: 80_000 };
     const WHAT: (Reason, u8) = (Reason::UnknownSource, 1);
 
     fn source(text: &str) -> SourceKey {
@@ -232,26 +206,11 @@ mod tests {
     fn a_repeat_adds_to_its_record_for_32_seconds() {
         let mut folding = folding();
         let id = folding.identity(source("192.0.2.1"), &[b"call", b"tag", b"branch"], 1);
-        assert_eq!(
-            folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (0, 5)),
-            Account::Own(Scope::Own)
-        );
-        let repeat = Account::Increment {
-            base_seq: 5,
-            why: IncrementWhy::Retransmission,
-        };
-        assert_eq!(
-            folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (31_000, 6)),
-            repeat
-        );
-        assert_eq!(
-            folding.account(id, source("192.0.2.1"), WHAT, Scope::Other, (31_000, 6)),
-            repeat
-        );
-        assert_eq!(
-            folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (33_000, 7)),
-            Account::Own(Scope::Own)
-        );
+        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (0, 5)), Account::Own(Scope::Own));
+        let repeat = Account::Increment { base_seq: 5, why: IncrementWhy::Retransmission };
+        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (31_000, 6)), repeat);
+        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Other, (31_000, 6)), repeat);
+        assert_eq!(folding.account(id, source("192.0.2.1"), WHAT, Scope::Own, (33_000, 7)), Account::Own(Scope::Own));
     }
 
     #[test]
@@ -262,45 +221,18 @@ mod tests {
             seq += 1;
             folding.account(seq, source(from), what, scope, (now_ms, seq))
         };
-        assert_eq!(
-            account("192.0.2.1", WHAT, Scope::Source, 0),
-            Account::Own(Scope::Source)
-        );
-        let first = Account::Increment {
-            base_seq: 11,
-            why: IncrementWhy::Widened,
-        };
+        assert_eq!(account("192.0.2.1", WHAT, Scope::Source, 0), Account::Own(Scope::Source));
+        let first = Account::Increment { base_seq: 11, why: IncrementWhy::Widened };
         assert_eq!(account("192.0.2.1", WHAT, Scope::Source, 0), first);
-        assert_eq!(
-            account("192.0.2.2", WHAT, Scope::Source, 0),
-            Account::Own(Scope::Source)
-        );
-        assert_eq!(
-            account("192.0.2.2", WHAT, Scope::Network, 0),
-            Account::Own(Scope::Network)
-        );
-        let network = Account::Increment {
-            base_seq: 14,
-            why: IncrementWhy::Widened,
-        };
+        assert_eq!(account("192.0.2.2", WHAT, Scope::Source, 0), Account::Own(Scope::Source));
+        assert_eq!(account("192.0.2.2", WHAT, Scope::Network, 0), Account::Own(Scope::Network));
+        let network = Account::Increment { base_seq: 14, why: IncrementWhy::Widened };
         assert_eq!(account("192.0.2.77", WHAT, Scope::Network, 0), network);
-        assert_eq!(
-            account("198.51.100.1", WHAT, Scope::Other, 0),
-            Account::Own(Scope::Other)
-        );
-        let other = Account::Increment {
-            base_seq: 16,
-            why: IncrementWhy::Widened,
-        };
+        assert_eq!(account("198.51.100.1", WHAT, Scope::Other, 0), Account::Own(Scope::Other));
+        let other = Account::Increment { base_seq: 16, why: IncrementWhy::Widened };
         assert_eq!(account("203.0.113.1", WHAT, Scope::Other, 0), other);
-        assert_eq!(
-            account("203.0.113.1", (Reason::Malformed, 1), Scope::Other, 0),
-            Account::Own(Scope::Other)
-        );
-        assert_eq!(
-            account("203.0.113.1", WHAT, Scope::Other, OPEN_MS),
-            Account::Own(Scope::Other)
-        );
+        assert_eq!(account("203.0.113.1", (Reason::Malformed, 1), Scope::Other, 0), Account::Own(Scope::Other));
+        assert_eq!(account("203.0.113.1", WHAT, Scope::Other, OPEN_MS), Account::Own(Scope::Other));
     }
 
     #[test]
@@ -311,16 +243,7 @@ mod tests {
             folding.spend(spent);
             scopes.push(folding.scope(BUDGET, 0));
         }
-        assert_eq!(
-            scopes,
-            [
-                Scope::Own,
-                Scope::Source,
-                Scope::Network,
-                Scope::Other,
-                Scope::Other
-            ]
-        );
+        assert_eq!(scopes, [Scope::Own, Scope::Source, Scope::Network, Scope::Other, Scope::Other]);
         assert_eq!(folding.scope(BUDGET, 41_000), Scope::Own);
     }
 }

@@ -76,32 +76,24 @@ pub(crate) struct Refusal<'a> {
 
 impl Refusal<'_> {
     fn new(reason: Reason, reply: Reply) -> Self {
-        Self {
-            reason,
-            detail: 0,
-            reply,
-            settles: 0,
-            auth_user: b"",
-            gateway: None,
-        }
+        Self { reason, detail: 0, reply, settles: 0, auth_user: b"", gateway: None }
     }
 
     fn challenge(status: u16, is_stale: bool) -> Self {
-        Self::new(
-            Reason::UnansweredChallenge,
-            Reply::Challenge {
-                status,
-                is_stale,
-                is_settling: true,
-            },
-        )
+        Self::new(Reason::UnansweredChallenge, Reply::Challenge { status, is_stale, is_settling: true })
     }
 
     fn of_gateway(self, gateway: &Gateway) -> Self {
-        Self {
-            gateway: Some(gateway.id),
-            ..self
-        }
+        Self { gateway: Some(gateway.id), ..self }
+    }
+}
+
+/// Where messages are read into: two kilobytes that are neither made anew nor moved for each packet.
+pub struct Scratch<'a>(Parsed<'a>);
+
+impl Default for Scratch<'_> {
+    fn default() -> Self {
+        Self(Parsed::Drop(Why::KeepAlive))
     }
 }
 
@@ -203,79 +195,42 @@ impl Guard {
     /// End a batch: what was counted into other records becomes frames.
     pub fn finish(&mut self, now: Now, effects: &mut Effects) {
         for (base_seq, why, count) in std::mem::take(&mut self.increments) {
-            self.push(
-                now,
-                effects,
-                &Record::Increment {
-                    base_seq,
-                    count,
-                    why,
-                },
-            );
+            self.push(now, effects, &Record::Increment { base_seq, count, why });
         }
         for (reason, method, count) in std::mem::take(&mut self.summaries) {
-            self.push(
-                now,
-                effects,
-                &Record::RefusalSummary {
-                    reason,
-                    method,
-                    count,
-                },
-            );
+            self.push(now, effects, &Record::RefusalSummary { reason, method, count });
         }
     }
 
     /// The books as a frame.
     pub fn push_books(&mut self, now: Now, effects: &mut Effects, run: u32, counters: &[u64]) {
-        self.push(
-            now,
-            effects,
-            &Record::Books {
-                run,
-                counters: counters.into(),
-            },
-        );
+        self.push(now, effects, &Record::Books { run, counters: counters.into() });
     }
 
     pub(crate) fn push(&mut self, now: Now, effects: &mut Effects, record: &Record<'_>) {
         let before = effects.unit.bytes().len();
-        effects
-            .unit
-            .push(self.next_seq, now.utc_us, self.journal_crc, record);
+        effects.unit.push(self.next_seq, now.utc_us, self.journal_crc, record);
         self.next_seq = self.next_seq.wrapping_add(1);
         let bytes = effects.unit.bytes().len().saturating_sub(before) as u64;
         self.folding.spend(bytes);
         effects.tally.add(Counter::JournalBytes, bytes);
     }
 
-    /// Judge one packet. What it leads to is added to `effects`.
-    pub fn judge(&mut self, now: Now, packet: &Packet<'_>, effects: &mut Effects) {
+    /// Judge one packet. What it leads to is added to `effects`; `scratch` is where its message is read into, kept for a batch.
+    pub fn judge<'a>(&mut self, now: Now, packet: &Packet<'a>, scratch: &mut Scratch<'a>, effects: &mut Effects) {
         effects.tally.add(Counter::Read, 1);
-        match sip::parse(packet.bytes) {
+        sip::parse_into(packet.bytes, &mut scratch.0);
+        match &scratch.0 {
             Parsed::Message(message) if message.is_request() => {
-                self.judge_request(now, packet, &message, effects);
+                self.judge_request(now, packet, message, effects);
             }
             // No transaction of ours waits for a stranger's response; keep-alives ask for nothing.
-            Parsed::Message(_) | Parsed::Drop(Why::KeepAlive | Why::Stun) => {
-                effects.tally.add(Counter::Absorbed, 1);
-            }
-            Parsed::Refuse(Refuse {
-                status,
-                why,
-                message,
-            }) => {
-                self.refuse_malformed(
-                    now,
-                    packet,
-                    Some(&message),
-                    why,
-                    Reply::Status(status),
-                    effects,
-                );
+            Parsed::Message(_) | Parsed::Drop(Why::KeepAlive | Why::Stun) => effects.tally.add(Counter::Absorbed, 1),
+            Parsed::Refuse(Refuse { status, why, message }) => {
+                self.refuse_malformed(now, packet, Some(message), *why, Reply::Status(*status), effects);
             }
             Parsed::Drop(why) => {
-                self.refuse_malformed(now, packet, None, why, Reply::Silent, effects);
+                self.refuse_malformed(now, packet, None, *why, Reply::Silent, effects);
             }
         }
     }
@@ -300,11 +255,7 @@ impl Guard {
         let gateway = snapshot.gateway(packet.peer.source);
         let reply = match reply {
             Reply::Status(_) if gateway.is_some() => reply,
-            _ if snapshot.source_color(packet.peer.source.ip(), now.utc_us)
-                == Some(Color::Black) =>
-            {
-                blocked(&snapshot)
-            }
+            _ if snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::Black) => blocked(&snapshot),
             Reply::Status(status) => to_stranger(&snapshot, status),
             other => other,
         };
@@ -317,13 +268,7 @@ impl Guard {
         self.refuse(now, packet, message.zip(view.as_ref()), &refusal, effects);
     }
 
-    fn judge_request(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'_>,
-        effects: &mut Effects,
-    ) {
+    fn judge_request(&mut self, now: Now, packet: &Packet<'_>, message: &Message<'_>, effects: &mut Effects) {
         let view = View::of(message);
         let snapshot = Arc::clone(&self.snapshot);
         let judged = self.verdict(now, packet, message, &view, &snapshot, effects);
@@ -385,9 +330,7 @@ impl Guard {
             return self.verdict_gateway(now, packet, message, view, (snapshot, gateway));
         }
         match view.method {
-            Method::Invite => {
-                self.verdict_stranger_call(now, packet, message, view, snapshot, effects)
-            }
+            Method::Invite => self.verdict_stranger_call(now, packet, message, view, snapshot, effects),
             Method::Other(_) => refuse(Reason::MethodNotAllowed, unauthorized_code(snapshot)),
             _ => refuse(Reason::UnknownSource, unauthorized_code(snapshot)),
         }
@@ -402,18 +345,12 @@ impl Guard {
         (snapshot, gateway): (&Snapshot, &Gateway),
     ) -> Judged<'a> {
         let refused = |refusal: Refusal<'a>| Judged::Refused(refusal.of_gateway(gateway));
-        if let Some(id) = self
-            .transactions
-            .get_mut(&self.transaction_key(packet, view))
-        {
+        if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
             return Judged::Repeat(*id);
         }
         if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            return refused(Refusal {
-                detail: fault.why as u16,
-                ..refusal
-            });
+            return refused(Refusal { detail: fault.why as u16, ..refusal });
         }
         let is_call = view.method == Method::Invite;
         if !is_call && view.method != Method::Options {
@@ -445,25 +382,17 @@ impl Guard {
             return Judged::Refused(Refusal::new(Reason::Injection, reply));
         }
         let source = SourceKey::of(packet.peer.source.ip());
-        let flow = FlowKey {
-            source: packet.peer.source,
-            transport: packet.peer.transport,
-        };
+        let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
         let parameters = &snapshot.parameters;
-        let memory_us = parameters
-            .rf_registration_memory_days
-            .saturating_mul(86_400_000_000);
+        let memory_us = parameters.rf_registration_memory_days.saturating_mul(86_400_000_000);
         let may_authenticate = parameters.rf_roaming != 0
             || parameters.rf_unauthorized_code == 407
             || self.flows.get(&flow, now.utc_us).is_some()
             || self.flows.was_registered(source, now.utc_us, memory_us);
         if !may_authenticate {
             // The stranger hears the same in both cases.
-            let reason = if snapshot.phone(view.caller).is_some() {
-                Reason::Unregistered
-            } else {
-                Reason::UnknownSource
-            };
+            let reason =
+                if snapshot.phone(view.caller).is_some() { Reason::Unregistered } else { Reason::UnknownSource };
             let reply = to_stranger(snapshot, unauthorized_code(snapshot));
             return Judged::Refused(Refusal::new(reason, reply));
         }
@@ -473,10 +402,7 @@ impl Guard {
         };
         let refusal = if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            Refusal {
-                detail: fault.why as u16,
-                ..refusal
-            }
+            Refusal { detail: fault.why as u16, ..refusal }
         } else if number_is_black(snapshot, view, now) {
             Refusal::new(Reason::Blacklisted, Reply::Status(403))
         } else if self.is_overloaded || !self.known.admit_phone(&number, now.ms) {
@@ -501,19 +427,11 @@ impl Guard {
             // A phone registers its own number only (RFC 3261 §10.3, step 4).
             if number != view.to_user {
                 let refusal = Refusal::new(Reason::BadCredentials, Reply::Status(403));
-                return Judged::Refused(Refusal {
-                    settles: *settles,
-                    auth_user: view.to_user,
-                    ..refusal
-                });
+                return Judged::Refused(Refusal { settles: *settles, auth_user: view.to_user, ..refusal });
             }
             if let Err(fault) = sip::check(message) {
                 let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-                return Judged::Refused(Refusal {
-                    detail: fault.why as u16,
-                    settles: *settles,
-                    ..refusal
-                });
+                return Judged::Refused(Refusal { detail: fault.why as u16, settles: *settles, ..refusal });
             }
             effects.tally.add(Counter::Registrations, 1);
         }
@@ -530,42 +448,23 @@ impl Guard {
         (snapshot, status): (&Snapshot, u16),
         effects: &mut Effects,
     ) -> Judged<'a> {
-        let header = if status == 401 {
-            HeaderName::Authorization
-        } else {
-            HeaderName::ProxyAuthorization
-        };
+        let header = if status == 401 { HeaderName::Authorization } else { HeaderName::ProxyAuthorization };
         let Some(credentials) = credentials_of(message, header) else {
             return Judged::Refused(Refusal::challenge(status, false));
         };
-        if let Some(id) = self
-            .transactions
-            .get_mut(&self.transaction_key(packet, view))
-        {
+        if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
             return Judged::Repeat(*id);
         }
         let source = SourceKey::of(packet.peer.source.ip());
         let auth_user = bare(credentials.username);
-        let nonce = match Nonce::check(
-            bare(credentials.nonce),
-            &snapshot.nonce_keys,
-            source,
-            &snapshot.realm,
-        ) {
+        let nonce = match Nonce::check(bare(credentials.nonce), &snapshot.nonce_keys, source, &snapshot.realm) {
             Checked::Good(nonce) => nonce,
             Checked::UnknownKey => return Judged::Refused(Refusal::challenge(status, true)),
             Checked::Forged => {
                 // The customer whose address changed between challenge and answer gets a nonce that works.
-                let reply = Reply::Challenge {
-                    status,
-                    is_stale: true,
-                    is_settling: false,
-                };
+                let reply = Reply::Challenge { status, is_stale: true, is_settling: false };
                 let refusal = Refusal::new(Reason::ForgedNonce, reply);
-                return Judged::Refused(Refusal {
-                    auth_user,
-                    ..refusal
-                });
+                return Judged::Refused(Refusal { auth_user, ..refusal });
             }
         };
         self.prove(source, now, effects);
@@ -573,70 +472,31 @@ impl Guard {
         let key = (nonce.made_at_s, nonce.settles, nonce.counter);
         let highest_nc = self.nonces.get_mut(&key).copied();
         let age_s = now.utc_s().saturating_sub(nonce.made_at_s);
-        if age_s
-            > if highest_nc.is_some() {
-                REUSE_S
-            } else {
-                FIRST_ANSWER_S
-            }
-        {
+        if age_s > if highest_nc.is_some() { REUSE_S } else { FIRST_ANSWER_S } {
             return Judged::Refused(Refusal::challenge(status, true));
         }
-        let settles = if highest_nc.is_none() {
-            nonce.settles
-        } else {
-            0
-        };
-        let flow = FlowKey {
-            source: packet.peer.source,
-            transport: packet.peer.transport,
-        };
-        let is_live = self
-            .flows
-            .get(&flow, now.utc_us)
-            .is_some_and(|flow| flow.number == number);
-        let is_white =
-            snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
+        let settles = if highest_nc.is_none() { nonce.settles } else { 0 };
+        let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
+        let is_live = self.flows.get(&flow, now.utc_us).is_some_and(|flow| flow.number == number);
+        let is_white = snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
         if !is_live && !is_white && self.lockouts.is_locked(source, &number, now.ms) {
             let refusal = Refusal::new(Reason::LockedOut, Reply::Status(403));
-            return Judged::Refused(Refusal {
-                settles,
-                auth_user,
-                ..refusal
-            });
+            return Judged::Refused(Refusal { settles, auth_user, ..refusal });
         }
         let secret = snapshot.phone(&number);
         if !is_right(&credentials, secret, view.method.as_bytes()) {
             if highest_nc.is_none() {
-                let suspend_ms = snapshot
-                    .parameters
-                    .ss_authentication_failed_suspend
-                    .saturating_mul(1000);
-                let rule = LockoutRule {
-                    max_retry: snapshot.parameters.ss_authentication_max_retry,
-                    suspend_ms,
-                };
+                let suspend_ms = snapshot.parameters.ss_authentication_failed_suspend.saturating_mul(1000);
+                let rule = LockoutRule { max_retry: snapshot.parameters.ss_authentication_max_retry, suspend_ms };
                 self.lockouts.wrong(source, &number, rule, now.ms);
             }
             effects.tally.add(Counter::BadCredentials, 1);
-            let reply = Reply::Challenge {
-                status,
-                is_stale: false,
-                is_settling: false,
-            };
+            let reply = Reply::Challenge { status, is_stale: false, is_settling: false };
             let refusal = Refusal::new(Reason::BadCredentials, reply);
-            return Judged::Refused(Refusal {
-                settles,
-                auth_user,
-                ..refusal
-            });
+            return Judged::Refused(Refusal { settles, auth_user, ..refusal });
         }
         // Without qop there is no nc: such a nonce is good once (RFC 7616 §3.3).
-        let nc = if credentials.qop.is_some() {
-            credentials.nc.unwrap_or(0)
-        } else {
-            u32::MAX
-        };
+        let nc = if credentials.qop.is_some() { credentials.nc.unwrap_or(0) } else { u32::MAX };
         if highest_nc.is_some_and(|highest| nc <= highest) {
             return Judged::Refused(Refusal::challenge(status, true));
         }
@@ -646,9 +506,7 @@ impl Guard {
     }
 
     fn prove(&mut self, source: SourceKey, now: Now, effects: &mut Effects) {
-        let state = self
-            .sources
-            .get_or_insert_with(source, SourceState::default);
+        let state = self.sources.get_or_insert_with(source, SourceState::default);
         if state.proven_until_ms <= now.ms {
             effects.tally.add(Counter::Proven, 1);
         }
@@ -660,21 +518,10 @@ impl Guard {
         let port = source.port().to_be_bytes();
         // RFC 3261 §17.2.3: branch, sent-by and method; the address stands for sent-by, since answers go there.
         let key = SourceKey::of(source.ip());
-        self.folding.identity(
-            key,
-            &[view.method.as_bytes(), view.branch, view.call_id, &port],
-            view.cseq,
-        )
+        self.folding.identity(key, &[view.method.as_bytes(), view.branch, view.call_id, &port], view.cseq)
     }
 
-    fn admit(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        view: &View<'_>,
-        standing: Standing,
-        effects: &mut Effects,
-    ) {
+    fn admit(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>, standing: Standing, effects: &mut Effects) {
         effects.tally.add(Counter::Admitted, 1);
         let id = self.next_request;
         self.next_request = id.wrapping_add(1);
@@ -713,11 +560,7 @@ fn number_is_black(snapshot: &Snapshot, view: &View<'_>, now: Now) -> bool {
 
 /// A stranger hears `status`, or nothing at all where the operator wants silence.
 fn to_stranger(snapshot: &Snapshot, status: u16) -> Reply {
-    if snapshot.parameters.ss_reply_unauthorized == 0 {
-        Reply::Silent
-    } else {
-        Reply::Status(status)
-    }
+    if snapshot.parameters.ss_reply_unauthorized == 0 { Reply::Silent } else { Reply::Status(status) }
 }
 
 /// 407 is a challenge, which only an INVITE gets.

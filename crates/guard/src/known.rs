@@ -27,14 +27,8 @@ pub(crate) struct KnownSources {
 impl KnownSources {
     /// Take one call or other request from a gateway's allowance; true if it may pass. A pass is in flight until [`Self::answered`].
     pub(crate) fn admit(&mut self, gateway: &Gateway, is_call: bool, now_ms: u64) -> bool {
-        let (rate, burst) = (
-            u64::from(gateway.calls_per_second),
-            u64::from(gateway.burst),
-        );
-        let (other_rate, other_burst) = (
-            rate.saturating_mul(OTHERS_PER_CALL),
-            burst.saturating_mul(OTHERS_PER_CALL),
-        );
+        let (rate, burst) = (u64::from(gateway.calls_per_second), u64::from(gateway.burst));
+        let (other_rate, other_burst) = (rate.saturating_mul(OTHERS_PER_CALL), burst.saturating_mul(OTHERS_PER_CALL));
         let limits = self.gateways.entry(gateway.id).or_insert_with(|| Limits {
             calls: TokenBucket::full(burst, now_ms),
             others: TokenBucket::full(other_burst, now_ms),
@@ -64,10 +58,7 @@ impl KnownSources {
     /// Take one call from a phone's allowance.
     pub(crate) fn admit_phone(&mut self, number: &[u8], now_ms: u64) -> bool {
         let (rate, burst) = PHONE_CALLS;
-        let bucket = self
-            .phones
-            .entry(number.to_vec())
-            .or_insert_with(|| TokenBucket::full(burst, now_ms));
+        let bucket = self.phones.entry(number.to_vec()).or_insert_with(|| TokenBucket::full(burst, now_ms));
         bucket.take(1, rate, burst, now_ms)
     }
 }
@@ -77,23 +68,14 @@ mod tests {
     use super::*;
 
     fn gateway(id: u32) -> Gateway {
-        Gateway {
-            id,
-            name: format!("gw{id}"),
-            calls_per_second: 2,
-            burst: 3,
-            in_flight: 100,
-        }
+        Gateway { id, name: format!("gw{id}"), calls_per_second: 2, burst: 3, in_flight: 100 }
     }
 
     #[test]
     fn a_gateway_beyond_its_bucket_waits_and_others_do_not_notice() {
         let mut known = KnownSources::default();
-        let passed = |known: &mut KnownSources, id, now_ms| {
-            (0..10)
-                .filter(|_| known.admit(&gateway(id), true, now_ms))
-                .count()
-        };
+        let passed =
+            |known: &mut KnownSources, id, now_ms| (0..10).filter(|_| known.admit(&gateway(id), true, now_ms)).count();
         assert_eq!(passed(&mut known, 1, 0), 3);
         assert_eq!(passed(&mut known, 2, 0), 3);
         assert_eq!(passed(&mut known, 1, 1000), 2);
@@ -103,10 +85,7 @@ mod tests {
     #[test]
     fn requests_in_flight_are_capped_until_answered() {
         let mut known = KnownSources::default();
-        let gateway = Gateway {
-            in_flight: 1,
-            ..gateway(1)
-        };
+        let gateway = Gateway { in_flight: 1, ..gateway(1) };
         assert!(known.admit(&gateway, true, 0));
         assert!(!known.admit(&gateway, true, 0));
         known.answered(1);

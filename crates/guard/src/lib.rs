@@ -4,20 +4,10 @@
 //! Everything here is pure: no socket, no file, no clock. [`Guard::judge`] takes a packet, the two clocks and the operator's
 //! [`Snapshot`], and adds frames, answers and admitted requests to [`Effects`]. Every table keyed by what strangers choose has
 //! a fixed size ([`table`]).
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(
     test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
 mod bucket;
@@ -44,7 +34,7 @@ pub use counters::{COUNTERS, Counter, Tally};
 pub use effects::{Admitted, Answer, Effects, Now, Packet, Peer, Standing};
 pub use fingerprint::{Fingerprint, fingerprint, traits};
 pub use flows::{FLOWS_PER_NUMBER, Flow, FlowKey, Flows};
-pub use judge::Guard;
+pub use judge::{Guard, Scratch};
 pub use numbers::{Color, NumberList};
 pub use snapshot::{Gateway, NonceKey, Parameters, PhoneSecret, Snapshot, SnapshotError};
 pub use source::{NetworkKey, SourceKey};

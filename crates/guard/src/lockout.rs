@@ -33,29 +33,17 @@ pub(crate) struct LockoutRule {
 impl Lockouts {
     /// Nobody locked out.
     pub(crate) fn new() -> Self {
-        Self {
-            pairs: BoundedMap::new(PAIRS),
-        }
+        Self { pairs: BoundedMap::new(PAIRS) }
     }
 
     /// Whether `number` is suspended for `source`.
     pub(crate) fn is_locked(&mut self, source: SourceKey, number: &[u8], now_ms: u64) -> bool {
-        self.pairs
-            .get_mut(&(source, number.to_vec()))
-            .is_some_and(|failures| failures.locked_until_ms > now_ms)
+        self.pairs.get_mut(&(source, number.to_vec())).is_some_and(|failures| failures.locked_until_ms > now_ms)
     }
 
     /// Count a wrong answer to a fresh nonce.
-    pub(crate) fn wrong(
-        &mut self,
-        source: SourceKey,
-        number: &[u8],
-        rule: LockoutRule,
-        now_ms: u64,
-    ) {
-        let failures = self
-            .pairs
-            .get_or_insert_with((source, number.to_vec()), Failures::default);
+    pub(crate) fn wrong(&mut self, source: SourceKey, number: &[u8], rule: LockoutRule, now_ms: u64) {
+        let failures = self.pairs.get_or_insert_with((source, number.to_vec()), Failures::default);
         if now_ms.saturating_sub(failures.last_ms) >= rule.suspend_ms {
             failures.wrong = 0;
         }
@@ -83,10 +71,7 @@ impl Default for Lockouts {
 mod tests {
     use super::*;
 
-    const RULE: LockoutRule = LockoutRule {
-        max_retry: 3,
-        suspend_ms: 180_000,
-    };
+    const RULE: LockoutRule = LockoutRule { max_retry: 3, suspend_ms: 180_000 };
 
     fn source(text: &str) -> SourceKey {
         SourceKey::of(text.parse().expect("an address"))
@@ -113,10 +98,7 @@ mod tests {
         lockouts.right(source("192.0.2.1"), b"1001");
         lockouts.wrong(source("192.0.2.1"), b"1001", RULE, 0);
         assert!(!lockouts.is_locked(source("192.0.2.1"), b"1001", 1));
-        let never = LockoutRule {
-            max_retry: 0,
-            ..RULE
-        };
+        let never = LockoutRule { max_retry: 0, ..RULE };
         for _ in 0..2000 {
             lockouts.wrong(source("192.0.2.1"), b"2", never, 0);
         }

@@ -29,9 +29,7 @@ pub(crate) fn masked(message: &[u8], out: &mut Vec<u8>) {
 
 fn find(line: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     let rest = line.get(from..)?;
-    let at = rest
-        .windows(needle.len())
-        .position(|window| window.eq_ignore_ascii_case(needle))?;
+    let at = rest.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle))?;
     Some(from.saturating_add(at).saturating_add(needle.len()))
 }
 
@@ -60,12 +58,7 @@ fn mask_tag(line: &mut [u8]) {
         return;
     };
     let is_end = |byte: u8| matches!(byte, b';' | b'\r' | b' ' | b'\t' | b',');
-    let tag: Vec<u8> = line
-        .iter()
-        .skip(start)
-        .copied()
-        .take_while(|byte| !is_end(*byte))
-        .collect();
+    let tag: Vec<u8> = line.iter().skip(start).copied().take_while(|byte| !is_end(*byte)).collect();
     if is_hex_note(&tag) {
         fill(line, start, is_end);
     }
@@ -77,16 +70,12 @@ fn mask_uri_password(line: &mut [u8]) {
     while let Some(user) = find(line, b"sip:", from).or_else(|| find(line, b"sips:", from)) {
         from = user;
         let rest = line.iter().skip(user);
-        let end = rest
-            .clone()
-            .position(|byte| matches!(byte, b'@' | b'>' | b' ' | b'\r'));
+        let end = rest.clone().position(|byte| matches!(byte, b'@' | b'>' | b' ' | b'\r'));
         let colon = rest.clone().position(|byte| *byte == b':');
         if let (Some(end), Some(colon)) = (end, colon) {
             let is_user = line.get(user.saturating_add(end)) == Some(&b'@');
             if is_user && colon < end {
-                fill(line, user.saturating_add(colon).saturating_add(1), |byte| {
-                    byte == b'@'
-                });
+                fill(line, user.saturating_add(colon).saturating_add(1), |byte| byte == b'@');
             }
         }
     }
@@ -115,23 +104,14 @@ mod tests {
 
     #[test]
     fn a_password_in_a_uri_or_in_a_scanners_tag_is_masked() {
-        assert_eq!(
-            mask("To: <sip:1001:secret@host:5060>\r\n"),
-            "To: <sip:1001:******@host:5060>\r\n"
-        );
-        assert_eq!(
-            mask("INVITE sip:host:5060 SIP/2.0\r\n"),
-            "INVITE sip:host:5060 SIP/2.0\r\n"
-        );
+        assert_eq!(mask("To: <sip:1001:secret@host:5060>\r\n"), "To: <sip:1001:******@host:5060>\r\n");
+        assert_eq!(mask("INVITE sip:host:5060 SIP/2.0\r\n"), "INVITE sip:host:5060 SIP/2.0\r\n");
         // "1001:secret" in hex, as svcrack writes it.
         let tag = "313030313a736563726574";
         assert_eq!(
             mask(&format!("From: <sip:1001@x>;tag={tag}\r\n")),
             format!("From: <sip:1001@x>;tag={}\r\n", "*".repeat(22))
         );
-        assert_eq!(
-            mask("From: <sip:1001@x>;tag=as58f4201b\r\n"),
-            "From: <sip:1001@x>;tag=as58f4201b\r\n"
-        );
+        assert_eq!(mask("From: <sip:1001@x>;tag=as58f4201b\r\n"), "From: <sip:1001@x>;tag=as58f4201b\r\n");
     }
 }

@@ -93,11 +93,8 @@ impl Nonce {
         };
         let (body, tag) = bytes.split_at(BODY);
         let mut fields = body.iter().copied();
-        let mut number = |bytes: u8| {
-            (0..bytes).fold(0_u64, |value, _| {
-                (value << 8) | u64::from(fields.next().unwrap_or(0))
-            })
-        };
+        let mut number =
+            |bytes: u8| (0..bytes).fold(0_u64, |value, _| (value << 8) | u64::from(fields.next().unwrap_or(0)));
         let nonce = Self {
             made_at_s: number(4) as u32,
             key_id: number(1) as u8,
@@ -118,11 +115,7 @@ impl Nonce {
 
 fn hex_pair(byte: u8) -> [u8; 2] {
     let digit = |nibble: u8| {
-        if nibble < 10 {
-            nibble.wrapping_add(b'0')
-        } else {
-            nibble.wrapping_add(b'a' - 10)
-        }
+        if nibble < 10 { nibble.wrapping_add(b'0') } else { nibble.wrapping_add(b'a' - 10) }
     };
     [digit(byte >> 4), digit(byte & 15)]
 }
@@ -142,12 +135,7 @@ fn unhex(text: &[u8]) -> Option<[u8; BODY + TAG]> {
 
 /// Our To tag for a request: a MAC over Call-ID, From tag and source, so that an ACK which carries it proves
 /// that its sender received our answer. Sixteen hex digits.
-pub(crate) fn local_tag(
-    key: &[u8; 16],
-    source: SourceKey,
-    call_id: &[u8],
-    from_tag: &[u8],
-) -> [u8; 16] {
+pub(crate) fn local_tag(key: &[u8; 16], source: SourceKey, call_id: &[u8], from_tag: &[u8]) -> [u8; 16] {
     let mut hasher = SipHasher24::new_with_key(key);
     hasher.write(&source.to_bytes());
     hasher.write_usize(call_id.len());
@@ -201,49 +189,20 @@ mod tests {
 
     #[test]
     fn a_nonce_is_good_for_one_source_realm_and_key_only() {
-        let nonce = Nonce {
-            made_at_s: 1,
-            key_id: 7,
-            settles: 2,
-            counter: 3,
-        };
+        let nonce = Nonce { made_at_s: 1, key_id: 7, settles: 2, counter: 3 };
         let text = made(&nonce, &key(7), source("192.0.2.1"));
-        assert_eq!(
-            Nonce::check(&text, &[key(7)], source("192.0.2.2"), "ringfence"),
-            Checked::Forged
-        );
-        assert_eq!(
-            Nonce::check(&text, &[key(7)], source("192.0.2.1"), "other"),
-            Checked::Forged
-        );
-        assert_eq!(
-            Nonce::check(&text, &[key(6)], source("192.0.2.1"), "ringfence"),
-            Checked::UnknownKey
-        );
-        assert_eq!(
-            Nonce::check(b"nonsense", &[key(7)], source("192.0.2.1"), "ringfence"),
-            Checked::Forged
-        );
+        assert_eq!(Nonce::check(&text, &[key(7)], source("192.0.2.2"), "ringfence"), Checked::Forged);
+        assert_eq!(Nonce::check(&text, &[key(7)], source("192.0.2.1"), "other"), Checked::Forged);
+        assert_eq!(Nonce::check(&text, &[key(6)], source("192.0.2.1"), "ringfence"), Checked::UnknownKey);
+        assert_eq!(Nonce::check(b"nonsense", &[key(7)], source("192.0.2.1"), "ringfence"), Checked::Forged);
     }
 
     #[test]
     fn a_tag_depends_on_each_thing_it_is_made_of() {
         let base = local_tag(&[1; 16], source("192.0.2.1"), b"call", b"tag");
-        assert_eq!(
-            base,
-            local_tag(&[1; 16], source("::ffff:192.0.2.1"), b"call", b"tag")
-        );
-        assert_ne!(
-            base,
-            local_tag(&[2; 16], source("192.0.2.1"), b"call", b"tag")
-        );
-        assert_ne!(
-            base,
-            local_tag(&[1; 16], source("192.0.2.2"), b"call", b"tag")
-        );
-        assert_ne!(
-            base,
-            local_tag(&[1; 16], source("192.0.2.1"), b"callt", b"ag")
-        );
+        assert_eq!(base, local_tag(&[1; 16], source("::ffff:192.0.2.1"), b"call", b"tag"));
+        assert_ne!(base, local_tag(&[2; 16], source("192.0.2.1"), b"call", b"tag"));
+        assert_ne!(base, local_tag(&[1; 16], source("192.0.2.2"), b"call", b"tag"));
+        assert_ne!(base, local_tag(&[1; 16], source("192.0.2.1"), b"callt", b"ag"));
     }
 }

@@ -31,14 +31,10 @@ impl NumberList {
     pub fn insert(&mut self, prefix: &[u8], color: Color, expires_at_us: u64) {
         let mut node = &mut self.root;
         for &digit in prefix {
-            let at = node
-                .children
-                .iter()
-                .position(|(label, _)| *label == digit)
-                .unwrap_or_else(|| {
-                    node.children.push((digit, Node::default()));
-                    node.children.len().saturating_sub(1)
-                });
+            let at = node.children.iter().position(|(label, _)| *label == digit).unwrap_or_else(|| {
+                node.children.push((digit, Node::default()));
+                node.children.len().saturating_sub(1)
+            });
             let Some((_, child)) = node.children.get_mut(at) else {
                 return;
             };
@@ -53,10 +49,7 @@ impl NumberList {
         if self.len == 0 {
             return None;
         }
-        let in_force = |node: &Node| {
-            node.rule
-                .filter(|(_, expires)| *expires == 0 || *expires > now_us)
-        };
+        let in_force = |node: &Node| node.rule.filter(|(_, expires)| *expires == 0 || *expires > now_us);
         let mut node = &self.root;
         let mut found = in_force(node);
         for &digit in number {

@@ -51,13 +51,7 @@ impl Guard {
         let identity = match view {
             // The number belongs to it: some tools send every number with one Call-ID, branch and CSeq.
             Some(view) => {
-                let parts = [
-                    view.method.as_bytes(),
-                    view.call_id,
-                    view.branch,
-                    view.from_tag,
-                    view.callee,
-                ];
+                let parts = [view.method.as_bytes(), view.call_id, view.branch, view.from_tag, view.callee];
                 self.folding.identity(source, &parts, view.cseq)
             }
             None => self.folding.identity(source, &[packet.bytes], 0),
@@ -66,10 +60,7 @@ impl Guard {
             None
         } else {
             let what = (refusal.reason, method);
-            Some(
-                self.folding
-                    .account(identity, source, what, self.scope, (now.ms, self.next_seq)),
-            )
+            Some(self.folding.account(identity, source, what, self.scope, (now.ms, self.next_seq)))
         };
 
         let is_stream = packet.peer.transport != Transport::Udp;
@@ -86,14 +77,9 @@ impl Guard {
         };
         let is_trusted = is_stream || is_authorised;
         let status = match message {
-            Some((message, view)) if reply != Reply::Silent => self.reply(
-                now,
-                packet,
-                (message, view),
-                (reply, settles),
-                is_trusted,
-                effects,
-            ),
+            Some((message, view)) if reply != Reply::Silent => {
+                self.reply(now, packet, (message, view), (reply, settles), is_trusted, effects)
+            }
             _ => {
                 effects.tally.add(Counter::Silent, 1);
                 0
@@ -108,54 +94,25 @@ impl Guard {
             }
             Some(Account::Increment { base_seq, why }) => {
                 effects.tally.add(Counter::Folded, 1);
-                let counter = if why == IncrementWhy::Retransmission {
-                    Counter::Retransmissions
-                } else {
-                    Counter::Widened
-                };
+                let counter =
+                    if why == IncrementWhy::Retransmission { Counter::Retransmissions } else { Counter::Widened };
                 effects.tally.add(counter, 1);
                 self.count_increment(base_seq, why);
             }
             Some(Account::Own(scope)) => {
-                effects.tally.add(
-                    if is_challenge {
-                        Counter::Challenged
-                    } else {
-                        Counter::Recorded
-                    },
-                    1,
-                );
-                let (call_id, user_agent) =
-                    view.map_or((&b""[..], &b""[..]), |view| (view.call_id, view.user_agent));
+                effects.tally.add(if is_challenge { Counter::Challenged } else { Counter::Recorded }, 1);
+                let (call_id, user_agent) = view.map_or((&b""[..], &b""[..]), |view| (view.call_id, view.user_agent));
                 let print = message.map_or_else(Fingerprint::default, |(message, view)| {
-                    fingerprint(
-                        message,
-                        view.branch,
-                        view.from_tag,
-                        view.call_id,
-                        view.user_agent,
-                    )
+                    fingerprint(message, view.branch, view.from_tag, view.call_id, view.user_agent)
                 });
                 let mut raw = std::mem::take(&mut self.raw);
                 if wants_raw {
                     masked(packet.bytes, &mut raw);
                 }
                 let mut bits = 0;
-                bits |= if is_proven || is_stream {
-                    flags::IS_PROVEN
-                } else {
-                    0
-                };
-                bits |= if is_authorised {
-                    flags::IS_AUTHORISED
-                } else {
-                    0
-                };
-                bits |= if is_stream && packet.bytes.is_empty() {
-                    flags::IS_EMPTY_CONNECTION
-                } else {
-                    0
-                };
+                bits |= if is_proven || is_stream { flags::IS_PROVEN } else { 0 };
+                bits |= if is_authorised { flags::IS_AUTHORISED } else { 0 };
+                bits |= if is_stream && packet.bytes.is_empty() { flags::IS_EMPTY_CONNECTION } else { 0 };
                 let attempt = Attempt {
                     reason: refusal.reason,
                     method,
@@ -178,11 +135,7 @@ impl Guard {
                     auth_user: refusal.auth_user,
                     raw: wants_raw.then_some(raw.as_slice()),
                 };
-                let record = if is_challenge {
-                    Record::Challenge(attempt)
-                } else {
-                    Record::Refusal(attempt)
-                };
+                let record = if is_challenge { Record::Challenge(attempt) } else { Record::Refusal(attempt) };
                 self.push(now, effects, &record);
                 self.raw = raw;
             }
@@ -199,9 +152,7 @@ impl Guard {
     ) -> (bool, bool, bool) {
         let parameters = &self.snapshot.parameters;
         let second = now.ms / 1000;
-        let state = self
-            .sources
-            .get_or_insert_with(source, SourceState::default);
+        let state = self.sources.get_or_insert_with(source, SourceState::default);
         if state.second != second {
             state.second = second;
             state.attempts = 0;
@@ -209,33 +160,20 @@ impl Guard {
         state.attempts = state.attempts.saturating_add(1);
         let limit = parameters.rf_mute_attempts_per_s;
         if limit > 0 && state.attempts > limit {
-            let is_white = self
-                .snapshot
-                .source_color(packet.peer.source.ip(), now.utc_us)
-                == Some(Color::White);
+            let is_white = self.snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
             let is_known = self.snapshot.gateway(packet.peer.source).is_some();
             if !is_white && !is_known {
-                state.muted_until_ms = now
-                    .ms
-                    .saturating_add(parameters.rf_mute_s.saturating_mul(1000));
+                state.muted_until_ms = now.ms.saturating_add(parameters.rf_mute_s.saturating_mul(1000));
             }
         }
         let keeps_raw = parameters.rf_raw_sample_s > 0
             && account == Some(Account::Own(Scope::Own))
             && state.next_raw_ms <= now.ms
-            && self
-                .raw_budget
-                .take(1, RAW_SAMPLES_PER_S, RAW_SAMPLES_PER_S, now.ms);
+            && self.raw_budget.take(1, RAW_SAMPLES_PER_S, RAW_SAMPLES_PER_S, now.ms);
         if keeps_raw {
-            state.next_raw_ms = now
-                .ms
-                .saturating_add(parameters.rf_raw_sample_s.saturating_mul(1000));
+            state.next_raw_ms = now.ms.saturating_add(parameters.rf_raw_sample_s.saturating_mul(1000));
         }
-        (
-            state.muted_until_ms > now.ms,
-            state.proven_until_ms > now.ms,
-            keeps_raw,
-        )
+        (state.muted_until_ms > now.ms, state.proven_until_ms > now.ms, keeps_raw)
     }
 
     fn count_increment(&mut self, base_seq: u64, why: IncrementWhy) {
@@ -247,11 +185,7 @@ impl Guard {
     }
 
     fn count_summary(&mut self, reason: Reason, method: u8) {
-        match self
-            .summaries
-            .iter_mut()
-            .find(|(other, code, _)| *other == reason && *code == method)
-        {
+        match self.summaries.iter_mut().find(|(other, code, _)| *other == reason && *code == method) {
             Some((_, _, count)) => *count = count.saturating_add(1),
             None => self.summaries.push((reason, method, 1)),
         }
@@ -285,11 +219,7 @@ impl Guard {
             Reply::Status(status) => answer(status, &[]),
             Reply::Later => answer(503, header("Retry-After", b"5").as_slice()),
             Reply::NotAllowed => answer(405, header("Allow", ALLOW).as_slice()),
-            Reply::Challenge {
-                status,
-                is_stale,
-                is_settling,
-            } => {
+            Reply::Challenge { status, is_stale, is_settling } => {
                 let Some(key) = self.snapshot.nonce_keys.first() else {
                     return 0;
                 };
@@ -302,16 +232,9 @@ impl Guard {
                 };
                 let mut text = Vec::with_capacity(NONCE_LEN);
                 nonce.write(key, source, &self.snapshot.realm, &mut text);
-                let name = if status == 407 {
-                    "Proxy-Authenticate"
-                } else {
-                    "WWW-Authenticate"
-                };
+                let name = if status == 407 { "Proxy-Authenticate" } else { "WWW-Authenticate" };
                 let values = challenge::values(&self.snapshot.realm, &text, is_stale);
-                let headers: Vec<_> = values
-                    .iter()
-                    .filter_map(|value| header(name, value))
-                    .collect();
+                let headers: Vec<_> = values.iter().filter_map(|value| header(name, value)).collect();
                 answer(status, &headers)
             }
         };
@@ -322,19 +245,14 @@ impl Guard {
             || excess == 0
             || (is_challenge
                 && excess <= challenge::MAX_EXCESS
-                && self
-                    .challenges
-                    .take(source, excess as u64, &self.snapshot.parameters, now.ms));
+                && self.challenges.take(source, excess as u64, &self.snapshot.parameters, now.ms));
         if !fits {
             effects.bytes.truncate(start);
             effects.tally.add(Counter::Withheld, 1);
             return 0;
         }
         effects.tally.add(Counter::Answered, 1);
-        effects.answers.push(effects::Answer {
-            span: start..effects.bytes.len(),
-            peer: packet.peer,
-        });
+        effects.answers.push(effects::Answer { span: start..effects.bytes.len(), peer: packet.peer });
         status
     }
 }

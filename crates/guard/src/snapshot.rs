@@ -91,10 +91,7 @@ struct ListDocument {
 /// The operator's switches that act in the edge, under their public names (`docs/parameters.md`).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-#[allow(
-    missing_docs,
-    reason = "each is described in docs/parameters.md under this name"
-)]
+#[allow(missing_docs, reason = "each is described in docs/parameters.md under this name")]
 pub struct Parameters {
     pub server_billing_record_illegal_call: u64,
     pub ss_reply_unauthorized: u64,
@@ -235,25 +232,16 @@ impl Snapshot {
             v6: SourceTables::default(),
         };
         for key in document.nonce_keys {
-            snapshot.nonce_keys.push(NonceKey {
-                id: key.id,
-                key: hex(&key.key, "nonce key")?,
-            });
+            snapshot.nonce_keys.push(NonceKey { id: key.id, key: hex(&key.key, "nonce key")? });
         }
         if snapshot.nonce_keys.is_empty() {
-            return Err(SnapshotError::Value {
-                what: "nonce_keys",
-                value: String::new(),
-            });
+            return Err(SnapshotError::Value { what: "nonce_keys", value: String::new() });
         }
         for gateway in document.gateways {
             let index = snapshot.gateways.len();
             for address in &gateway.addresses {
                 let (network, port) = gateway_address(address)?;
-                let entry = GatewayAddress {
-                    gateway: index,
-                    port,
-                };
+                let entry = GatewayAddress { gateway: index, port };
                 match network {
                     IpNet::V4(net) => snapshot.v4.gateways.entry(net).or_default().push(entry),
                     IpNet::V6(net) => snapshot.v6.gateways.entry(net).or_default().push(entry),
@@ -277,20 +265,13 @@ impl Snapshot {
         for rule in document.lists {
             match rule.list {
                 ListName::Caller => {
-                    snapshot
-                        .callers
-                        .insert(rule.value.as_bytes(), rule.color, rule.expires_at_us);
+                    snapshot.callers.insert(rule.value.as_bytes(), rule.color, rule.expires_at_us);
                 }
                 ListName::Callee => {
-                    snapshot
-                        .callees
-                        .insert(rule.value.as_bytes(), rule.color, rule.expires_at_us);
+                    snapshot.callees.insert(rule.value.as_bytes(), rule.color, rule.expires_at_us);
                 }
                 ListName::Source => {
-                    let entry = SourceRule {
-                        color: rule.color,
-                        expires_at_us: rule.expires_at_us,
-                    };
+                    let entry = SourceRule { color: rule.color, expires_at_us: rule.expires_at_us };
                     match network_of(&rule.value)? {
                         IpNet::V4(net) => snapshot.v4.rules.insert(net, entry).map(drop),
                         IpNet::V6(net) => snapshot.v6.rules.insert(net, entry).map(drop),
@@ -304,25 +285,16 @@ impl Snapshot {
     /// The gateway that a packet's source belongs to: longest prefix, and where a port is given, that port.
     pub fn gateway(&self, source: SocketAddr) -> Option<&Gateway> {
         let fits = |entries: &Vec<GatewayAddress>| {
-            entries
-                .iter()
-                .find(|entry| entry.port.is_none_or(|port| port == source.port()))
-                .map(|entry| entry.gateway)
+            entries.iter().find(|entry| entry.port.is_none_or(|port| port == source.port())).map(|entry| entry.gateway)
         };
         // `cover` goes from the shortest prefix to the longest; the last that fits is the longest that fits.
         let index = match source.ip().to_canonical() {
-            IpAddr::V4(ip) => self
-                .v4
-                .gateways
-                .cover(&Ipv4Net::from(ip))
-                .filter_map(|(_, entries)| fits(entries))
-                .last(),
-            IpAddr::V6(ip) => self
-                .v6
-                .gateways
-                .cover(&Ipv6Net::from(ip))
-                .filter_map(|(_, entries)| fits(entries))
-                .last(),
+            IpAddr::V4(ip) => {
+                self.v4.gateways.cover(&Ipv4Net::from(ip)).filter_map(|(_, entries)| fits(entries)).last()
+            }
+            IpAddr::V6(ip) => {
+                self.v6.gateways.cover(&Ipv6Net::from(ip)).filter_map(|(_, entries)| fits(entries)).last()
+            }
         }?;
         self.gateways.get(index)
     }
@@ -338,16 +310,8 @@ impl Snapshot {
             // Most nodes have no list for one of the families: no look into an empty table.
             IpAddr::V4(_) if self.v4.rules.is_empty() => None,
             IpAddr::V6(_) if self.v6.rules.is_empty() => None,
-            IpAddr::V4(ip) => self
-                .v4
-                .rules
-                .get_lpm(&Ipv4Net::from(ip))
-                .map(|(_, rule)| rule),
-            IpAddr::V6(ip) => self
-                .v6
-                .rules
-                .get_lpm(&Ipv6Net::from(ip))
-                .map(|(_, rule)| rule),
+            IpAddr::V4(ip) => self.v4.rules.get_lpm(&Ipv4Net::from(ip)).map(|(_, rule)| rule),
+            IpAddr::V6(ip) => self.v6.rules.get_lpm(&Ipv6Net::from(ip)).map(|(_, rule)| rule),
         }?;
         (rule.expires_at_us == 0 || rule.expires_at_us > now_us).then_some(rule.color)
     }
@@ -366,16 +330,11 @@ impl Snapshot {
 }
 
 fn bad(what: &'static str, value: &str) -> SnapshotError {
-    SnapshotError::Value {
-        what,
-        value: value.to_owned(),
-    }
+    SnapshotError::Value { what, value: value.to_owned() }
 }
 
 fn network_of(text: &str) -> Result<IpNet, SnapshotError> {
-    let net = text
-        .parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     net.map(|net| net.trunc()).map_err(|_| bad("address", text))
 }
 
@@ -404,13 +363,6 @@ fn hex<const N: usize>(text: &str, what: &'static str) -> Result<[u8; N], Snapsh
 
 fn hex_digits<const N: usize>(text: &str, what: &'static str) -> Result<[u8; N], SnapshotError> {
     let lower = text.to_ascii_lowercase();
-    let digits: [u8; N] = lower
-        .as_bytes()
-        .try_into()
-        .map_err(|_| bad(what, "(hash of the wrong length)"))?;
-    if digits.iter().all(u8::is_ascii_hexdigit) {
-        Ok(digits)
-    } else {
-        Err(bad(what, "(hash that is not hex)"))
-    }
+    let digits: [u8; N] = lower.as_bytes().try_into().map_err(|_| bad(what, "(hash of the wrong length)"))?;
+    if digits.iter().all(u8::is_ascii_hexdigit) { Ok(digits) } else { Err(bad(what, "(hash that is not hex)")) }
 }

@@ -67,13 +67,7 @@ mod tests {
     fn the_network_is_a_24_or_a_56() {
         assert_eq!(key("192.0.2.1").network(), key("192.0.2.254").network());
         assert_ne!(key("192.0.2.1").network(), key("192.0.3.1").network());
-        assert_eq!(
-            key("2001:db8:0:1::1").network(),
-            key("2001:db8:0:ff::1").network()
-        );
-        assert_ne!(
-            key("2001:db8:0:1::1").network(),
-            key("2001:db8:0:100::1").network()
-        );
+        assert_eq!(key("2001:db8:0:1::1").network(), key("2001:db8:0:ff::1").network());
+        assert_ne!(key("2001:db8:0:1::1").network(), key("2001:db8:0:100::1").network());
     }
 }

@@ -55,15 +55,8 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
     fn find(&self, hash: u64, key: &K) -> Option<(usize, usize)> {
         let set = self.set_index(hash);
         let (hashes, slots) = (self.hashes.get(set)?, self.slots.get(set)?);
-        let same = |way: &usize| {
-            slots
-                .get(*way)
-                .and_then(Option::as_ref)
-                .is_some_and(|slot| slot.key == *key)
-        };
-        let way = (0..WAYS)
-            .filter(|way| hashes.0.get(*way) == Some(&hash))
-            .find(same)?;
+        let same = |way: &usize| slots.get(*way).and_then(Option::as_ref).is_some_and(|slot| slot.key == *key);
+        let way = (0..WAYS).filter(|way| hashes.0.get(*way) == Some(&hash)).find(same)?;
         Some((set, way))
     }
 
@@ -99,11 +92,7 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
             }
             self.hashes[set].0[way] = hash;
         }
-        let slot = slot.get_or_insert_with(|| Slot {
-            key,
-            value: make(),
-            used: 0,
-        });
+        let slot = slot.get_or_insert_with(|| Slot { key, value: make(), used: 0 });
         slot.used = self.tick;
         &mut slot.value
     }
@@ -113,11 +102,7 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
         let (set, way) = self.find(self.hash(key), key)?;
         *self.hashes.get_mut(set)?.0.get_mut(way)? = 0;
         self.len = self.len.saturating_sub(1);
-        self.slots
-            .get_mut(set)?
-            .get_mut(way)?
-            .take()
-            .map(|slot| slot.value)
+        self.slots.get_mut(set)?.get_mut(way)?.take().map(|slot| slot.value)
     }
 
     /// Forget everything.

@@ -34,11 +34,7 @@ impl<'a> View<'a> {
             from_tag: from.as_ref().and_then(sip::NameAddr::tag).unwrap_or(b""),
             to_tag: to.as_ref().and_then(sip::NameAddr::tag).unwrap_or(b""),
             to_user: to.as_ref().map_or(b"", |to| user_of(to.uri)),
-            branch: message
-                .via_top()
-                .ok()
-                .and_then(|via| via.branch)
-                .unwrap_or(b""),
+            branch: message.via_top().ok().and_then(|via| via.branch).unwrap_or(b""),
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
             user_agent: message.first(HeaderName::UserAgent).unwrap_or(b""),
         }

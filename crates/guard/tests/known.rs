@@ -16,10 +16,7 @@ fn a_gateways_call_goes_to_the_call_layer_and_leaves_no_refusal() {
         assert!(outcome.answers.is_empty());
     }
     assert!(bench.journal().is_empty());
-    assert_eq!(
-        (bench.total.imbalance(), bench.total.get(Counter::Admitted)),
-        (0, 2)
-    );
+    assert_eq!((bench.total.imbalance(), bench.total.get(Counter::Admitted)), (0, 2));
 }
 
 #[test]
@@ -35,31 +32,17 @@ fn beyond_its_bucket_a_gateway_hears_503_with_retry_after_and_it_is_its_own_reco
     let mut bench = Bench::new(snapshot(|_| {}));
     let mut statuses = Vec::new();
     for cseq in 1..=8 {
-        statuses.push(
-            bench
-                .throw(GATEWAY, &ask("INVITE").with(|ask| ask.cseq = cseq).bytes())
-                .status(),
-        );
+        statuses.push(bench.throw(GATEWAY, &ask("INVITE").with(|ask| ask.cseq = cseq).bytes()).status());
     }
     assert_eq!(statuses[..5], [None; 5]);
     assert_eq!(statuses[5..], [Some(503); 3]);
     bench.frames(|_, record| {
-        let Record::Refusal(attempt) = record else {
-            panic!("{record:?}")
-        };
-        assert_eq!(
-            (attempt.reason.as_str(), attempt.gateway_id),
-            ("rate_exceeded", 9)
-        );
+        let Record::Refusal(attempt) = record else { panic!("{record:?}") };
+        assert_eq!((attempt.reason.as_str(), attempt.gateway_id), ("rate_exceeded", 9));
         assert_ne!(attempt.flags & flags::IS_AUTHORISED, 0);
     });
     assert_eq!(bench.total.get(Counter::IllegalCalls), 0);
-    assert_eq!(
-        bench
-            .throw("192.0.2.71:5060", &ask("INVITE").bytes())
-            .status(),
-        Some(503)
-    );
+    assert_eq!(bench.throw("192.0.2.71:5060", &ask("INVITE").bytes()).status(), Some(503));
 }
 
 #[test]
@@ -94,11 +77,7 @@ fn a_gateway_named_with_a_port_is_known_on_that_port_only() {
     }));
     let mut id = |from: &str| {
         let request = ask("INVITE").with(|ask| ask.call_id = from.into());
-        bench
-            .throw(from, &request.bytes())
-            .admitted
-            .first()
-            .map(|admitted| admitted.standing.clone())
+        bench.throw(from, &request.bytes()).admitted.first().map(|admitted| admitted.standing.clone())
     };
     assert_eq!(id("198.51.100.5:5080"), Some(Standing::Gateway { id: 2 }));
     assert_eq!(id("198.51.100.5:5081"), Some(Standing::Gateway { id: 1 }));
@@ -113,12 +92,6 @@ fn what_a_gateway_may_not_send_says_why() {
     let subscribe = bench.throw(GATEWAY, &ask("SUBSCRIBE").bytes());
     assert_eq!(subscribe.status(), Some(405));
     assert!(subscribe.answers[0].contains("\r\nAllow: INVITE"));
-    assert_eq!(
-        bench.throw(GATEWAY, &ask("BYE").bytes()).status(),
-        Some(481)
-    );
-    assert_eq!(
-        bench.throw(GATEWAY, &ask("OPTIONS").bytes()).admitted.len(),
-        1
-    );
+    assert_eq!(bench.throw(GATEWAY, &ask("BYE").bytes()).status(), Some(481));
+    assert_eq!(bench.throw(GATEWAY, &ask("OPTIONS").bytes()).admitted.len(), 1);
 }

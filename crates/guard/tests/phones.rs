@@ -13,10 +13,7 @@ fn register(bench: &mut Bench, from: &str, password: &str) -> Outcome {
     let request = ask("REGISTER");
     let challenge = bench.throw(from, &request.bytes());
     assert_eq!(challenge.status(), Some(401));
-    bench.throw(
-        from,
-        &request.answering(&challenge, "1001", password, 1).bytes(),
-    )
+    bench.throw(from, &request.answering(&challenge, "1001", password, 1).bytes())
 }
 
 fn bind(bench: &mut Bench, from: &str) {
@@ -32,14 +29,7 @@ fn bind(bench: &mut Bench, from: &str) {
         expires_at_us: bench.now.utc_us + 60_000_000,
     };
     let now_us = bench.now.utc_us;
-    bench.guard.flows.bind(
-        FlowKey {
-            source,
-            transport: Transport::Udp,
-        },
-        flow,
-        now_us,
-    );
+    bench.guard.flows.bind(FlowKey { source, transport: Transport::Udp }, flow, now_us);
 }
 
 #[test]
@@ -47,13 +37,7 @@ fn the_right_password_admits_and_settles_its_challenge() {
     let mut bench = Bench::new(snapshot(|_| {}));
     let outcome = register(&mut bench, PHONE, "right");
     let standing = &outcome.admitted[0].standing;
-    assert_eq!(
-        *standing,
-        Standing::Phone {
-            number: b"1001".to_vec(),
-            settles: 1
-        }
-    );
+    assert_eq!(*standing, Standing::Phone { number: b"1001".to_vec(), settles: 1 });
     assert_eq!(bench.journal(), ["1 challenge 401"]);
     assert_eq!(outcome.tally.get(Counter::Proven), 1);
 }
@@ -63,13 +47,7 @@ fn a_wrong_password_is_recorded_settles_its_challenge_and_hears_another_one() {
     let mut bench = Bench::new(snapshot(|_| {}));
     let outcome = register(&mut bench, STRANGER, "wrong");
     assert_eq!((outcome.status(), outcome.admitted.len()), (Some(401), 0));
-    assert_eq!(
-        bench.journal(),
-        [
-            "1 challenge 401",
-            "2 refusal bad_credentials 1001 401 settles 1"
-        ]
-    );
+    assert_eq!(bench.journal(), ["1 challenge 401", "2 refusal bad_credentials 1001 401 settles 1"]);
 }
 
 #[test]
@@ -84,35 +62,17 @@ fn an_existing_number_and_a_missing_one_hear_the_same_at_every_step() {
                 ask.call_id = format!("{number}-{attempt}");
             });
             let challenge = bench.throw(STRANGER, &request.bytes());
-            let wrong = bench.throw(
-                STRANGER,
-                &request.answering(&challenge, number, "guess", 1).bytes(),
-            );
+            let wrong = bench.throw(STRANGER, &request.answering(&challenge, number, "guess", 1).bytes());
             let shape = |outcome: &Outcome| {
-                outcome.answers[0]
-                    .lines()
-                    .map(|line| line[..line.len().min(8)].to_owned())
-                    .collect::<Vec<_>>()
+                outcome.answers[0].lines().map(|line| line[..line.len().min(8)].to_owned()).collect::<Vec<_>>()
             };
-            statuses.push((
-                challenge.status(),
-                shape(&challenge),
-                wrong.status(),
-                shape(&wrong),
-            ));
+            statuses.push((challenge.status(), shape(&challenge), wrong.status(), shape(&wrong)));
         }
         heard.push(statuses);
     }
     assert_eq!(heard[0], heard[1]);
     assert_eq!(heard[0][7].2, Some(403));
-    assert_eq!(
-        bench
-            .journal()
-            .iter()
-            .filter(|line| line.contains("locked_out"))
-            .count(),
-        4
-    );
+    assert_eq!(bench.journal().iter().filter(|line| line.contains("locked_out")).count(), 4);
 }
 
 #[test]
@@ -126,12 +86,7 @@ fn a_lock_out_ends_by_itself_and_never_touches_a_live_flow() {
     bind(&mut bench, PHONE);
     assert_eq!(register(&mut bench, PHONE, "right").admitted.len(), 1);
     bench.wait_ms(180_000);
-    assert_eq!(
-        register(&mut bench, "198.51.100.20:5999", "right")
-            .admitted
-            .len(),
-        1
-    );
+    assert_eq!(register(&mut bench, "198.51.100.20:5999", "right").admitted.len(), 1);
 }
 
 #[test]
@@ -143,20 +98,10 @@ fn a_replayed_register_is_not_admitted() {
     assert_eq!(bench.throw(PHONE, &answer.bytes()).admitted.len(), 1);
     // The very same bytes from the same place are a retransmission: no second admission, the answer again.
     let again = bench.throw(PHONE, &answer.bytes());
-    assert_eq!(
-        (
-            again.admitted.len(),
-            again.repeats,
-            again.tally.get(Counter::Absorbed)
-        ),
-        (0, 1, 1)
-    );
+    assert_eq!((again.admitted.len(), again.repeats, again.tally.get(Counter::Absorbed)), (0, 1, 1));
     // From another port of the same address: a replay, challenged afresh.
     let elsewhere = bench.throw("198.51.100.20:41000", &answer.bytes());
-    assert_eq!(
-        (elsewhere.admitted.len(), elsewhere.status()),
-        (0, Some(401))
-    );
+    assert_eq!((elsewhere.admitted.len(), elsewhere.status()), (0, Some(401)));
     assert!(elsewhere.answers[0].contains("stale=true"));
     // From another address the nonce proves nothing.
     let stolen = bench.throw(STRANGER, &answer.bytes());
@@ -171,22 +116,11 @@ fn a_nonce_serves_again_with_a_rising_count_and_settles_once() {
     let challenge = bench.throw(PHONE, &request.bytes());
     for (nc, settles) in [(1, 1), (2, 0), (7, 0)] {
         bench.wait_ms(20_000);
-        let outcome = bench.throw(
-            PHONE,
-            &request.answering(&challenge, "1001", "right", nc).bytes(),
-        );
-        assert_eq!(
-            outcome.admitted[0].standing,
-            Standing::Phone {
-                number: b"1001".to_vec(),
-                settles
-            }
-        );
+        let outcome = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", nc).bytes());
+        assert_eq!(outcome.admitted[0].standing, Standing::Phone { number: b"1001".to_vec(), settles });
     }
     bench.wait_ms(1000);
-    let lower = request
-        .answering(&challenge, "1001", "right", 3)
-        .with(|ask| ask.branch = "z9hG4bKlower".into());
+    let lower = request.answering(&challenge, "1001", "right", 3).with(|ask| ask.branch = "z9hG4bKlower".into());
     assert_eq!(bench.throw(PHONE, &lower.bytes()).status(), Some(401));
 }
 
@@ -196,32 +130,17 @@ fn an_old_nonce_or_one_of_a_retired_key_is_stale_and_no_offence() {
     let request = ask("REGISTER");
     let challenge = bench.throw(PHONE, &request.bytes());
     bench.wait_ms(33_000);
-    let late = bench.throw(
-        PHONE,
-        &request.answering(&challenge, "1001", "right", 1).bytes(),
-    );
+    let late = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", 1).bytes());
     assert!(late.answers[0].contains("stale=true"));
     let challenge = bench.throw(PHONE, &request.with(|ask| ask.cseq = 40).bytes());
-    bench
-        .guard
-        .configure(std::sync::Arc::new(snapshot(|document| {
-            document["nonce_keys"] = serde_json::json!([{"id": 3, "key": "44".repeat(32)}]);
-        })));
+    bench.guard.configure(std::sync::Arc::new(snapshot(|document| {
+        document["nonce_keys"] = serde_json::json!([{"id": 3, "key": "44".repeat(32)}]);
+    })));
     let request = ask("REGISTER").with(|ask| ask.cseq = 60);
-    let retired = bench.throw(
-        PHONE,
-        &request.answering(&challenge, "1001", "right", 1).bytes(),
-    );
+    let retired = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", 1).bytes());
     assert!(retired.answers[0].contains("stale=true"));
     assert_eq!(bench.total.get(Counter::BadCredentials), 0);
-    assert!(
-        bench
-            .journal()
-            .iter()
-            .all(|line| line.contains("challenge")),
-        "{:?}",
-        bench.journal()
-    );
+    assert!(bench.journal().iter().all(|line| line.contains("challenge")), "{:?}", bench.journal());
 }
 
 #[test]
@@ -229,10 +148,7 @@ fn a_phone_registers_no_number_but_its_own() {
     let mut bench = Bench::new(snapshot(|_| {}));
     let request = ask("REGISTER").with(|ask| ask.caller = "2002".into());
     let challenge = bench.throw(PHONE, &request.bytes());
-    let outcome = bench.throw(
-        PHONE,
-        &request.answering(&challenge, "1001", "right", 1).bytes(),
-    );
+    let outcome = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", 1).bytes());
     assert_eq!((outcome.status(), outcome.admitted.len()), (Some(403), 0));
 }
 
@@ -244,23 +160,10 @@ fn a_registered_phone_that_comes_from_a_new_port_is_challenged_and_admitted() {
         let request = ask("INVITE").with(|ask| ask.call_id = from.into());
         let challenge = bench.throw(from, &request.bytes());
         assert_eq!(challenge.status(), Some(407));
-        let outcome = bench.throw(
-            from,
-            &request.answering(&challenge, "1001", "right", 1).bytes(),
-        );
+        let outcome = bench.throw(from, &request.answering(&challenge, "1001", "right", 1).bytes());
         assert_eq!(outcome.admitted.len(), 1, "{from}");
     }
-    assert!(
-        bench
-            .journal()
-            .iter()
-            .all(|line| line.contains("challenge"))
-    );
+    assert!(bench.journal().iter().all(|line| line.contains("challenge")));
     bench.wait_ms(31 * 86_400_000);
-    assert_eq!(
-        bench
-            .throw(PHONE, &ask("INVITE").with(|ask| ask.cseq = 9).bytes())
-            .status(),
-        Some(403)
-    );
+    assert_eq!(bench.throw(PHONE, &ask("INVITE").with(|ask| ask.cseq = 9).bytes()).status(), Some(403));
 }

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use journal::{
-    Attempt, Batch, Options, Reason, Record, Scope, SegmentWriter, Stream, StreamReader, Transport,
-    WriteUnit, archive_sealed, summarise, verify,
+    Attempt, Batch, Options, Reason, Record, Scope, SegmentWriter, Stream, StreamReader, Transport, WriteUnit,
+    archive_sealed, summarise, verify,
 };
 
 const ROWS: usize = 400_000;
@@ -64,15 +64,8 @@ fn scanner_mix(rows: usize) -> Vec<Message> {
     let sources: Vec<_> = (0..4096)
         .map(|_| {
             let ip = Ipv4Addr::from_bits(0x0b00_0000 + random.below(0xd000_0000) as u32);
-            let port = if random.below(2) == 0 {
-                5060 + random.below(40)
-            } else {
-                1024 + random.below(60_000)
-            };
-            (
-                SocketAddr::new(IpAddr::V4(ip), port as u16),
-                random.below(8) as usize,
-            )
+            let port = if random.below(2) == 0 { 5060 + random.below(40) } else { 1024 + random.below(60_000) };
+            (SocketAddr::new(IpAddr::V4(ip), port as u16), random.below(8) as usize)
         })
         .collect();
     (0..rows)
@@ -164,8 +157,7 @@ fn encode(mix: &[Message], journal_crc: u32, mut use_unit: impl FnMut(&WriteUnit
 
 fn write_journal(dir: &Path, mix: &[Message]) {
     let _ = fs::remove_dir_all(dir);
-    let (mut writer, _) =
-        SegmentWriter::open(dir, Stream::Edge, &Options::of(Stream::Edge), NOW_US).unwrap();
+    let (mut writer, _) = SegmentWriter::open(dir, Stream::Edge, &Options::of(Stream::Edge), NOW_US).unwrap();
     encode(mix, writer.journal_crc(), |unit, now_us| {
         writer.append(unit, now_us).unwrap();
     });
@@ -181,11 +173,7 @@ fn read_batches(dir: &Path) -> Vec<Batch> {
 }
 
 fn disk_bytes(dir: &Path) -> u64 {
-    summarise(dir)
-        .unwrap()
-        .iter()
-        .map(|segment| segment.disk_bytes)
-        .sum()
+    summarise(dir).unwrap().iter().map(|segment| segment.disk_bytes).sum()
 }
 
 fn main() {
@@ -194,10 +182,7 @@ fn main() {
     let mix = scanner_mix(ROWS);
     let mut bytes = 0;
     encode(&mix, 1, |unit, _| bytes += unit.bytes().len() as u64);
-    println!(
-        "{ROWS} refusals, {:.1} bytes a frame, {ROWS_PER_WRITE} a write",
-        bytes as f64 / ROWS as f64
-    );
+    println!("{ROWS} refusals, {:.1} bytes a frame, {ROWS_PER_WRITE} a write", bytes as f64 / ROWS as f64);
 
     let measure = |unit: &WriteUnit, _| {
         black_box(unit.bytes().len());
@@ -206,47 +191,17 @@ fn main() {
     per_row("encode", encoding, ROWS, bytes);
     let appending = median(|| timed(|| write_journal(&dir, &mix)));
     per_row("encode, chain, append (page cache)", appending, ROWS, bytes);
-    per_row(
-        "  of which chain and append",
-        appending.saturating_sub(encoding),
-        ROWS,
-        bytes,
-    );
+    per_row("  of which chain and append", appending.saturating_sub(encoding), ROWS, bytes);
 
     // Once, so that what is left for the disk to do is not counted below.
     read_batches(&dir);
-    per_row(
-        "read (checksums, chain, fdatasync)",
-        median(|| timed(|| read_batches(&dir))),
-        ROWS,
-        bytes,
-    );
+    per_row("read (checksums, chain, fdatasync)", median(|| timed(|| read_batches(&dir))), ROWS, bytes);
     let batches = read_batches(&dir);
-    let decode = || {
-        batches
-            .iter()
-            .map(|batch| batch.attempts().unwrap().len())
-            .sum::<usize>()
-    };
+    let decode = || batches.iter().map(|batch| batch.attempts().unwrap().len()).sum::<usize>();
     per_row("decode to columns", median(|| timed(decode)), ROWS, bytes);
-    let seek = || {
-        StreamReader::open(&dir, ROWS as u64 - 1, false)
-            .read(1)
-            .unwrap()
-            .unwrap()
-            .last_seq()
-    };
-    println!(
-        "seek to the end of a segment of {} MiB: {:.1?}",
-        disk_bytes(&dir) >> 20,
-        median(|| timed(seek))
-    );
-    per_row(
-        "verify",
-        median(|| timed(|| verify(&dir, |_, _| ()).unwrap())),
-        ROWS,
-        bytes,
-    );
+    let seek = || StreamReader::open(&dir, ROWS as u64 - 1, false).read(1).unwrap().unwrap().last_seq();
+    println!("seek to the end of a segment of {} MiB: {:.1?}", disk_bytes(&dir) >> 20, median(|| timed(seek)));
+    per_row("verify", median(|| timed(|| verify(&dir, |_, _| ()).unwrap())), ROWS, bytes);
 
     for level in [1, 3, 6, 9, 12, 15, 19] {
         write_journal(&dir, &mix);
@@ -254,11 +209,6 @@ fn main() {
         SegmentWriter::open(&dir, Stream::Edge, &Options::of(Stream::Edge), NOW_US).unwrap();
         let time = timed(|| archive_sealed(&dir, level).unwrap());
         let archived = disk_bytes(&dir) as f64 / ROWS as f64;
-        per_row(
-            &format!("archive, level {level}: {archived:.1} bytes a row"),
-            time,
-            ROWS,
-            bytes,
-        );
+        per_row(&format!("archive, level {level}: {archived:.1} bytes a row"), time, ROWS, bytes);
     }
 }

@@ -19,10 +19,7 @@ pub fn archive_sealed(dir: &Path, level: i32) -> Result<Vec<PathBuf>, JournalErr
     segments.pop();
     let mut made = Vec::new();
     for segment in segments {
-        let (plain, archive) = (
-            plain_path(dir, segment.first_seq),
-            archived_path(dir, segment.first_seq),
-        );
+        let (plain, archive) = (plain_path(dir, segment.first_seq), archived_path(dir, segment.first_seq));
         if !segment.is_archived {
             let mut unfinished = archive.clone().into_os_string();
             unfinished.push(UNFINISHED);
@@ -39,11 +36,7 @@ pub fn archive_sealed(dir: &Path, level: i32) -> Result<Vec<PathBuf>, JournalErr
         // Also what was left when the power went between the two steps.
         match fs::remove_file(&plain) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(JournalError::io(
-                    &plain,
-                    "remove the segment after archiving it",
-                    error,
-                ));
+                return Err(JournalError::io(&plain, "remove the segment after archiving it", error));
             }
             _ => {}
         }
@@ -64,9 +57,7 @@ fn compress(plain: &Path, archive: &Path, level: i32) -> io::Result<()> {
     if is_same(BufReader::new(File::open(plain)?), BufReader::new(decoder))? {
         Ok(())
     } else {
-        Err(io::Error::other(
-            "what was read back is not what was written; the disk or the memory is failing",
-        ))
+        Err(io::Error::other("what was read back is not what was written; the disk or the memory is failing"))
     }
 }
 

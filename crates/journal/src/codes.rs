@@ -205,18 +205,10 @@ mod tests {
 
     #[test]
     fn codes_and_names_are_those_of_the_format_description() {
-        let reasons: Vec<_> = Reason::ALL
-            .iter()
-            .map(|r| format!("{} `{}`", r.code(), r.as_str()))
-            .collect();
+        let reasons: Vec<_> = Reason::ALL.iter().map(|r| format!("{} `{}`", r.code(), r.as_str())).collect();
         let text = include_str!("../../../docs/architecture.md").replace('\n', " ");
         assert!(text.contains(&format!("Reasons: {}.", reasons.join(" "))));
-        let methods: Vec<_> = METHODS
-            .iter()
-            .enumerate()
-            .skip(1)
-            .map(|(code, name)| format!("{code} {name}"))
-            .collect();
+        let methods: Vec<_> = METHODS.iter().enumerate().skip(1).map(|(code, name)| format!("{code} {name}")).collect();
         assert!(text.contains(&format!("Methods: 0 other {}.", methods.join(" "))));
     }
 

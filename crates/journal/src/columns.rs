@@ -61,23 +61,14 @@ pub struct Column {
 impl Column {
     /// An empty column of numbers of `width` bytes.
     fn numbers(column_type: ColumnType, width: usize, rows: usize) -> Self {
-        Self {
-            column_type,
-            len: 0,
-            validity: None,
-            offsets: None,
-            data: Vec::with_capacity(rows * width),
-        }
+        Self { column_type, len: 0, validity: None, offsets: None, data: Vec::with_capacity(rows * width) }
     }
 
     /// An empty column of strings that have about `width` bytes.
     fn strings(column_type: ColumnType, width: usize, rows: usize) -> Self {
         let mut offsets = Vec::with_capacity((rows + 1) * 4);
         offsets.extend_from_slice(&0_i32.to_le_bytes());
-        Self {
-            offsets: Some(offsets),
-            ..Self::numbers(column_type, width, rows)
-        }
+        Self { offsets: Some(offsets), ..Self::numbers(column_type, width, rows) }
     }
 
     fn number<const N: usize>(&mut self, bytes: [u8; N]) {
@@ -268,8 +259,7 @@ table! {
 impl Batch {
     /// Refusals and challenges, told apart by `kind`.
     pub fn attempts(&self) -> Result<Columns, JournalError> {
-        let mut table =
-            Attempts::new(self.count(|kind| matches!(kind, Kind::Refusal | Kind::Challenge))?);
+        let mut table = Attempts::new(self.count(|kind| matches!(kind, Kind::Refusal | Kind::Challenge))?);
         let (mut source, mut local) = (LastAddress::default(), LastAddress::default());
         table.raw.validity = Some(Vec::new());
         for frame in self.frames() {
@@ -289,16 +279,8 @@ impl Batch {
     /// What was counted into earlier records.
     pub fn increments(&self) -> Result<Columns, JournalError> {
         let mut table = Increments::new(self.count(|kind| kind == Kind::Increment)?);
-        for frame in self
-            .frames()
-            .filter(|frame| frame.kind == Kind::Increment.code())
-        {
-            if let Record::Increment {
-                base_seq,
-                count,
-                why,
-            } = frame.record()?
-            {
+        for frame in self.frames().filter(|frame| frame.kind == Kind::Increment.code()) {
+            if let Record::Increment { base_seq, count, why } = frame.record()? {
                 table.seq.number(frame.seq.to_le_bytes());
                 table.time_us.number(frame.time_us.to_le_bytes());
                 table.base_seq.number(base_seq.to_le_bytes());
@@ -312,16 +294,8 @@ impl Batch {
     /// Attempts that leave no row.
     pub fn summaries(&self) -> Result<Columns, JournalError> {
         let mut table = Summaries::new(self.count(|kind| kind == Kind::RefusalSummary)?);
-        for frame in self
-            .frames()
-            .filter(|frame| frame.kind == Kind::RefusalSummary.code())
-        {
-            if let Record::RefusalSummary {
-                reason,
-                method,
-                count,
-            } = frame.record()?
-            {
+        for frame in self.frames().filter(|frame| frame.kind == Kind::RefusalSummary.code()) {
+            if let Record::RefusalSummary { reason, method, count } = frame.record()? {
                 table.seq.number(frame.seq.to_le_bytes());
                 table.time_us.number(frame.time_us.to_le_bytes());
                 table.reason.number([reason.code()]);
@@ -336,10 +310,7 @@ impl Batch {
     pub fn flows(&self) -> Result<Columns, JournalError> {
         let mut table = Flows::new(self.count(|kind| kind == Kind::Flow)?);
         let (mut source, mut local) = (LastAddress::default(), LastAddress::default());
-        for frame in self
-            .frames()
-            .filter(|frame| frame.kind == Kind::Flow.code())
-        {
+        for frame in self.frames().filter(|frame| frame.kind == Kind::Flow.code()) {
             if let Record::Flow(flow) = frame.record()? {
                 table.seq.number(frame.seq.to_le_bytes());
                 table.time_us.number(frame.time_us.to_le_bytes());
@@ -351,30 +322,20 @@ impl Batch {
 
     /// Frames whose payload was made elsewhere, in their order.
     pub fn opaque(&self) -> impl Iterator<Item = OpaqueFrame<'_>> {
-        self.frames()
-            .filter(|frame| Kind::from_code(frame.kind).is_some_and(is_opaque))
-            .map(|frame| OpaqueFrame {
-                kind: frame.kind,
-                seq: frame.seq,
-                time_us: frame.time_us,
-                payload: frame.payload,
-            })
+        self.frames().filter(|frame| Kind::from_code(frame.kind).is_some_and(is_opaque)).map(|frame| OpaqueFrame {
+            kind: frame.kind,
+            seq: frame.seq,
+            time_us: frame.time_us,
+            payload: frame.payload,
+        })
     }
 
     /// Counters of runs, in their order.
     pub fn books(&self) -> Result<Vec<BooksFrame>, JournalError> {
         let mut books = Vec::new();
-        for frame in self
-            .frames()
-            .filter(|frame| frame.kind == Kind::Books.code())
-        {
+        for frame in self.frames().filter(|frame| frame.kind == Kind::Books.code()) {
             if let Record::Books { run, counters } = frame.record()? {
-                books.push(BooksFrame {
-                    seq: frame.seq,
-                    time_us: frame.time_us,
-                    run,
-                    counters: counters.into_owned(),
-                });
+                books.push(BooksFrame { seq: frame.seq, time_us: frame.time_us, run, counters: counters.into_owned() });
             }
         }
         Ok(books)
@@ -384,10 +345,8 @@ impl Batch {
     fn count(&self, is_wanted: impl Fn(Kind) -> bool) -> Result<usize, JournalError> {
         let mut count = 0;
         for frame in self.frames() {
-            let kind = Kind::from_code(frame.kind).ok_or(JournalError::Payload {
-                seq: frame.seq,
-                what: "unknown kind",
-            })?;
+            let kind =
+                Kind::from_code(frame.kind).ok_or(JournalError::Payload { seq: frame.seq, what: "unknown kind" })?;
             count += usize::from(is_wanted(kind));
         }
         Ok(count)

@@ -46,9 +46,7 @@ pub enum JournalError {
         expected: u64,
     },
     /// A reader has already taken frames that the journal does not have (any more).
-    #[error(
-        "{path}: the journal ends at sequence {last_seq}, but its reader has already taken {after_seq}"
-    )]
+    #[error("{path}: the journal ends at sequence {last_seq}, but its reader has already taken {after_seq}")]
     Ahead {
         /// The stream's directory.
         path: PathBuf,
@@ -96,26 +94,15 @@ impl JournalError {
     pub(crate) fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
         match source.kind() {
             // EFBIG: the process's file size limit (RLIMIT_FSIZE) or the file system's.
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full {
-                path: path.to_owned(),
-                source,
-            },
-            _ => Self::Io {
-                path: path.to_owned(),
-                doing,
-                source,
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Full { path: path.to_owned(), source }
+            }
+            _ => Self::Io { path: path.to_owned(), doing, source },
         }
     }
 
     pub(crate) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            offset,
-            what: what.into(),
-        }
+        Self::Damaged { path: path.to_owned(), offset, what: what.into() }
     }
 
     /// A stable name for programs.
@@ -147,9 +134,7 @@ impl JournalError {
             Self::Busy { .. } => "stop the other process, or use another data directory",
             Self::OutOfSequence { .. } => "drop the unit and number its frames anew",
             Self::TooLarge { .. } => "split it",
-            Self::Payload { .. } => {
-                "read this journal with the version of Ringfence that wrote it, or a newer one"
-            }
+            Self::Payload { .. } => "read this journal with the version of Ringfence that wrote it, or a newer one",
         }
     }
 

@@ -45,10 +45,7 @@ pub struct WriteUnit {
 impl WriteUnit {
     /// An empty unit with room for `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(capacity),
-            ..Self::default()
-        }
+        Self { bytes: Vec::with_capacity(capacity), ..Self::default() }
     }
 
     /// Appends a frame. `seq` must be one more than that of the frame before; the first of a unit must be what the stream
@@ -61,14 +58,7 @@ impl WriteUnit {
             self.has_gap = true;
         }
         self.frames += 1;
-        put_frame(
-            &mut self.bytes,
-            record.kind(),
-            seq,
-            time_us,
-            journal_crc,
-            |out| record.encode(out),
-        );
+        put_frame(&mut self.bytes, record.kind(), seq, time_us, journal_crc, |out| record.encode(out));
     }
 
     /// How many frames.
@@ -104,10 +94,7 @@ impl WriteUnit {
             return Ok(expected);
         }
         if self.has_gap || self.first_seq != expected {
-            return Err(JournalError::OutOfSequence {
-                expected,
-                got: self.first_seq,
-            });
+            return Err(JournalError::OutOfSequence { expected, got: self.first_seq });
         }
         Ok(expected + self.frames as u64)
     }
@@ -132,10 +119,7 @@ fn put_frame(
     out.extend_from_slice(&header);
     payload(out);
     let frame = &mut out[start..];
-    debug_assert!(
-        frame.len() <= MAX_FRAME,
-        "records are bounded where they are made"
-    );
+    debug_assert!(frame.len() <= MAX_FRAME, "records are bounded where they are made");
     let length = (frame.len() as u16).to_le_bytes();
     let crc = crc32c::crc32c_append(journal_crc, &frame[CHECKED_FROM..]).to_le_bytes();
     frame[..2].copy_from_slice(&length);
@@ -143,21 +127,9 @@ fn put_frame(
 }
 
 /// The chain frame that closes a write.
-pub(crate) fn chain_frame(
-    seq: u64,
-    time_us: u64,
-    journal_crc: u32,
-    hash: &[u8; 32],
-) -> [u8; CHAIN_FRAME] {
+pub(crate) fn chain_frame(seq: u64, time_us: u64, journal_crc: u32, hash: &[u8; 32]) -> [u8; CHAIN_FRAME] {
     let mut out = Vec::with_capacity(CHAIN_FRAME);
-    put_frame(
-        &mut out,
-        Kind::Chain,
-        seq,
-        time_us,
-        journal_crc,
-        |payload| payload.extend_from_slice(hash),
-    );
+    put_frame(&mut out, Kind::Chain, seq, time_us, journal_crc, |payload| payload.extend_from_slice(hash));
     let mut frame = [0; CHAIN_FRAME];
     frame.copy_from_slice(&out);
     frame
@@ -179,14 +151,8 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Reads what the frame says.
     pub fn record(&self) -> Result<Record<'a>, JournalError> {
-        let kind = Kind::from_code(self.kind).ok_or(JournalError::Payload {
-            seq: self.seq,
-            what: "unknown kind",
-        })?;
-        Record::decode(kind, self.payload).map_err(|what| JournalError::Payload {
-            seq: self.seq,
-            what,
-        })
+        let kind = Kind::from_code(self.kind).ok_or(JournalError::Payload { seq: self.seq, what: "unknown kind" })?;
+        Record::decode(kind, self.payload).map_err(|what| JournalError::Payload { seq: self.seq, what })
     }
 }
 
@@ -227,12 +193,7 @@ pub(crate) fn parse(bytes: &[u8], journal_crc: Option<u32>) -> Parsed<'_> {
         }
     }
     Parsed::Whole(
-        Frame {
-            kind,
-            seq: u64_at(head, 8),
-            time_us: u64_at(head, 16),
-            payload: &frame[FRAME_HEADER..],
-        },
+        Frame { kind, seq: u64_at(head, 8), time_us: u64_at(head, 16), payload: &frame[FRAME_HEADER..] },
         length,
     )
 }

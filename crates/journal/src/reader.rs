@@ -11,9 +11,7 @@ use crate::error::JournalError;
 use crate::frame::{Frame, JournalId, MAX_WRITE, Parsed, parse};
 use crate::recover::header_of;
 use crate::scan::{Check, Place, Step, last_chain, next_write};
-use crate::segment::{
-    SEGMENT_HEADER, SegmentFile, SegmentHeader, archived_path, list_segments, plain_path,
-};
+use crate::segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, archived_path, list_segments, plain_path};
 
 /// Bytes fetched at once: at least, at most, and per frame asked for.
 const FETCH_MIN: usize = 256 << 10;
@@ -145,10 +143,7 @@ impl StreamReader {
             skips_unreadable,
             after_seq,
             journal_id: None,
-            place: Place {
-                next_seq: after_seq.saturating_add(1),
-                hash: [0; 32],
-            },
+            place: Place { next_seq: after_seq.saturating_add(1), hash: [0; 32] },
             missing: 0,
             current: None,
             suspect: None,
@@ -204,14 +199,8 @@ impl StreamReader {
             let Some(current) = &self.current else {
                 return Ok(None);
             };
-            let SegmentFile {
-                path,
-                first_seq,
-                is_archived,
-            } = current.file.clone();
-            let later = list_segments(&self.dir)?
-                .into_iter()
-                .find(|segment| segment.first_seq > first_seq);
+            let SegmentFile { path, first_seq, is_archived } = current.file.clone();
+            let later = list_segments(&self.dir)?.into_iter().find(|segment| segment.first_seq > first_seq);
             if later.is_some() && !has_looked_again {
                 // It may have been appended to and sealed since the look.
                 has_looked_again = true;
@@ -226,16 +215,11 @@ impl StreamReader {
                     });
                 }
                 (None, None) => return Ok(None),
-                (None, Some(later)) => JournalError::Missing {
-                    path: later.path,
-                    expected: self.place.next_seq,
-                },
+                (None, Some(later)) => JournalError::Missing { path: later.path, expected: self.place.next_seq },
                 (Some(unfinished), None) if !is_archived && !self.is_believed(&unfinished) => {
                     return Ok(None);
                 }
-                (Some(Unfinished { offset, what, .. }), _) => {
-                    JournalError::damaged(&path, offset, what)
-                }
+                (Some(Unfinished { offset, what, .. }), _) => JournalError::damaged(&path, offset, what),
             };
             if is_archived {
                 // A decompressor that failed cannot be asked again: the next call starts anew.
@@ -273,9 +257,7 @@ impl StreamReader {
         journal_id: JournalId,
         max_frames: usize,
     ) -> Result<Look, JournalError> {
-        let mut fetch = max_frames
-            .saturating_mul(FETCH_PER_FRAME)
-            .clamp(FETCH_MIN, FETCH_MAX);
+        let mut fetch = max_frames.saturating_mul(FETCH_PER_FRAME).clamp(FETCH_MIN, FETCH_MAX);
         loop {
             let (mut bytes, is_all) = match current.fetch(fetch) {
                 Ok(fetched) => fetched,
@@ -296,12 +278,7 @@ impl StreamReader {
                 bytes.drain(..start);
                 current.make_durable()?;
                 let last_seq = self.place.next_seq - 1;
-                return Ok(Look::Batch(Batch {
-                    journal_id,
-                    first_seq,
-                    last_seq,
-                    bytes,
-                }));
+                return Ok(Look::Batch(Batch { journal_id, first_seq, last_seq, bytes }));
             }
             if !is_all && fetch < 2 * MAX_WRITE {
                 current.put_back(bytes);
@@ -312,28 +289,16 @@ impl StreamReader {
             let has_later_write = last_chain(&bytes, journal_id.crc()).is_some();
             let offset = current.offset + at as u64;
             current.put_back(bytes);
-            return Ok(Look::Unfinished(Unfinished {
-                offset,
-                what,
-                has_later_write,
-            }));
+            return Ok(Look::Unfinished(Unfinished { offset, what, has_later_write }));
         }
     }
 
     /// Moves over the whole writes at the start of `bytes` until `max_frames` wanted frames are together.
     fn take_writes(&mut self, bytes: &[u8], journal_id: JournalId, max_frames: usize) -> Taken {
-        let check = Check::All {
-            journal_crc: journal_id.crc(),
-        };
+        let check = Check::All { journal_crc: journal_id.crc() };
         let first_seq = self.next_seq();
-        let mut taken = Taken {
-            start: 0,
-            end: 0,
-            stop: (0, ""),
-        };
-        while taken.end < bytes.len()
-            && self.place.next_seq.saturating_sub(first_seq) < max_frames.max(1) as u64
-        {
+        let mut taken = Taken { start: 0, end: 0, stop: (0, "") };
+        while taken.end < bytes.len() && self.place.next_seq.saturating_sub(first_seq) < max_frames.max(1) as u64 {
             let rest = &bytes[taken.end..];
             if self.place.next_seq <= self.after_seq
                 && let Step::Whole(write) = next_write(rest, &self.place, Check::Lengths)
@@ -373,18 +338,13 @@ impl StreamReader {
             return Ok(false);
         };
         if self.after_seq > 0 && oldest.first_seq > wanted {
-            let error = JournalError::Missing {
-                path: oldest.path.clone(),
-                expected: wanted,
-            };
+            let error = JournalError::Missing { path: oldest.path.clone(), expected: wanted };
             if !self.skips_unreadable {
                 return Err(error);
             }
             self.missing += oldest.first_seq - wanted;
         }
-        let index = segments
-            .partition_point(|segment| segment.first_seq <= wanted)
-            .saturating_sub(1);
+        let index = segments.partition_point(|segment| segment.first_seq <= wanted).saturating_sub(1);
         let first_seq = segments[index].first_seq;
         match open_segment(&self.dir, first_seq) {
             Ok(Some((current, header))) => self.enter(current, &header).map(|()| true),
@@ -400,22 +360,14 @@ impl StreamReader {
     /// exists the current one has been read to its end.
     fn open_next(&mut self) -> Result<bool, JournalError> {
         let next_seq = self.place.next_seq;
-        if self
-            .current
-            .as_ref()
-            .is_none_or(|current| current.file.first_seq == next_seq)
-        {
+        if self.current.as_ref().is_none_or(|current| current.file.first_seq == next_seq) {
             return Ok(false);
         }
         match open_segment(&self.dir, next_seq) {
             Ok(None) => Ok(false),
             Ok(Some((current, header))) => {
                 if header.hash != self.place.hash {
-                    let error = JournalError::damaged(
-                        &current.file.path,
-                        40,
-                        "the hash chain does not continue",
-                    );
+                    let error = JournalError::damaged(&current.file.path, 40, "the hash chain does not continue");
                     return self.pass_over(next_seq, error);
                 }
                 self.enter(current, &header).map(|()| true)
@@ -426,17 +378,10 @@ impl StreamReader {
 
     fn enter(&mut self, current: Current, header: &SegmentHeader) -> Result<(), JournalError> {
         if self.journal_id.is_some_and(|id| id != header.journal_id) {
-            return Err(JournalError::damaged(
-                &current.file.path,
-                8,
-                "this segment belongs to another journal",
-            ));
+            return Err(JournalError::damaged(&current.file.path, 8, "this segment belongs to another journal"));
         }
         self.journal_id = Some(header.journal_id);
-        self.place = Place {
-            next_seq: header.first_seq,
-            hash: header.hash,
-        };
+        self.place = Place { next_seq: header.first_seq, hash: header.hash };
         self.suspect = None;
         self.current = Some(current);
         Ok(())
@@ -445,12 +390,7 @@ impl StreamReader {
     /// Goes to the first readable segment after the one at `first_seq`, if unreadable ones may be skipped. False if there
     /// is none yet.
     fn pass_over(&mut self, first_seq: u64, error: JournalError) -> Result<bool, JournalError> {
-        if !self.skips_unreadable
-            || !matches!(
-                error,
-                JournalError::Damaged { .. } | JournalError::Missing { .. }
-            )
-        {
+        if !self.skips_unreadable || !matches!(error, JournalError::Damaged { .. } | JournalError::Missing { .. }) {
             return Err(error);
         }
         for segment in list_segments(&self.dir)? {
@@ -507,9 +447,9 @@ impl Current {
             return Ok(());
         };
         match file.sync_data() {
-            Err(error) if error.kind() != io::ErrorKind::ReadOnlyFilesystem => Err(
-                JournalError::io(&self.file.path, "make the segment durable", error),
-            ),
+            Err(error) if error.kind() != io::ErrorKind::ReadOnlyFilesystem => {
+                Err(JournalError::io(&self.file.path, "make the segment durable", error))
+            }
             _ => Ok(()),
         }
     }
@@ -529,15 +469,9 @@ impl Current {
 
 /// Opens the segment that starts with `first_seq`, plain or archived. `None` if there is neither, or if it is only being
 /// made.
-fn open_segment(
-    dir: &Path,
-    first_seq: u64,
-) -> Result<Option<(Current, SegmentHeader)>, JournalError> {
+fn open_segment(dir: &Path, first_seq: u64) -> Result<Option<(Current, SegmentHeader)>, JournalError> {
     // Plain first: if it is archived in between, the archive is there before the plain one is gone.
-    for (path, is_archived) in [
-        (plain_path(dir, first_seq), false),
-        (archived_path(dir, first_seq), true),
-    ] {
+    for (path, is_archived) in [(plain_path(dir, first_seq), false), (archived_path(dir, first_seq), true)] {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -547,18 +481,11 @@ fn open_segment(
             source: if is_archived {
                 let decoder = zstd::stream::read::Decoder::new(file)
                     .map_err(|error| JournalError::io(&path, "read the archived segment", error))?;
-                Source::Archived {
-                    decoder: Box::new(decoder),
-                    ready: Vec::new(),
-                }
+                Source::Archived { decoder: Box::new(decoder), ready: Vec::new() }
             } else {
                 Source::Plain(file)
             },
-            file: SegmentFile {
-                path: path.clone(),
-                first_seq,
-                is_archived,
-            },
+            file: SegmentFile { path: path.clone(), first_seq, is_archived },
             offset: 0,
         };
         let (mut bytes, is_all) = match current.fetch(SEGMENT_HEADER) {
@@ -575,11 +502,7 @@ fn open_segment(
             Err(what) => return Err(JournalError::damaged(&path, 0, what)),
         };
         if header.first_seq != first_seq {
-            return Err(JournalError::damaged(
-                &path,
-                24,
-                "the segment's name is not its first sequence number",
-            ));
+            return Err(JournalError::damaged(&path, 24, "the segment's name is not its first sequence number"));
         }
         current.put_back(bytes.split_off(SEGMENT_HEADER));
         current.offset = SEGMENT_HEADER as u64;
@@ -601,9 +524,6 @@ fn bytes_up_to(write: &[u8], seq: u64) -> usize {
 }
 
 /// The header of the segment that starts with `first_seq`; `None` if there is none, or if it is only being made.
-pub(crate) fn read_header(
-    dir: &Path,
-    first_seq: u64,
-) -> Result<Option<SegmentHeader>, JournalError> {
+pub(crate) fn read_header(dir: &Path, first_seq: u64) -> Result<Option<SegmentHeader>, JournalError> {
     Ok(open_segment(dir, first_seq)?.map(|(_, header)| header))
 }

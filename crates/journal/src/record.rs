@@ -108,17 +108,10 @@ impl<'a> Opaque<'a> {
     /// A frame of `kind`, which must be one whose payload is made elsewhere.
     pub fn new(kind: Kind, payload: &'a [u8]) -> Result<Self, JournalError> {
         if !is_opaque(kind) {
-            return Err(JournalError::Payload {
-                seq: 0,
-                what: "this kind has a layout of its own",
-            });
+            return Err(JournalError::Payload { seq: 0, what: "this kind has a layout of its own" });
         }
         if payload.len() > MAX_PAYLOAD {
-            return Err(JournalError::TooLarge {
-                what: "frame",
-                bytes: payload.len(),
-                limit: MAX_PAYLOAD,
-            });
+            return Err(JournalError::TooLarge { what: "frame", bytes: payload.len(), limit: MAX_PAYLOAD });
         }
         Ok(Self { kind, payload })
     }
@@ -138,12 +131,7 @@ impl<'a> Opaque<'a> {
 pub fn is_opaque(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::CallStarted
-            | Kind::CallAnswered
-            | Kind::CallEnded
-            | Kind::CallsAlive
-            | Kind::Retention
-            | Kind::Admin
+        Kind::CallStarted | Kind::CallAnswered | Kind::CallEnded | Kind::CallsAlive | Kind::Retention | Kind::Admin
     )
 }
 
@@ -203,22 +191,14 @@ impl<'a> Record<'a> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Refusal(attempt) | Self::Challenge(attempt) => attempt.encode(out),
-            Self::Increment {
-                base_seq,
-                count,
-                why,
-            } => {
+            Self::Increment { base_seq, count, why } => {
                 let mut fixed = [0; 13];
                 fixed[..8].copy_from_slice(&base_seq.to_le_bytes());
                 fixed[8..12].copy_from_slice(&count.to_le_bytes());
                 fixed[12] = why.code();
                 out.extend_from_slice(&fixed);
             }
-            Self::RefusalSummary {
-                reason,
-                method,
-                count,
-            } => {
+            Self::RefusalSummary { reason, method, count } => {
                 let mut fixed = [reason.code(), *method, 0, 0, 0, 0, 0, 0];
                 fixed[4..].copy_from_slice(&count.to_le_bytes());
                 out.extend_from_slice(&fixed);
@@ -245,50 +225,32 @@ impl<'a> Record<'a> {
             Kind::Increment => Self::Increment {
                 base_seq: fields.u64()?,
                 count: fields.u32()?,
-                why: IncrementWhy::from_code(fields.u8()?)
-                    .ok_or("unknown cause of an increment")?,
+                why: IncrementWhy::from_code(fields.u8()?).ok_or("unknown cause of an increment")?,
             },
             Kind::RefusalSummary => {
                 let (reason, method) = (fields.reason()?, fields.method()?);
                 fields.take(2)?;
-                Self::RefusalSummary {
-                    reason,
-                    method,
-                    count: fields.u32()?,
-                }
+                Self::RefusalSummary { reason, method, count: fields.u32()? }
             }
             Kind::Flow => Self::Flow(Flow::decode(&mut fields)?),
             Kind::Books => {
                 let run = fields.u32()?;
                 let count = usize::from(fields.u8()?);
                 let (words, _) = fields.take(count * 8)?.as_chunks();
-                Self::Books {
-                    run,
-                    counters: words.iter().map(|word| u64::from_le_bytes(*word)).collect(),
-                }
+                Self::Books { run, counters: words.iter().map(|word| u64::from_le_bytes(*word)).collect() }
             }
             Kind::Chain => return Err("a chain frame carries no record"),
             opaque => {
-                return Ok(Self::Opaque(Opaque {
-                    kind: opaque,
-                    payload,
-                }));
+                return Ok(Self::Opaque(Opaque { kind: opaque, payload }));
             }
         };
-        if fields.rest.is_empty() {
-            Ok(record)
-        } else {
-            Err("bytes left over after the record")
-        }
+        if fields.rest.is_empty() { Ok(record) } else { Err("bytes left over after the record") }
     }
 }
 
 impl<'a> Attempt<'a> {
     fn encode(&self, out: &mut Vec<u8>) {
-        let (source, local) = (
-            self.source.ip().to_canonical(),
-            self.local.ip().to_canonical(),
-        );
+        let (source, local) = (self.source.ip().to_canonical(), self.local.ip().to_canonical());
         let mut flags = address_flags(self.flags, source, local) & !flags::HAS_RAW;
         if self.raw.is_some() {
             flags |= flags::HAS_RAW;
@@ -314,15 +276,7 @@ impl<'a> Attempt<'a> {
         put_string(out, self.callee, MAX_NAME);
         put_string(out, self.user_agent, MAX_NAME);
         put_string(out, self.call_id, MAX_CALL_ID);
-        put_string(
-            out,
-            if self.method == 0 {
-                self.method_text
-            } else {
-                b""
-            },
-            MAX_METHOD,
-        );
+        put_string(out, if self.method == 0 { self.method_text } else { b"" }, MAX_METHOD);
         put_string(out, self.auth_user, MAX_NAME);
         if let Some(raw) = self.raw {
             let kept = &raw[..raw.len().min(MAX_RAW)];
@@ -348,10 +302,7 @@ impl<'a> Attempt<'a> {
             scope,
             status,
             detail,
-            source: SocketAddr::new(
-                fields.address(flags & flags::IS_SOURCE_V6 != 0)?,
-                source_port,
-            ),
+            source: SocketAddr::new(fields.address(flags & flags::IS_SOURCE_V6 != 0)?, source_port),
             local: SocketAddr::new(fields.address(flags & flags::IS_LOCAL_V6 != 0)?, local_port),
             flags,
             gateway_id,
@@ -376,10 +327,7 @@ impl<'a> Attempt<'a> {
 
 impl<'a> Flow<'a> {
     fn encode(&self, out: &mut Vec<u8>) {
-        let (source, local) = (
-            self.source.ip().to_canonical(),
-            self.local.ip().to_canonical(),
-        );
+        let (source, local) = (self.source.ip().to_canonical(), self.local.ip().to_canonical());
         let mut fixed = [0; FLOW_FIXED];
         fixed[0] = self.op.code();
         fixed[1] = self.transport.code();
@@ -409,10 +357,7 @@ impl<'a> Flow<'a> {
             op,
             transport,
             flags,
-            source: SocketAddr::new(
-                fields.address(flags & flags::IS_SOURCE_V6 != 0)?,
-                source_port,
-            ),
+            source: SocketAddr::new(fields.address(flags & flags::IS_SOURCE_V6 != 0)?, source_port),
             local: SocketAddr::new(fields.address(flags & flags::IS_LOCAL_V6 != 0)?, local_port),
             expires_s,
             cseq,
@@ -456,19 +401,13 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or("the record ends too early")?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or("the record ends too early")?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or("the record ends too early")?;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or("the record ends too early")?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -508,11 +447,7 @@ impl<'a> Fields<'a> {
 
     fn method(&mut self) -> Result<u8, &'static str> {
         let code = self.u8()?;
-        if usize::from(code) < METHODS.len() {
-            Ok(code)
-        } else {
-            Err("unknown method code")
-        }
+        if usize::from(code) < METHODS.len() { Ok(code) } else { Err("unknown method code") }
     }
 
     fn transport(&mut self) -> Result<Transport, &'static str> {

@@ -50,9 +50,7 @@ pub(crate) fn read_segment(segment: &SegmentFile) -> Result<Vec<u8>, JournalErro
 }
 
 pub(crate) fn header_of(bytes: &[u8]) -> Result<SegmentHeader, &'static str> {
-    let head = bytes
-        .first_chunk::<SEGMENT_HEADER>()
-        .ok_or("the segment ends inside its header")?;
+    let head = bytes.first_chunk::<SEGMENT_HEADER>().ok_or("the segment ends inside its header")?;
     SegmentHeader::decode(head)
 }
 
@@ -70,23 +68,14 @@ pub(crate) fn recover(dir: &Path) -> Result<(Option<End>, Vec<Recovery>), Journa
                 return Ok((Some(end), recovered));
             }
             Ok(_) => {
-                return Err(JournalError::damaged(
-                    path,
-                    24,
-                    "the segment's name is not its first sequence number",
-                ));
+                return Err(JournalError::damaged(path, 24, "the segment's name is not its first sequence number"));
             }
             Err(what) => {
                 let older = header_before(&segments[..index]);
                 if let Some(older) = &older
                     && let Some((_, place)) = last_chain(&bytes, older.journal_id.crc())
                 {
-                    recovered.push(Recovery {
-                        path: path.clone(),
-                        cut_bytes: 0,
-                        damaged_at: Some(0),
-                        set_aside: None,
-                    });
+                    recovered.push(Recovery { path: path.clone(), cut_bytes: 0, damaged_at: Some(0), set_aside: None });
                     let end = End {
                         stream: older.stream,
                         journal_id: older.journal_id,
@@ -115,10 +104,7 @@ fn end_of(
 ) -> Result<(End, Option<Recovery>), JournalError> {
     let path = &segment.path;
     let journal_crc = header.journal_id.crc();
-    let mut place = Place {
-        next_seq: header.first_seq,
-        hash: header.hash,
-    };
+    let mut place = Place { next_seq: header.first_seq, hash: header.hash };
     let mut at = SEGMENT_HEADER;
     let mut damaged_at = None;
     while at < bytes.len() {
@@ -164,10 +150,7 @@ fn end_of(
 
 /// The newest of these segments' headers that can be read.
 fn header_before(segments: &[SegmentFile]) -> Option<SegmentHeader> {
-    segments
-        .iter()
-        .rev()
-        .find_map(|segment| header_of(&read_segment(segment).ok()?).ok())
+    segments.iter().rev().find_map(|segment| header_of(&read_segment(segment).ok()?).ok())
 }
 
 /// Takes a segment without one readable write out of the series: its header never reached the disk before the power went.
@@ -175,12 +158,6 @@ fn set_aside(path: &Path, bytes: usize) -> Result<Recovery, JournalError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".damaged");
     let aside = PathBuf::from(name);
-    fs::rename(path, &aside)
-        .map_err(|error| JournalError::io(path, "set the unreadable segment aside", error))?;
-    Ok(Recovery {
-        path: path.to_owned(),
-        cut_bytes: bytes as u64,
-        damaged_at: None,
-        set_aside: Some(aside),
-    })
+    fs::rename(path, &aside).map_err(|error| JournalError::io(path, "set the unreadable segment aside", error))?;
+    Ok(Recovery { path: path.to_owned(), cut_bytes: bytes as u64, damaged_at: None, set_aside: Some(aside) })
 }

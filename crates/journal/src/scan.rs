@@ -54,10 +54,7 @@ pub(crate) enum Check {
 }
 
 /// The hash that closes a write of `frames` after `before`.
-pub(crate) fn chain_hash<'a>(
-    before: &[u8; 32],
-    frames: impl Iterator<Item = &'a [u8]>,
-) -> [u8; 32] {
+pub(crate) fn chain_hash<'a>(before: &[u8; 32], frames: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut sha = Sha256::new();
     sha.update(before);
     for bytes in frames {
@@ -77,10 +74,7 @@ pub(crate) fn next_write(bytes: &[u8], place: &Place, check: Check) -> Step {
     let mut frames = 0;
     loop {
         if at > MAX_WRITE {
-            return Step::Bad {
-                offset: at,
-                what: "a write has no end",
-            };
+            return Step::Bad { offset: at, what: "a write has no end" };
         }
         let (frame, length) = match parse(&bytes[at..], seed) {
             Parsed::Whole(frame, length) => (frame, length),
@@ -89,10 +83,7 @@ pub(crate) fn next_write(bytes: &[u8], place: &Place, check: Check) -> Step {
         };
         if frame.kind != Kind::Chain.code() {
             if frame.seq != next_seq {
-                return Step::Bad {
-                    offset: at,
-                    what: "the sequence number of a frame is not the next one",
-                };
+                return Step::Bad { offset: at, what: "the sequence number of a frame is not the next one" };
             }
             next_seq += 1;
             frames += 1;
@@ -100,25 +91,14 @@ pub(crate) fn next_write(bytes: &[u8], place: &Place, check: Check) -> Step {
             continue;
         }
         if frames == 0 || frame.seq != next_seq - 1 {
-            return Step::Bad {
-                offset: at,
-                what: "the sequence number of a chain frame is not that of its write",
-            };
+            return Step::Bad { offset: at, what: "the sequence number of a chain frame is not that of its write" };
         }
         let mut hash = [0; 32];
         hash.copy_from_slice(frame.payload);
-        if check != Check::Lengths && chain_hash(&place.hash, std::iter::once(&bytes[..at])) != hash
-        {
-            return Step::Bad {
-                offset: at,
-                what: "the hash chain does not match",
-            };
+        if check != Check::Lengths && chain_hash(&place.hash, std::iter::once(&bytes[..at])) != hash {
+            return Step::Bad { offset: at, what: "the hash chain does not match" };
         }
-        return Step::Whole(Whole {
-            length: at + length,
-            frames,
-            after: Place { next_seq, hash },
-        });
+        return Step::Whole(Whole { length: at + length, frames, after: Place { next_seq, hash } });
     }
 }
 
@@ -133,13 +113,7 @@ pub(crate) fn last_chain(bytes: &[u8], journal_crc: u32) -> Option<(usize, Place
         {
             let mut hash = [0; 32];
             hash.copy_from_slice(&window[FRAME_HEADER..]);
-            found = Some((
-                at + CHAIN_FRAME,
-                Place {
-                    next_seq: frame.seq.saturating_add(1),
-                    hash,
-                },
-            ));
+            found = Some((at + CHAIN_FRAME, Place { next_seq: frame.seq.saturating_add(1), hash }));
         }
     }
     found

@@ -76,8 +76,7 @@ impl SegmentHeader {
             return Err("the segment's first sequence number is impossible");
         }
         Ok(Self {
-            stream: Stream::from_code(bytes[6])
-                .ok_or("the segment's header names an unknown stream")?,
+            stream: Stream::from_code(bytes[6]).ok_or("the segment's header names an unknown stream")?,
             journal_id: JournalId(array(bytes, 8)),
             first_seq,
             time_us: u64::from_le_bytes(array(bytes, 32)),
@@ -119,9 +118,7 @@ pub fn list_segments(dir: &Path) -> Result<Vec<SegmentFile>, JournalError> {
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry
-            .map_err(|error| JournalError::io(dir, "list the directory", error))?
-            .path();
+        let path = entry.map_err(|error| JournalError::io(dir, "list the directory", error))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             continue;
         };
@@ -134,11 +131,7 @@ pub fn list_segments(dir: &Path) -> Result<Vec<SegmentFile>, JournalError> {
             && stem.bytes().all(|byte| byte.is_ascii_digit())
             && let Ok(first_seq) = stem.parse()
         {
-            found.push(SegmentFile {
-                path,
-                first_seq,
-                is_archived,
-            });
+            found.push(SegmentFile { path, first_seq, is_archived });
         }
     }
     found.sort_by_key(|segment| (segment.first_seq, !segment.is_archived));

@@ -52,10 +52,7 @@ pub struct Fault {
 }
 
 /// Walks every segment in `dir` up to the first fault. `progress` is told segments done and segments in all, after each.
-pub fn verify(
-    dir: &Path,
-    mut progress: impl FnMut(usize, usize),
-) -> Result<VerifyReport, JournalError> {
+pub fn verify(dir: &Path, mut progress: impl FnMut(usize, usize)) -> Result<VerifyReport, JournalError> {
     let segments = list_segments(dir)?;
     let mut report = VerifyReport::default();
     let mut place = None;
@@ -66,11 +63,7 @@ pub fn verify(
             Err(Stop::System(error)) => return Err(error),
             Err(Stop::Fault { offset, what }) => {
                 let path = segment.path.clone();
-                report.fault = Some(Fault {
-                    path,
-                    offset: offset as u64,
-                    what,
-                });
+                report.fault = Some(Fault { path, offset: offset as u64, what });
                 return Ok(report);
             }
         }
@@ -93,19 +86,10 @@ fn verify_segment(
     report: &mut VerifyReport,
 ) -> Result<(), Stop> {
     fn bad(offset: usize, what: &str) -> Result<(), Stop> {
-        Err(Stop::Fault {
-            offset,
-            what: what.to_owned(),
-        })
+        Err(Stop::Fault { offset, what: what.to_owned() })
     }
     let disk_bytes = fs::metadata(&segment.path)
-        .map_err(|error| {
-            Stop::System(JournalError::io(
-                &segment.path,
-                "look at the segment",
-                error,
-            ))
-        })?
+        .map_err(|error| Stop::System(JournalError::io(&segment.path, "look at the segment", error)))?
         .len();
     let bytes = match read_segment(segment) {
         Ok(bytes) => bytes,
@@ -124,13 +108,7 @@ fn verify_segment(
     }
     let mut here = match *place {
         Some(place) if place.next_seq != header.first_seq => {
-            return bad(
-                24,
-                &format!(
-                    "the segment that starts at sequence {} is missing",
-                    place.next_seq
-                ),
-            );
+            return bad(24, &format!("the segment that starts at sequence {} is missing", place.next_seq));
         }
         Some(place) if place.hash != header.hash => {
             return bad(40, "the hash chain does not continue");
@@ -141,10 +119,7 @@ fn verify_segment(
         Some(place) => place,
         None => {
             report.let_go = header.first_seq - 1;
-            Place {
-                next_seq: header.first_seq,
-                hash: header.hash,
-            }
+            Place { next_seq: header.first_seq, hash: header.hash }
         }
     };
     let journal_crc = header.journal_id.crc();
@@ -206,18 +181,9 @@ impl SegmentSummary {
 /// of the file.
 pub fn summarise(dir: &Path) -> Result<Vec<SegmentSummary>, JournalError> {
     let mut summaries: Vec<SegmentSummary> = Vec::new();
-    for SegmentFile {
-        path,
-        first_seq,
-        is_archived,
-    } in list_segments(dir)?
-    {
+    for SegmentFile { path, first_seq, is_archived } in list_segments(dir)? {
         // Archived since it was listed: the plain file is gone, its archive is there.
-        let path = if is_archived || path.exists() {
-            path
-        } else {
-            archived_path(dir, first_seq)
-        };
+        let path = if is_archived || path.exists() { path } else { archived_path(dir, first_seq) };
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
             // Let go since it was listed.
@@ -247,9 +213,6 @@ pub fn summarise(dir: &Path) -> Result<Vec<SegmentSummary>, JournalError> {
 }
 
 fn modified_us(metadata: &fs::Metadata) -> u64 {
-    let since_epoch = metadata
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let since_epoch = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since_epoch.map_or(0, |time| time.as_micros() as u64)
 }

@@ -37,11 +37,7 @@ pub struct Options {
 impl Options {
     /// What the format description says for `stream`: 64 MiB, an hour; only the calls stream is reserved.
     pub fn of(stream: Stream) -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            segment_age: Duration::from_hours(1),
-            is_reserved: stream == Stream::Calls,
-        }
+        Self { segment_bytes: 64 << 20, segment_age: Duration::from_hours(1), is_reserved: stream == Stream::Calls }
     }
 }
 
@@ -80,22 +76,13 @@ pub struct SegmentWriter {
 impl SegmentWriter {
     /// Opens the stream in `dir` (made if needed): cuts what the run before left unfinished, seals its segment and starts a
     /// new one. `now_us` is UTC in microseconds.
-    pub fn open(
-        dir: &Path,
-        stream: Stream,
-        options: &Options,
-        now_us: u64,
-    ) -> Result<(Self, Opened), JournalError> {
-        fs::create_dir_all(dir)
-            .map_err(|error| JournalError::io(dir, "make the directory", error))?;
-        let dir_file =
-            File::open(dir).map_err(|error| JournalError::io(dir, "open the directory", error))?;
+    pub fn open(dir: &Path, stream: Stream, options: &Options, now_us: u64) -> Result<(Self, Opened), JournalError> {
+        fs::create_dir_all(dir).map_err(|error| JournalError::io(dir, "make the directory", error))?;
+        let dir_file = File::open(dir).map_err(|error| JournalError::io(dir, "open the directory", error))?;
         match dir_file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(JournalError::Busy {
-                    path: dir.to_owned(),
-                });
+                return Err(JournalError::Busy { path: dir.to_owned() });
             }
             Err(fs::TryLockError::Error(error)) => {
                 return Err(JournalError::io(dir, "lock the directory", error));
@@ -103,37 +90,14 @@ impl SegmentWriter {
         }
         let (end, recovered) = recover(dir)?;
         if end.as_ref().is_some_and(|end| end.stream != stream) {
-            return Err(JournalError::damaged(
-                dir,
-                6,
-                "the segments here belong to the other stream",
-            ));
+            return Err(JournalError::damaged(dir, 6, "the segments here belong to the other stream"));
         }
         let (journal_id, run, place, empty) = match end {
-            Some(end) => (
-                end.journal_id,
-                end.run.saturating_add(1),
-                end.place,
-                end.empty,
-            ),
-            None => (
-                new_journal_id(dir)?,
-                1,
-                Place {
-                    next_seq: 1,
-                    hash: [0; 32],
-                },
-                None,
-            ),
+            Some(end) => (end.journal_id, end.run.saturating_add(1), end.place, end.empty),
+            None => (new_journal_id(dir)?, 1, Place { next_seq: 1, hash: [0; 32] }, None),
         };
-        let header = SegmentHeader {
-            stream,
-            journal_id,
-            first_seq: place.next_seq,
-            time_us: now_us,
-            hash: place.hash,
-            run,
-        };
+        let header =
+            SegmentHeader { stream, journal_id, first_seq: place.next_seq, time_us: now_us, hash: place.hash, run };
         let shared = Arc::new(Shared {
             written: AtomicU64::new(place.next_seq - 1),
             files: Mutex::new(Vec::new()),
@@ -151,12 +115,7 @@ impl SegmentWriter {
             }
             None => create_segment(dir, &header, has_spare)?,
         };
-        let opened = Opened {
-            journal_id,
-            next_seq: place.next_seq,
-            run,
-            recovered,
-        };
+        let opened = Opened { journal_id, next_seq: place.next_seq, run, recovered };
         let file = Arc::new(file);
         shared.add(&file);
         let mut writer = Self {
@@ -225,11 +184,7 @@ impl SegmentWriter {
             return Ok(());
         }
         if bytes > MAX_WRITE {
-            return Err(JournalError::TooLarge {
-                what: "write",
-                bytes,
-                limit: MAX_WRITE,
-            });
+            return Err(JournalError::TooLarge { what: "write", bytes, limit: MAX_WRITE });
         }
         self.heal()?;
         if self.is_due(now_us) || self.length + bytes as u64 > self.options.segment_bytes {
@@ -297,8 +252,7 @@ impl SegmentWriter {
     /// True if the live segment has frames and is older than its options allow; for streams that may be silent for long.
     pub fn is_due(&self, now_us: u64) -> bool {
         self.length > SEGMENT_HEADER as u64
-            && u128::from(now_us.saturating_sub(self.header.time_us))
-                >= self.options.segment_age.as_micros()
+            && u128::from(now_us.saturating_sub(self.header.time_us)) >= self.options.segment_age.as_micros()
     }
 
     /// Reserves what is missing of the room for the live segment and the next one; does nothing for a stream that is not
@@ -307,17 +261,14 @@ impl SegmentWriter {
         if !self.options.is_reserved {
             return Ok(None);
         }
-        let failed =
-            |path: &Path, error| JournalError::io(path, "reserve room on this file system", error);
+        let failed = |path: &Path, error| JournalError::io(path, "reserve room on this file system", error);
         if !self.is_reserved {
-            sys::reserve(&self.file, self.options.segment_bytes)
-                .map_err(|error| failed(&self.path, error))?;
+            sys::reserve(&self.file, self.options.segment_bytes).map_err(|error| failed(&self.path, error))?;
             self.is_reserved = true;
         }
         if !self.has_spare {
             let path = self.dir.join(SPARE);
-            let made = File::create(&path)
-                .and_then(|file| sys::reserve(&file, self.options.segment_bytes));
+            let made = File::create(&path).and_then(|file| sys::reserve(&file, self.options.segment_bytes));
             if let Err(error) = made {
                 // What it holds in part is better free than spoken for.
                 let _ = fs::remove_file(&path);
@@ -334,15 +285,8 @@ impl SegmentWriter {
         if !self.options.is_reserved {
             return None;
         }
-        let live = if self.is_reserved {
-            self.options.segment_bytes.saturating_sub(self.length)
-        } else {
-            0
-        };
-        let spare = self
-            .options
-            .segment_bytes
-            .saturating_sub(SEGMENT_HEADER as u64);
+        let live = if self.is_reserved { self.options.segment_bytes.saturating_sub(self.length) } else { 0 };
+        let spare = self.options.segment_bytes.saturating_sub(SEGMENT_HEADER as u64);
         Some(live + if self.has_spare { spare } else { 0 })
     }
 
@@ -353,9 +297,7 @@ impl SegmentWriter {
 
     /// A handle to do the same from another thread.
     pub fn syncer(&self) -> Syncer {
-        Syncer {
-            shared: Arc::clone(&self.shared),
-        }
+        Syncer { shared: Arc::clone(&self.shared) }
     }
 
     /// Cuts what a failed write may have left behind the last whole one.
@@ -415,11 +357,7 @@ impl Shared {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the files: whatever is appended from here on is not claimed.
         let written = self.written.load(Ordering::Acquire);
-        let files = self
-            .files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failed = |error| JournalError::io(&self.path, "make the journal durable", error);
         for file in &files {
             file.sync_data().map_err(failed)?;
@@ -439,23 +377,14 @@ impl Shared {
 
 fn new_journal_id(dir: &Path) -> Result<JournalId, JournalError> {
     let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| {
-        JournalError::io(
-            dir,
-            "draw a journal id",
-            io::Error::other(error.to_string()),
-        )
-    })?;
+    getrandom::fill(&mut id)
+        .map_err(|error| JournalError::io(dir, "draw a journal id", io::Error::other(error.to_string())))?;
     Ok(JournalId(id))
 }
 
 /// Makes the segment of `header` under its final name, complete with its header, out of the spare if there is one. The
 /// cursor stands after the header. Returns whether the spare was used.
-fn create_segment(
-    dir: &Path,
-    header: &SegmentHeader,
-    has_spare: bool,
-) -> Result<(PathBuf, File, bool), JournalError> {
+fn create_segment(dir: &Path, header: &SegmentHeader, has_spare: bool) -> Result<(PathBuf, File, bool), JournalError> {
     let path = plain_path(dir, header.first_seq);
     let unfinished = dir.join(if has_spare { SPARE } else { NEXT });
     let made = File::options()
@@ -489,8 +418,8 @@ fn tidy_spare(dir: &Path, segment_bytes: u64) -> bool {
     use std::os::unix::fs::MetadataExt;
 
     let path = dir.join(SPARE);
-    let serves = fs::metadata(&path)
-        .is_ok_and(|metadata| metadata.len() == 0 && metadata.blocks() * 512 >= segment_bytes);
+    let serves =
+        fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0 && metadata.blocks() * 512 >= segment_bytes);
     if !serves {
         let _ = fs::remove_file(&path);
     }

@@ -43,11 +43,7 @@ fn say(line: impl std::fmt::Display) {
 /// Starts the command in a shell that first does `setup`.
 fn in_shell(setup: &str, role: &str, dir: &Path) -> Command {
     let mut command = Command::new("sh");
-    command
-        .args(["-c", &format!("{setup}; exec \"$0\" \"$@\"")])
-        .arg(env::current_exe().unwrap())
-        .arg(role)
-        .arg(dir);
+    command.args(["-c", &format!("{setup}; exec \"$0\" \"$@\"")]).arg(env::current_exe().unwrap()).arg(role).arg(dir);
     command
 }
 
@@ -55,11 +51,7 @@ fn in_shell(setup: &str, role: &str, dir: &Path) -> Command {
 fn append_until_killed(dir: &Path) {
     let mut writer = open_with(dir, &small_segments(16 << 10));
     for round in 0_usize.. {
-        append(
-            &mut writer,
-            &vec![Record::Refusal(an_attempt()); 1 + round % 7],
-        )
-        .unwrap();
+        append(&mut writer, &vec![Record::Refusal(an_attempt()); 1 + round % 7]).unwrap();
         say(writer.next_seq() - 1);
     }
 }
@@ -68,13 +60,8 @@ fn a_killed_writer_never_loses_a_write_that_returned() {
     let dir = tempdir().unwrap();
     let mut returned = 0;
     for run in 0..20_usize {
-        let mut child: Child = child("append-until-killed", dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map(|line| line.unwrap());
+        let mut child: Child = child("append-until-killed", dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
         for _ in 0..=run * 37 {
             returned = lines.next().unwrap().parse::<u64>().unwrap();
         }
@@ -83,32 +70,16 @@ fn a_killed_writer_never_loses_a_write_that_returned() {
         child.wait().unwrap();
         for line in lines {
             // The last line may be half a line.
-            returned = line
-                .parse::<u64>()
-                .ok()
-                .filter(|&seq| seq > returned)
-                .unwrap_or(returned);
+            returned = line.parse::<u64>().ok().filter(|&seq| seq > returned).unwrap_or(returned);
         }
         let mut reader = StreamReader::open(dir.path(), 0, false);
         let batches = read_all(&mut reader, 1000).unwrap();
         let read: usize = batches.iter().map(journal::Batch::frame_count).sum();
-        assert!(
-            read as u64 >= returned,
-            "run {run}: {returned} returned, {read} read"
-        );
-        assert_eq!(
-            read as u64,
-            reader.next_seq() - 1,
-            "run {run}: no number is missing or twice"
-        );
-        assert_eq!(
-            verify(dir.path(), |_, _| ()).unwrap().fault,
-            None,
-            "run {run}"
-        );
+        assert!(read as u64 >= returned, "run {run}: {returned} returned, {read} read");
+        assert_eq!(read as u64, reader.next_seq() - 1, "run {run}: no number is missing or twice");
+        assert_eq!(verify(dir.path(), |_, _| ()).unwrap().fault, None, "run {run}");
     }
-    let (_, opened) =
-        SegmentWriter::open(dir.path(), Stream::Edge, &small_segments(16 << 10), NOW_US).unwrap();
+    let (_, opened) = SegmentWriter::open(dir.path(), Stream::Edge, &small_segments(16 << 10), NOW_US).unwrap();
     // A run that was killed before its first write returned may have left its number to the next.
     assert!(opened.run >= 2 && opened.next_seq > returned);
     println!("a_killed_writer_never_loses_a_write_that_returned: {returned} frames in 20 runs ok");
@@ -147,53 +118,24 @@ fn file_size(dir: &Path) -> u64 {
 fn a_write_that_does_not_fit_leaves_no_trace_and_no_hole() {
     let dir = tempdir().unwrap();
     // 40 blocks are 20 or 40 KiB, as the shell counts; without the trap the signal would end the process.
-    let output = in_shell(
-        "trap '' XFSZ; ulimit -f 40",
-        "append-past-limit",
-        dir.path(),
-    )
-    .output()
-    .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let last: u64 = String::from_utf8(output.stdout)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let output = in_shell("trap '' XFSZ; ulimit -f 40", "append-past-limit", dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let last: u64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
     let report = verify(dir.path(), |_, _| ()).unwrap();
-    assert_eq!(
-        (
-            report.fault,
-            report.segments,
-            report.last_seq,
-            report.frames
-        ),
-        (None, 4, last, last)
-    );
+    assert_eq!((report.fault, report.segments, report.last_seq, report.frames), (None, 4, last, last));
     println!("a_write_that_does_not_fit_leaves_no_trace_and_no_hole: {last} frames ok");
 }
 
 /// On a disk of 1 MiB: fills it with everything but the calls stream, which then still has what it was promised.
 fn fill_disk(dir: &Path) {
-    let options = Options {
-        segment_bytes: 128 << 10,
-        ..Options::of(Stream::Calls)
-    };
-    let (mut calls, _) =
-        SegmentWriter::open(&dir.join("calls"), Stream::Calls, &options, NOW_US).unwrap();
+    let options = Options { segment_bytes: 128 << 10, ..Options::of(Stream::Calls) };
+    let (mut calls, _) = SegmentWriter::open(&dir.join("calls"), Stream::Calls, &options, NOW_US).unwrap();
     fs::write(dir.join("filler"), [1; 8 << 10]).unwrap();
     let mut edge = open_with(&dir.join("edge"), &small_segments(64 << 10));
     let refusals = vec![Record::Refusal(an_attempt()); 20];
     while !matches!(append(&mut edge, &refusals), Err(JournalError::Full { .. })) {}
     let edge_next = edge.next_seq();
-    assert!(matches!(
-        append(&mut edge, &refusals),
-        Err(JournalError::Full { .. })
-    ));
+    assert!(matches!(append(&mut edge, &refusals), Err(JournalError::Full { .. })));
 
     let promised = calls.promised_bytes().unwrap();
     assert_eq!(promised, 2 * ((128 << 10) - 128));
@@ -204,15 +146,9 @@ fn fill_disk(dir: &Path) {
         append(&mut calls, &refusals).unwrap();
         appended += 1;
         assert!(calls.promised_bytes().unwrap() < before);
-        assert!(matches!(
-            calls.reserve(),
-            Ok(Some(_)) | Err(JournalError::Full { .. })
-        ));
+        assert!(matches!(calls.reserve(), Ok(Some(_)) | Err(JournalError::Full { .. })));
     }
-    assert!(
-        appended * unit_bytes > promised * 2 / 3,
-        "{appended} writes in {promised} promised bytes"
-    );
+    assert!(appended * unit_bytes > promised * 2 / 3, "{appended} writes in {promised} promised bytes");
     // Its time is up and there is no room for a segment, only for the beginning of one: it keeps what it has.
     fs::remove_file(dir.join("filler")).unwrap();
     let before = calls.promised_bytes().unwrap();
@@ -244,9 +180,7 @@ fn a_full_disk_leaves_the_reserved_room_to_the_calls_stream() {
     let name = "a_full_disk_leaves_the_reserved_room_to_the_calls_stream";
     // A disk of our own, in a mount namespace of our own; not every machine lets users have one.
     let mount = format!("mount -t tmpfs -o size=1m none '{}'", dir.path().display());
-    let may_mount = Command::new("unshare")
-        .args(["-rm", "sh", "-c", &mount])
-        .output();
+    let may_mount = Command::new("unshare").args(["-rm", "sh", "-c", &mount]).output();
     if !may_mount.is_ok_and(|output| output.status.success()) {
         println!("{name}: skipped, no mount namespace to be had");
         return;
@@ -258,13 +192,6 @@ fn a_full_disk_leaves_the_reserved_room_to_the_calls_stream() {
         .arg(dir.path())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    println!(
-        "{name}: {} ok",
-        String::from_utf8_lossy(&output.stdout).trim()
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    println!("{name}: {} ok", String::from_utf8_lossy(&output.stdout).trim());
 }

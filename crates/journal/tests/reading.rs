@@ -118,18 +118,10 @@ fn damage_in_the_live_segment_is_reported_once_a_later_write_proves_it() {
     flip(&path, second + 60);
     let mut reader = StreamReader::open(dir.path(), 0, false);
     assert_eq!(reader.read(100).unwrap().unwrap().last_seq(), 2);
-    assert!(
-        reader.read(100).unwrap().is_none(),
-        "the first look may have met a write being replaced"
-    );
+    assert!(reader.read(100).unwrap().is_none(), "the first look may have met a write being replaced");
     let error = reader.read(100).unwrap_err();
-    let JournalError::Damaged { offset, what, .. } = error else {
-        panic!("{error}")
-    };
-    assert_eq!(
-        (offset, what.as_str()),
-        (second as u64, "the checksum of a frame does not match")
-    );
+    let JournalError::Damaged { offset, what, .. } = error else { panic!("{error}") };
+    assert_eq!((offset, what.as_str()), (second as u64, "the checksum of a frame does not match"));
     let mut skipping = StreamReader::open(dir.path(), 2, true);
     assert!(read_all(&mut skipping, 1).unwrap().is_empty());
     writer.rotate(NOW_US).unwrap();
@@ -157,10 +149,7 @@ fn damage_in_a_sealed_segment_is_an_error_at_each_call_or_skipped_and_counted() 
         }
         let mut skipping = StreamReader::open(dir.path(), 0, true);
         let batches = read_all(&mut skipping, 1).unwrap();
-        assert_eq!(
-            batches.iter().map(Batch::last_seq).collect::<Vec<_>>(),
-            [3, 9]
-        );
+        assert_eq!(batches.iter().map(Batch::last_seq).collect::<Vec<_>>(), [3, 9]);
         assert_eq!(skipping.missing(), 3);
     }
 }
@@ -187,20 +176,10 @@ fn a_missing_segment_is_an_error_or_skipped_and_counted() {
     reader.read(1).unwrap();
     for _ in 0..2 {
         let error = reader.read(1).unwrap_err();
-        assert!(
-            matches!(error, JournalError::Missing { expected: 4, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, JournalError::Missing { expected: 4, .. }), "{error}");
     }
     let mut skipping = StreamReader::open(dir.path(), 0, true);
-    assert_eq!(
-        read_all(&mut skipping, 1)
-            .unwrap()
-            .last()
-            .unwrap()
-            .first_seq(),
-        7
-    );
+    assert_eq!(read_all(&mut skipping, 1).unwrap().last().unwrap().first_seq(), 7);
     assert_eq!(skipping.missing(), 3);
 }
 
@@ -210,39 +189,17 @@ fn segments_let_go_before_the_oldest_are_no_hole_for_a_reader_from_the_start() {
     let _writer = three_segments(dir.path());
     fs::remove_file(segment(dir.path(), 1)).unwrap();
     assert_eq!(seqs(dir.path(), 0), [4, 5, 6, 7, 8, 9]);
-    let error = StreamReader::open(dir.path(), 1, false)
-        .read(1)
-        .unwrap_err();
-    assert!(
-        matches!(error, JournalError::Missing { expected: 2, .. }),
-        "{error}"
-    );
+    let error = StreamReader::open(dir.path(), 1, false).read(1).unwrap_err();
+    assert!(matches!(error, JournalError::Missing { expected: 2, .. }), "{error}");
 }
 
 #[test]
 fn a_reader_that_is_ahead_of_the_journal_says_so() {
     let dir = tempdir().unwrap();
     let _writer = three_segments(dir.path());
-    assert!(
-        StreamReader::open(dir.path(), 9, false)
-            .read(1)
-            .unwrap()
-            .is_none()
-    );
-    let error = StreamReader::open(dir.path(), 10, false)
-        .read(1)
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            JournalError::Ahead {
-                after_seq: 10,
-                last_seq: 9,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(StreamReader::open(dir.path(), 9, false).read(1).unwrap().is_none());
+    let error = StreamReader::open(dir.path(), 10, false).read(1).unwrap_err();
+    assert!(matches!(error, JournalError::Ahead { after_seq: 10, last_seq: 9, .. }), "{error}");
 }
 
 #[test]
@@ -309,8 +266,5 @@ proptest! {
 }
 
 fn owned_frames(batch: &Batch) -> Vec<(u64, u8, u64, Vec<u8>)> {
-    batch
-        .frames()
-        .map(|frame| (frame.seq, frame.kind, frame.time_us, frame.payload.to_vec()))
-        .collect()
+    batch.frames().map(|frame| (frame.seq, frame.kind, frame.time_us, frame.payload.to_vec())).collect()
 }

@@ -7,14 +7,12 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use journal::{
-    Attempt, FRAME_HEADER, Flow, JournalError, Kind, MAX_CALL_ID, MAX_CONTACT, MAX_METHOD,
-    MAX_NAME, MAX_PAYLOAD, MAX_RAW, Opaque, Record, StreamReader, archive_sealed, flags, verify,
+    Attempt, FRAME_HEADER, Flow, JournalError, Kind, MAX_CALL_ID, MAX_CONTACT, MAX_METHOD, MAX_NAME, MAX_PAYLOAD,
+    MAX_RAW, Opaque, Record, StreamReader, archive_sealed, flags, verify,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use samples::{
-    NOW_US, Wild, a_record, an_attempt, append, open_edge, open_with, read_all, small_segments,
-};
+use samples::{NOW_US, Wild, a_record, an_attempt, append, open_edge, open_with, read_all, small_segments};
 use tempfile::tempdir;
 
 fn cut(string: &[u8], limit: usize) -> &[u8] {
@@ -27,16 +25,8 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 fn address_flags(flags: u16, source: SocketAddr, local: SocketAddr) -> u16 {
     (flags & !(flags::IS_SOURCE_V6 | flags::IS_LOCAL_V6))
-        | if canonical(source).is_ipv6() {
-            flags::IS_SOURCE_V6
-        } else {
-            0
-        }
-        | if canonical(local).is_ipv6() {
-            flags::IS_LOCAL_V6
-        } else {
-            0
-        }
+        | if canonical(source).is_ipv6() { flags::IS_SOURCE_V6 } else { 0 }
+        | if canonical(local).is_ipv6() { flags::IS_LOCAL_V6 } else { 0 }
 }
 
 /// The record as the format keeps it: strings cut, addresses canonical, derived flags set.
@@ -45,20 +35,12 @@ fn kept<'a>(record: &Record<'a>) -> Record<'a> {
         source: canonical(attempt.source),
         local: canonical(attempt.local),
         flags: (address_flags(attempt.flags, attempt.source, attempt.local) & !flags::HAS_RAW)
-            | if attempt.raw.is_some() {
-                flags::HAS_RAW
-            } else {
-                0
-            },
+            | if attempt.raw.is_some() { flags::HAS_RAW } else { 0 },
         caller: cut(attempt.caller, MAX_NAME),
         callee: cut(attempt.callee, MAX_NAME),
         user_agent: cut(attempt.user_agent, MAX_NAME),
         call_id: cut(attempt.call_id, MAX_CALL_ID),
-        method_text: if attempt.method == 0 {
-            cut(attempt.method_text, MAX_METHOD)
-        } else {
-            b""
-        },
+        method_text: if attempt.method == 0 { cut(attempt.method_text, MAX_METHOD) } else { b"" },
         auth_user: cut(attempt.auth_user, MAX_NAME),
         raw: attempt.raw.map(|raw| cut(raw, MAX_RAW)),
         ..attempt.clone()
@@ -76,10 +58,9 @@ fn kept<'a>(record: &Record<'a>) -> Record<'a> {
             user_agent: cut(flow.user_agent, MAX_NAME),
             ..flow.clone()
         }),
-        Record::Books { run, counters } => Record::Books {
-            run: *run,
-            counters: Cow::Owned(counters[..counters.len().min(255)].to_vec()),
-        },
+        Record::Books { run, counters } => {
+            Record::Books { run: *run, counters: Cow::Owned(counters[..counters.len().min(255)].to_vec()) }
+        }
         other => other.clone(),
     }
 }
@@ -154,37 +135,10 @@ fn a_refusal_lies_on_disk_byte_by_byte_as_described() {
     assert_eq!(frame[2..4], [1, 1]);
     assert_eq!(frame[8..16], 1_u64.to_le_bytes());
     assert_eq!(frame[16..24], (NOW_US + 1).to_le_bytes());
-    let mut expected = vec![
-        1,
-        1,
-        0,
-        0,
-        0x93,
-        1,
-        0,
-        0,
-        0xcf,
-        0x13,
-        0xc4,
-        0x13,
-        4 + 2 + 16,
-        0,
-    ];
-    expected.extend([
-        0, 0, 0, 0, 5, 0, 0, 0, 0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 9, 0, 0, 0, 0, 0,
-        0, 0,
-    ]);
-    expected.extend([
-        198, 51, 100, 7, 0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-    ]);
-    for string in [
-        "100",
-        "00441904911004",
-        "friendly-scanner",
-        "9a0364b9e99bb480dd25e1f0@198.51.100.7",
-        "",
-        "",
-    ] {
+    let mut expected = vec![1, 1, 0, 0, 0x93, 1, 0, 0, 0xcf, 0x13, 0xc4, 0x13, 4 + 2 + 16, 0];
+    expected.extend([0, 0, 0, 0, 5, 0, 0, 0, 0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, 9, 0, 0, 0, 0, 0, 0, 0]);
+    expected.extend([198, 51, 100, 7, 0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    for string in ["100", "00441904911004", "friendly-scanner", "9a0364b9e99bb480dd25e1f0@198.51.100.7", "", ""] {
         expected.push(string.len() as u8);
         expected.extend(string.bytes());
     }
@@ -197,22 +151,13 @@ fn a_refusal_lies_on_disk_byte_by_byte_as_described() {
 
 #[test]
 fn an_opaque_record_is_bounded_and_of_a_kind_without_a_layout() {
-    assert!(matches!(
-        Opaque::new(Kind::Refusal, b""),
-        Err(JournalError::Payload { .. })
-    ));
+    assert!(matches!(Opaque::new(Kind::Refusal, b""), Err(JournalError::Payload { .. })));
     let long = vec![0; MAX_PAYLOAD + 1];
-    assert!(matches!(
-        Opaque::new(Kind::Admin, &long),
-        Err(JournalError::TooLarge { .. })
-    ));
+    assert!(matches!(Opaque::new(Kind::Admin, &long), Err(JournalError::TooLarge { .. })));
     let dir = tempdir().unwrap();
     let mut writer = open_edge(dir.path());
     let longest = Opaque::new(Kind::Admin, &long[1..]).unwrap();
     append(&mut writer, &[Record::Opaque(longest)]).unwrap();
-    let batch = StreamReader::open(dir.path(), 0, false)
-        .read(1)
-        .unwrap()
-        .unwrap();
+    let batch = StreamReader::open(dir.path(), 0, false).read(1).unwrap().unwrap();
     assert_eq!(batch.opaque().next().unwrap().payload, longest.payload());
 }

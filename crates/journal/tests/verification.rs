@@ -49,8 +49,7 @@ fn a_flipped_bit_anywhere_is_found_in_the_segment_that_has_it() {
             let file = File::options().write(true).open(&segment.path).unwrap();
             let content_before = content(&segment.path);
             for at in 0..bytes.len() {
-                file.write_all_at(&[bytes[at] ^ 1 << (at % 8)], at as u64)
-                    .unwrap();
+                file.write_all_at(&[bytes[at] ^ 1 << (at % 8)], at as u64).unwrap();
                 let fault = prove(dir.path()).fault;
                 let found = fault.as_ref().map(|fault| &fault.path);
                 // A bit of the zstd header means nothing: the records behind it are what was written.
@@ -72,10 +71,7 @@ fn frames_taken_out_of_a_segment_with_right_checksums_break_the_chain() {
     // The second write moved to where the first one was.
     let first = usize::from(u16::from_le_bytes([bytes[128], bytes[129]])) + 56;
     fs::write(&path, [&bytes[..128], &bytes[128 + first..]].concat()).unwrap();
-    assert_eq!(
-        prove(dir.path()).fault.unwrap().what,
-        "the sequence number of a frame is not the next one"
-    );
+    assert_eq!(prove(dir.path()).fault.unwrap().what, "the sequence number of a frame is not the next one");
 }
 
 #[test]
@@ -86,10 +82,7 @@ fn a_missing_segment_is_named_by_its_sequence_number() {
     append_refusals(&mut writer, 1);
     fs::remove_file(dir.path().join(format!("{:020}.rfj", 4))).unwrap();
     let fault = prove(dir.path()).fault.unwrap();
-    assert_eq!(
-        fault.what,
-        "the segment that starts at sequence 4 is missing"
-    );
+    assert_eq!(fault.what, "the segment that starts at sequence 4 is missing");
 }
 
 #[test]
@@ -99,15 +92,7 @@ fn segments_let_go_by_retention_are_tolerated_and_counted() {
     fs::remove_file(dir.path().join(format!("{:020}.rfj", 1))).unwrap();
     let report = prove(dir.path());
     assert_eq!((report.fault, report.let_go), (None, 3));
-    assert_eq!(
-        (
-            report.first_seq,
-            report.last_seq,
-            report.frames,
-            report.writes
-        ),
-        (4, 6, 3, 2)
-    );
+    assert_eq!((report.first_seq, report.last_seq, report.frames, report.writes), (4, 6, 3, 2));
 }
 
 #[test]
@@ -125,10 +110,7 @@ fn an_archive_interrupted_before_the_plain_file_went_is_finished() {
     archive_sealed(dir.path(), 3).unwrap();
     fs::write(&plain, &bytes).unwrap();
     assert_eq!(summarise(dir.path()).unwrap().len(), 2);
-    assert_eq!(
-        archive_sealed(dir.path(), 3).unwrap(),
-        Vec::<std::path::PathBuf>::new()
-    );
+    assert_eq!(archive_sealed(dir.path(), 3).unwrap(), Vec::<std::path::PathBuf>::new());
     assert!(!plain.exists());
     assert_eq!(prove(dir.path()).archived, 1);
 }

@@ -32,8 +32,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 fn seconds(value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|error| from_drill(DrillError::Usage(format!("{value} s: {error}"))))
+    Duration::try_from_secs_f64(value).map_err(|error| from_drill(DrillError::Usage(format!("{value} s: {error}"))))
 }
 
 /// Runs `work` beside Python; its report becomes a dict.
@@ -60,15 +59,12 @@ fn beside<'py, R: Serialize + Send + 'static>(
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(PyRuntimeError::new_err(
-                    "the drill's thread ended without a report",
-                ));
+                return Err(PyRuntimeError::new_err("the drill's thread ended without a report"));
             }
         }
     };
     let report = outcome.map_err(from_drill)?;
-    let value =
-        serde_json::to_value(report).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    let value = serde_json::to_value(report).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     to_python(py, &value)
 }
 
@@ -82,10 +78,7 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
         },
         Value::String(text) => text.into_pyobject(py)?.into_any(),
         Value::Array(items) => {
-            let items = items
-                .iter()
-                .map(|item| to_python(py, item))
-                .collect::<PyResult<Vec<_>>>()?;
+            let items = items.iter().map(|item| to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
             items.into_pyobject(py)?
         }
         Value::Object(fields) => {
@@ -132,9 +125,7 @@ fn flood<'py>(
     let pace = match (rate, window) {
         (Some(_), Some(_)) => {
             {
-                return Err(from_drill(DrillError::Usage(
-                    "rate and window exclude each other".to_owned(),
-                )));
+                return Err(from_drill(DrillError::Usage("rate and window exclude each other".to_owned())));
             };
         }
         (Some(rate), None) => Pace::Rate(rate),
@@ -150,12 +141,7 @@ fn flood<'py>(
         sockets,
         batch,
         train,
-        mix: Mix {
-            invite,
-            register,
-            options,
-            random,
-        },
+        mix: Mix { invite, register, options, random },
         grammars,
         retransmit,
         retransmit_after: self::seconds(retransmit_after_s)?,
@@ -198,14 +184,7 @@ fn streams<'py>(
 /// Names and methods of the message templates.
 #[pyfunction]
 fn drill_templates() -> PyResult<Vec<(&'static str, &'static str)>> {
-    message::names()
-        .map(|name| {
-            Ok((
-                name,
-                message::template(name).map_err(from_drill)?.method.name(),
-            ))
-        })
-        .collect()
+    message::names().map(|name| Ok((name, message::template(name).map_err(from_drill)?.method.name()))).collect()
 }
 
 /// One message; the same arguments give the same bytes.
@@ -231,14 +210,7 @@ fn drill_message<'py>(
     let source = source.parse::<Target>().map_err(from_drill)?.address();
     let template = message::template(template).map_err(from_drill)?;
     let mut out = [0; MAX_MESSAGE_BYTES];
-    let wanted = Wanted {
-        callee,
-        caller,
-        extension,
-        authorization,
-        password,
-        cseq,
-    };
+    let wanted = Wanted { callee, caller, extension, authorization, password, cseq };
     let length = Writer::new(seed, target).write(&mut out, &template, index, source, &wanted);
     Ok(PyBytes::new(py, &out[..length]))
 }

@@ -42,9 +42,7 @@ impl Request {
     }
 
     fn header(&self, name: HeaderName) -> String {
-        self.with(|message| message.first(name).map(text))
-            .flatten()
-            .unwrap_or_default()
+        self.with(|message| message.first(name).map(text)).flatten().unwrap_or_default()
     }
 }
 
@@ -57,9 +55,7 @@ impl Request {
 
     #[getter]
     fn method(&self) -> String {
-        self.with(|message| message.method().map(|method| text(method.as_bytes())))
-            .flatten()
-            .unwrap_or_default()
+        self.with(|message| message.method().map(|method| text(method.as_bytes()))).flatten().unwrap_or_default()
     }
 
     #[getter]
@@ -88,18 +84,12 @@ impl Request {
 
     #[getter]
     fn source(&self) -> (String, u16) {
-        (
-            self.0.peer.source.ip().to_canonical().to_string(),
-            self.0.peer.source.port(),
-        )
+        (self.0.peer.source.ip().to_canonical().to_string(), self.0.peer.source.port())
     }
 
     #[getter]
     fn local(&self) -> (String, u16) {
-        (
-            self.0.peer.local.ip().to_canonical().to_string(),
-            self.0.peer.local.port(),
-        )
+        (self.0.peer.local.ip().to_canonical().to_string(), self.0.peer.local.port())
     }
 
     #[getter]
@@ -114,19 +104,12 @@ impl Request {
 
     #[getter]
     fn caller(&self) -> String {
-        self.with(|message| {
-            message
-                .from()
-                .map(|from| user(from.uri))
-                .unwrap_or_default()
-        })
-        .unwrap_or_default()
+        self.with(|message| message.from().map(|from| user(from.uri)).unwrap_or_default()).unwrap_or_default()
     }
 
     #[getter]
     fn callee(&self) -> String {
-        self.with(|message| message.request_uri().map(user).unwrap_or_default())
-            .unwrap_or_default()
+        self.with(|message| message.request_uri().map(user).unwrap_or_default()).unwrap_or_default()
     }
 
     #[getter]
@@ -142,20 +125,13 @@ impl Request {
     /// Value of the Expires header field, None where it is absent or no number (RFC 3261 §20.19).
     #[getter]
     fn expires_s(&self) -> Option<u32> {
-        self.with(|message| message.first(HeaderName::Expires).and_then(seconds))
-            .flatten()
+        self.with(|message| message.first(HeaderName::Expires).and_then(seconds)).flatten()
     }
 
     /// `(uri, expires)` of each Contact in order; `("*", None)` for the wildcard (RFC 3261 §10.2.2).
     #[getter]
     fn contacts(&self) -> Vec<(Vec<u8>, Option<u32>)> {
-        self.with(|message| {
-            message
-                .all(HeaderName::Contact)
-                .flat_map(contacts)
-                .collect()
-        })
-        .unwrap_or_default()
+        self.with(|message| message.all(HeaderName::Contact).flat_map(contacts).collect()).unwrap_or_default()
     }
 }
 
@@ -167,11 +143,7 @@ fn contacts(line: &[u8]) -> Vec<(Vec<u8>, Option<u32>)> {
     let mut found = Vec::new();
     let mut rest = Some(line);
     while let Some(contact) = rest.and_then(|line| NameAddr::parse_first(line, Why::Contact).ok()) {
-        let expires_s = contact
-            .params()
-            .get(b"expires")
-            .and_then(|param| param.value)
-            .and_then(seconds);
+        let expires_s = contact.params().get(b"expires").and_then(|param| param.value).and_then(seconds);
         found.push((contact.uri.to_vec(), expires_s));
         rest = contact.rest();
     }
@@ -183,11 +155,7 @@ fn seconds(text: &[u8]) -> Option<u32> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(text.iter().fold(0_u32, |value, digit| {
-        value
-            .saturating_mul(10)
-            .saturating_add(u32::from(digit - b'0'))
-    }))
+    Some(text.iter().fold(0_u32, |value, digit| value.saturating_mul(10).saturating_add(u32::from(digit - b'0'))))
 }
 
 /// Where the edge listens and what it found, as the switch tells it.
@@ -229,9 +197,7 @@ impl Edge {
 }
 
 fn kind(code: u8) -> PyResult<Kind> {
-    Kind::from_code(code).ok_or_else(|| {
-        pyo3::exceptions::PyValueError::new_err(format!("{code} is no kind of frame"))
-    })
+    Kind::from_code(code).ok_or_else(|| pyo3::exceptions::PyValueError::new_err(format!("{code} is no kind of frame")))
 }
 
 #[pymethods]
@@ -247,27 +213,18 @@ impl Edge {
             Listen::Udp(address) => format!("udp:{address}"),
             Listen::Tcp(address) => format!("tcp:{address}"),
         });
-        let started = Started {
-            listeners: listeners.collect(),
-            run: started.run,
-            flows: started.flows,
-            notes: started.notes,
-        };
-        Ok((
-            Self {
-                inner: Mutex::new(Some(edge)),
-            },
-            started,
-        ))
+        let started =
+            Started { listeners: listeners.collect(), run: started.run, flows: started.flows, notes: started.notes };
+        Ok((Self { inner: Mutex::new(Some(edge)) }, started))
     }
 
     fn events_fd(&self) -> PyResult<i32> {
         self.with(|edge| Ok(edge.events_fd()))
     }
 
-    /// At most `max` events: a `Request`, or a sentence of trouble.
-    fn events<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let events = self.with(|edge| Ok(edge.events(max)))?;
+    /// At most `limit` events: a `Request`, or a sentence of trouble.
+    fn events<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let events = self.with(|edge| Ok(edge.events(limit)))?;
         let to_object = |event| match event {
             Event::Request(admitted) => Ok(Bound::new(py, Request(admitted))?.into_any()),
             Event::Trouble(sentence) => Ok(sentence.into_pyobject(py)?.into_any()),
@@ -317,37 +274,19 @@ impl Edge {
         frame: Option<(u8, Vec<u8>)>,
         is_durable: bool,
     ) -> PyResult<()> {
-        let frame = frame
-            .map(|(code, payload)| Ok::<_, PyErr>((kind(code)?, payload)))
-            .transpose()?;
+        let frame = frame.map(|(code, payload)| Ok::<_, PyErr>((kind(code)?, payload))).transpose()?;
         self.with(|edge| edge.answer(request_id, status, headers, frame, is_durable))
     }
 
     /// Accept a REGISTER with 200: put `contact` in force for `expires_s` seconds.
-    fn bind(
-        &self,
-        request_id: u64,
-        contact: &[u8],
-        expires_s: u32,
-        headers: Vec<(String, Vec<u8>)>,
-    ) -> PyResult<()> {
-        let binding = Binding::Bind {
-            contact: contact.to_vec(),
-            expires_s,
-        };
+    fn bind(&self, request_id: u64, contact: &[u8], expires_s: u32, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
+        let binding = Binding::Bind { contact: contact.to_vec(), expires_s };
         self.with(|edge| edge.register(request_id, binding, headers))
     }
 
     /// Accept a REGISTER with 200: end `contact`, or every contact of the number for None.
-    fn unbind(
-        &self,
-        request_id: u64,
-        contact: Option<&[u8]>,
-        headers: Vec<(String, Vec<u8>)>,
-    ) -> PyResult<()> {
-        let binding = Binding::Remove {
-            contact: contact.map(<[u8]>::to_vec),
-        };
+    fn unbind(&self, request_id: u64, contact: Option<&[u8]>, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
+        let binding = Binding::Remove { contact: contact.map(<[u8]>::to_vec) };
         self.with(|edge| edge.register(request_id, binding, headers))
     }
 
@@ -364,13 +303,7 @@ impl Edge {
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add(
-        "COUNTERS",
-        Counter::ALL
-            .iter()
-            .map(|counter| counter.as_str())
-            .collect::<Vec<_>>(),
-    )?;
+    module.add("COUNTERS", Counter::ALL.iter().map(|counter| counter.as_str()).collect::<Vec<_>>())?;
     module.add_class::<Edge>()?;
     module.add_class::<FlowInForce>()?;
     module.add_class::<Request>()?;

@@ -7,26 +7,14 @@ use pyo3::types::PyDict;
 
 /// A `ringfence.errors.StoreError` with message, hint and code.
 pub(crate) fn from_journal(py: Python<'_>, error: &JournalError) -> PyErr {
-    exception(
-        py,
-        "StoreError",
-        &error.to_string(),
-        error.hint(),
-        error.code(),
-    )
+    exception(py, "StoreError", &error.to_string(), error.hint(), error.code())
 }
 
 /// A `ringfence.errors.CoreError`, or `StoreError` where the journal is at fault.
 pub(crate) fn from_edge(error: edge::EdgeError) -> PyErr {
     Python::attach(|py| match error {
         edge::EdgeError::Journal(error) => from_journal(py, &error),
-        error => exception(
-            py,
-            "CoreError",
-            &error.to_string(),
-            error.hint(),
-            error.code(),
-        ),
+        error => exception(py, "CoreError", &error.to_string(), error.hint(), error.code()),
     })
 }
 
@@ -45,9 +33,7 @@ fn exception(py: Python<'_>, class: &str, message: &str, hint: &str, code: &str)
         let keywords = PyDict::new(py);
         keywords.set_item("hint", hint)?;
         keywords.set_item("code", code)?;
-        py.import("ringfence.errors")?
-            .getattr(class)?
-            .call((message,), Some(&keywords))
+        py.import("ringfence.errors")?.getattr(class)?.call((message,), Some(&keywords))
     };
     made().map_or_else(|error| error, PyErr::from_value)
 }

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The journal for Python: tailing, archiving, verifying, and a writer for fixtures and tools.
-#![allow(
-    clippy::doc_markdown,
-    reason = "docstrings name columns and arguments as Python does"
-)]
+#![allow(clippy::doc_markdown, reason = "docstrings name columns and arguments as Python does")]
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::journal::{
-    Attempt, Batch, Column, Columns, Flow, FlowOp, IncrementWhy, JournalError, Kind, METHODS,
-    Opaque, Options, Reason, Record, Scope, SegmentWriter, Stream, StreamReader, Transport,
-    VerifyReport, WriteUnit, flags,
+    Attempt, Batch, Column, Columns, Flow, FlowOp, IncrementWhy, JournalError, Kind, METHODS, Opaque, Options, Reason,
+    Record, Scope, SegmentWriter, Stream, StreamReader, Transport, VerifyReport, WriteUnit, flags,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -30,49 +26,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(verify_journal, module)?)?;
     module.add_function(wrap_pyfunction!(segments, module)?)?;
     module.add("ARCHIVE_LEVEL", ::journal::ARCHIVE_LEVEL)?;
-    module.add(
-        "KINDS",
-        names(
-            module.py(),
-            Kind::ALL.iter().map(|v| (v.code(), v.as_str())),
-        )?,
-    )?;
-    module.add(
-        "REASONS",
-        names(
-            module.py(),
-            Reason::ALL.iter().map(|v| (v.code(), v.as_str())),
-        )?,
-    )?;
+    module.add("KINDS", names(module.py(), Kind::ALL.iter().map(|v| (v.code(), v.as_str())))?)?;
+    module.add("REASONS", names(module.py(), Reason::ALL.iter().map(|v| (v.code(), v.as_str())))?)?;
     module.add("METHODS", names(module.py(), (0..).zip(METHODS).skip(1))?)?;
-    module.add(
-        "SCOPES",
-        names(
-            module.py(),
-            Scope::ALL.iter().map(|v| (v.code(), v.as_str())),
-        )?,
-    )?;
-    module.add(
-        "TRANSPORTS",
-        names(
-            module.py(),
-            Transport::ALL.iter().map(|v| (v.code(), v.as_str())),
-        )?,
-    )?;
-    module.add(
-        "INCREMENT_WHYS",
-        names(
-            module.py(),
-            IncrementWhy::ALL.iter().map(|v| (v.code(), v.as_str())),
-        )?,
-    )?;
-    module.add(
-        "FLOW_OPS",
-        names(
-            module.py(),
-            FlowOp::ALL.iter().map(|v| (v.code(), v.as_str())),
-        )?,
-    )?;
+    module.add("SCOPES", names(module.py(), Scope::ALL.iter().map(|v| (v.code(), v.as_str())))?)?;
+    module.add("TRANSPORTS", names(module.py(), Transport::ALL.iter().map(|v| (v.code(), v.as_str())))?)?;
+    module.add("INCREMENT_WHYS", names(module.py(), IncrementWhy::ALL.iter().map(|v| (v.code(), v.as_str())))?)?;
+    module.add("FLOW_OPS", names(module.py(), FlowOp::ALL.iter().map(|v| (v.code(), v.as_str())))?)?;
     module.add("FLAG_SOURCE_V6", flags::IS_SOURCE_V6)?;
     module.add("FLAG_LOCAL_V6", flags::IS_LOCAL_V6)?;
     module.add("FLAG_PROVEN", flags::IS_PROVEN)?;
@@ -81,10 +41,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FLAG_EMPTY_CONNECTION", flags::IS_EMPTY_CONNECTION)
 }
 
-fn names(
-    py: Python<'_>,
-    codes: impl Iterator<Item = (u8, &'static str)>,
-) -> PyResult<Bound<'_, PyDict>> {
+fn names(py: Python<'_>, codes: impl Iterator<Item = (u8, &'static str)>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     for (code, name) in codes {
         dict.set_item(code, name)?;
@@ -98,10 +55,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Does what may wait without the interpreter lock.
-fn detached<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> Result<T, JournalError> + Send,
-) -> PyResult<T> {
+fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T, JournalError> + Send) -> PyResult<T> {
     py.detach(work).map_err(|error| from_journal(py, &error))
 }
 
@@ -119,14 +73,9 @@ struct JournalTail {
 impl JournalTail {
     #[new]
     #[pyo3(signature = (directory, after_seq = 0, skip_unreadable = false))]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "arguments from Python are owned"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
     fn new(directory: PathBuf, after_seq: u64, skip_unreadable: bool) -> Self {
-        Self {
-            reader: Mutex::new(StreamReader::open(&directory, after_seq, skip_unreadable)),
-        }
+        Self { reader: Mutex::new(StreamReader::open(&directory, after_seq, skip_unreadable)) }
     }
 
     /// The next frames, in order: whole writes until at least `max_frames` frames are together or a segment ends. None if there
@@ -218,12 +167,7 @@ impl FrameBatch {
         let frames = self.batch.opaque();
         let list = PyList::empty(py);
         for frame in frames {
-            list.append((
-                frame.kind,
-                frame.seq,
-                frame.time_us,
-                PyBytes::new(py, frame.payload),
-            ))?;
+            list.append((frame.kind, frame.seq, frame.time_us, PyBytes::new(py, frame.payload)))?;
         }
         Ok(list)
     }
@@ -231,10 +175,7 @@ impl FrameBatch {
     /// Counters of runs: (seq, time_us, run, counters in the order of the guard's).
     fn books(&self, py: Python<'_>) -> PyResult<Vec<BooksRow>> {
         let books = detached(py, || self.batch.books())?;
-        Ok(books
-            .into_iter()
-            .map(|books| (books.seq, books.time_us, books.run, books.counters))
-            .collect())
+        Ok(books.into_iter().map(|books| (books.seq, books.time_us, books.run, books.counters)).collect())
     }
 }
 
@@ -262,10 +203,7 @@ fn arrow_buffers<'py>(py: Python<'py>, column: &Column) -> PyResult<Bound<'py, P
 /// only when its archive is durable and has been read back; readers that hold it go on.
 #[pyfunction]
 #[pyo3(signature = (directory, level = ::journal::ARCHIVE_LEVEL))]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "arguments from Python are owned"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
 fn archive_sealed(py: Python<'_>, directory: PathBuf, level: i32) -> PyResult<Vec<PathBuf>> {
     detached(py, || ::journal::archive_sealed(&directory, level))
 }
@@ -342,26 +280,15 @@ impl JournalReport {
     #[getter]
     fn fault(&self) -> Option<(String, u64, String)> {
         let fault = self.report.fault.as_ref()?;
-        Some((
-            fault.path.display().to_string(),
-            fault.offset,
-            fault.what.clone(),
-        ))
+        Some((fault.path.display().to_string(), fault.offset, fault.what.clone()))
     }
 }
 
 /// Walks every segment of a stream: headers, checksums, sequence, hash chain. `progress` is called with segments done and in all.
 #[pyfunction]
 #[pyo3(signature = (directory, progress = None))]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "arguments from Python are owned"
-)]
-fn verify_journal(
-    py: Python<'_>,
-    directory: PathBuf,
-    progress: Option<Py<PyAny>>,
-) -> PyResult<JournalReport> {
+#[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
+fn verify_journal(py: Python<'_>, directory: PathBuf, progress: Option<Py<PyAny>>) -> PyResult<JournalReport> {
     let mut raised = None;
     let report = detached(py, || {
         ::journal::verify(&directory, |done, all| {
@@ -381,10 +308,7 @@ type SegmentRow = (String, u64, Option<u64>, u64, bool, u64, Option<u64>);
 
 /// The segments, oldest first: (path, first_seq, last_seq, disk_bytes, is_sealed, first_time_us, last_time_us).
 #[pyfunction]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "arguments from Python are owned"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
 fn segments(py: Python<'_>, directory: PathBuf) -> PyResult<Vec<SegmentRow>> {
     let summaries = detached(py, || ::journal::summarise(&directory))?;
     let row = |summary: ::journal::SegmentSummary| {
@@ -418,8 +342,7 @@ struct Pending {
 impl Pending {
     fn push(&mut self, time_us: u64, record: &Record<'_>) -> u64 {
         let seq = self.writer.next_seq() + self.unit.frames() as u64;
-        self.unit
-            .push(seq, time_us, self.writer.journal_crc(), record);
+        self.unit.push(seq, time_us, self.writer.journal_crc(), record);
         seq
     }
 }
@@ -429,16 +352,8 @@ fn unknown(what: &str, name: &str) -> PyErr {
 }
 
 /// The value with this name.
-fn named<T: Copy>(
-    all: &[T],
-    as_str: impl Fn(T) -> &'static str,
-    what: &str,
-    name: &str,
-) -> PyResult<T> {
-    all.iter()
-        .copied()
-        .find(|&value| as_str(value) == name)
-        .ok_or_else(|| unknown(what, name))
+fn named<T: Copy>(all: &[T], as_str: impl Fn(T) -> &'static str, what: &str, name: &str) -> PyResult<T> {
+    all.iter().copied().find(|&value| as_str(value) == name).ok_or_else(|| unknown(what, name))
 }
 
 /// Code and text of a method: code 0 for one that has none.
@@ -453,10 +368,7 @@ fn method_code(name: &str) -> (u8, &[u8]) {
 impl JournalWriter {
     #[new]
     #[pyo3(signature = (directory, *, now_us, stream = "edge", segment_bytes = None))]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "arguments from Python are owned"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
     fn new(
         py: Python<'_>,
         directory: PathBuf,
@@ -464,26 +376,11 @@ impl JournalWriter {
         stream: &str,
         segment_bytes: Option<u64>,
     ) -> PyResult<Self> {
-        let stream = named(
-            &[Stream::Edge, Stream::Calls],
-            Stream::as_str,
-            "stream",
-            stream,
-        )?;
+        let stream = named(&[Stream::Edge, Stream::Calls], Stream::as_str, "stream", stream)?;
         let defaults = Options::of(stream);
-        let options = Options {
-            segment_bytes: segment_bytes.unwrap_or(defaults.segment_bytes),
-            ..defaults
-        };
-        let (writer, _) = detached(py, || {
-            SegmentWriter::open(&directory, stream, &options, now_us)
-        })?;
-        Ok(Self {
-            inner: Mutex::new(Pending {
-                writer,
-                unit: WriteUnit::new(0),
-            }),
-        })
+        let options = Options { segment_bytes: segment_bytes.unwrap_or(defaults.segment_bytes), ..defaults };
+        let (writer, _) = detached(py, || SegmentWriter::open(&directory, stream, &options, now_us))?;
+        Ok(Self { inner: Mutex::new(Pending { writer, unit: WriteUnit::new(0) }) })
     }
 
     /// Sequence number of the next frame.
@@ -512,10 +409,7 @@ impl JournalWriter {
         flags = 0, gateway_id = 0, traits = 0, fingerprint = 0, settles = 0, caller = NOTHING, callee = NOTHING,
         user_agent = NOTHING, call_id = NOTHING, auth_user = NOTHING, raw = None,
     ))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "keyword arguments, one per field of the record"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments, one per field of the record")]
     fn attempt(
         &self,
         time_us: u64,
@@ -543,15 +437,9 @@ impl JournalWriter {
         raw: Option<&[u8]>,
     ) -> PyResult<u64> {
         let (method, method_text) = method_code(method);
-        let default = if is_challenge {
-            Reason::UnansweredChallenge
-        } else {
-            Reason::UnknownSource
-        };
+        let default = if is_challenge { Reason::UnansweredChallenge } else { Reason::UnknownSource };
         let attempt = Attempt {
-            reason: reason.map_or(Ok(default), |name| {
-                named(Reason::ALL, Reason::as_str, "reason", name)
-            })?,
+            reason: reason.map_or(Ok(default), |name| named(Reason::ALL, Reason::as_str, "reason", name))?,
             method,
             transport: named(Transport::ALL, Transport::as_str, "transport", transport)?,
             scope: named(Scope::ALL, Scope::as_str, "scope", scope)?,
@@ -572,31 +460,15 @@ impl JournalWriter {
             auth_user,
             raw,
         };
-        let record = if is_challenge {
-            Record::Challenge(attempt)
-        } else {
-            Record::Refusal(attempt)
-        };
+        let record = if is_challenge { Record::Challenge(attempt) } else { Record::Refusal(attempt) };
         Ok(lock(&self.inner).push(time_us, &record))
     }
 
     /// `why`: retransmission or widened.
     #[pyo3(signature = (*, time_us, base_seq, count = 1, why = "retransmission"))]
     fn increment(&self, time_us: u64, base_seq: u64, count: u32, why: &str) -> PyResult<u64> {
-        let why = named(
-            IncrementWhy::ALL,
-            IncrementWhy::as_str,
-            "cause of an increment",
-            why,
-        )?;
-        Ok(lock(&self.inner).push(
-            time_us,
-            &Record::Increment {
-                base_seq,
-                count,
-                why,
-            },
-        ))
+        let why = named(IncrementWhy::ALL, IncrementWhy::as_str, "cause of an increment", why)?;
+        Ok(lock(&self.inner).push(time_us, &Record::Increment { base_seq, count, why }))
     }
 
     /// Attempts that leave no row.
@@ -604,14 +476,7 @@ impl JournalWriter {
     fn summary(&self, time_us: u64, reason: &str, method: &str, count: u32) -> PyResult<u64> {
         let reason = named(Reason::ALL, Reason::as_str, "reason", reason)?;
         let (method, _) = method_code(method);
-        Ok(lock(&self.inner).push(
-            time_us,
-            &Record::RefusalSummary {
-                reason,
-                method,
-                count,
-            },
-        ))
+        Ok(lock(&self.inner).push(time_us, &Record::RefusalSummary { reason, method, count }))
     }
 
     /// A change of a registered flow; `op`: bound, refreshed, removed or expired.
@@ -620,10 +485,7 @@ impl JournalWriter {
         local_port = 5060, expires_s = 3600, cseq = 1, settles = 0, number = NOTHING, contact = NOTHING, call_id = NOTHING,
         user_agent = NOTHING,
     ))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "keyword arguments, one per field of the record"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments, one per field of the record")]
     fn flow(
         &self,
         time_us: u64,
@@ -671,19 +533,11 @@ impl JournalWriter {
     #[pyo3(signature = (*, time_us, counters))]
     fn books(&self, time_us: u64, counters: Vec<u64>) -> PyResult<u64> {
         if counters.len() > usize::from(u8::MAX) {
-            return Err(PyValueError::new_err(
-                "a books frame holds at most 255 counters",
-            ));
+            return Err(PyValueError::new_err("a books frame holds at most 255 counters"));
         }
         let mut inner = lock(&self.inner);
         let run = inner.writer.run();
-        Ok(inner.push(
-            time_us,
-            &Record::Books {
-                run,
-                counters: counters.into(),
-            },
-        ))
+        Ok(inner.push(time_us, &Record::Books { run, counters: counters.into() }))
     }
 
     /// Appends the frames added since the last commit as one write. If it raises, they are dropped and their numbers are free.

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use sip::answer::{Answer, Token};
-use sip::{HeaderName, Parsed, parse};
+use sip::{HeaderName, Parsed, parse, parse_into};
 
 /// 16 header fields and SDP, 800 bytes in all, as a scanner or a phone sends it.
 fn invite() -> Vec<u8> {
@@ -60,6 +60,11 @@ fn main() {
     );
     time("parse", || {
         black_box(&parse(black_box(&bytes)));
+    });
+    let mut parsed = Parsed::Drop(sip::Why::NotSip);
+    time("parse_into", || {
+        parse_into(black_box(&bytes), &mut parsed);
+        black_box(&parsed);
     });
     time("parse and read for a record", || {
         if let Parsed::Message(message) = parse(black_box(&bytes)) {

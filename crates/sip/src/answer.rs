@@ -119,15 +119,16 @@ impl<'t> Answer<'t> {
     pub fn write(&self, request: &Message<'_>, out: &mut Vec<u8>) -> usize {
         let before = out.len();
         write_status(self.status, self.reason, out);
-        let mut is_top = true;
         for header in request.headers() {
+            // Where a malformed request has two of them, an answer with both would be malformed too.
+            let is_first = request
+                .header(header.name)
+                .is_some_and(|first| std::ptr::eq(first, header));
             match header.name {
-                HeaderName::Via if is_top => {
-                    is_top = false;
-                    self.write_top_via(request, header, out);
-                }
-                HeaderName::To => self.write_to(request, header, out),
-                HeaderName::Via | HeaderName::From | HeaderName::CallId | HeaderName::CSeq => {
+                HeaderName::Via if is_first => self.write_top_via(request, header, out),
+                HeaderName::Via => out.extend_from_slice(header.line),
+                HeaderName::To if is_first => self.write_to(request, header, out),
+                HeaderName::From | HeaderName::CallId | HeaderName::CSeq if is_first => {
                     out.extend_from_slice(header.line);
                 }
                 // RFC 3261 §12.1.1: answers that make a dialog carry the route set back.
@@ -135,7 +136,9 @@ impl<'t> Answer<'t> {
                     out.extend_from_slice(header.line);
                 }
                 // RFC 3261 §8.2.6.1.
-                HeaderName::Timestamp if self.status == 100 => out.extend_from_slice(header.line),
+                HeaderName::Timestamp if self.status == 100 && is_first => {
+                    out.extend_from_slice(header.line);
+                }
                 _ => {}
             }
         }

@@ -62,6 +62,21 @@ fn a_provisional_answer_carries_the_route_and_100_the_timestamp() {
 }
 
 #[test]
+fn of_what_stands_twice_in_a_malformed_request_the_first_is_copied() {
+    let bytes = request(
+        "Via: SIP/2.0/UDP 192.0.2.9",
+        "From: <sip:x@y>\r\nt: <sip:x@y>\r\nCall-ID: y\r\nCSeq: 2 INVITE\r\n",
+    );
+    assert_eq!(
+        answered(&bytes, &Answer::new(400, SOURCE.parse().unwrap())),
+        answered(
+            &request("Via: SIP/2.0/UDP 192.0.2.9", ""),
+            &Answer::new(400, SOURCE.parse().unwrap())
+        )
+    );
+}
+
+#[test]
 fn a_body_has_its_length() {
     let mut answer = Answer::new(200, SOURCE.parse().unwrap());
     answer.body = b"v=0\r\n";

@@ -123,24 +123,40 @@ const fn build() -> [u16; 256] {
 impl Class {
     /// Whether `byte` is in the class.
     #[inline]
-    #[allow(clippy::indexing_slicing)] // a u8 cannot lie outside 256 entries
     pub(crate) const fn has(self, byte: u8) -> bool {
-        TABLE[byte as usize] & self.0 != 0
+        self.bits(byte) != 0
     }
 
     /// Whether `bytes` is not empty and every byte is in the class.
     #[inline]
     pub(crate) fn all(self, bytes: &[u8]) -> bool {
-        !bytes.is_empty() && bytes.iter().all(|&byte| self.has(byte))
+        !bytes.is_empty() && self.run(bytes) == bytes.len()
     }
 
     /// Length of the longest start of `bytes` that is in the class.
     #[inline]
     pub(crate) fn run(self, bytes: &[u8]) -> usize {
-        bytes
-            .iter()
-            .position(|&byte| !self.has(byte))
-            .unwrap_or(bytes.len())
+        // Four at a time with one branch: most of the parser's time is spent here.
+        let mut rest = bytes;
+        while let Some((&[a, b, c, d], after)) = rest.split_first_chunk() {
+            if self.bits(a) & self.bits(b) & self.bits(c) & self.bits(d) == 0 {
+                break;
+            }
+            rest = after;
+        }
+        while let Some((&first, after)) = rest.split_first() {
+            if !self.has(first) {
+                break;
+            }
+            rest = after;
+        }
+        bytes.len().saturating_sub(rest.len())
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing)] // a u8 cannot lie outside 256 entries
+    const fn bits(self, byte: u8) -> u16 {
+        TABLE[byte as usize] & self.0
     }
 }
 

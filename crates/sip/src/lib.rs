@@ -52,5 +52,5 @@ pub use method::Method;
 pub use name::HeaderName;
 pub use name_addr::NameAddr;
 pub use param::{Param, Params};
-pub use parse::parse;
+pub use parse::{parse, parse_into};
 pub use via::{Span, Via};

@@ -84,16 +84,19 @@ impl Firsts {
         Self([Self::NONE; HeaderName::COUNT])
     }
 
-    /// Notes the header field at `index`, which is below [`MAX_HEADERS`]; gives whether it is the first of its name.
+    /// Notes the header field at `index`, which is below [`MAX_HEADERS`].
     #[inline]
-    pub(crate) fn note(&mut self, name: HeaderName, index: usize) -> bool {
-        let Some(first) = self.0.get_mut(name as usize) else {
-            return false;
-        };
-        let is_first = *first == Self::NONE;
-        // No branch: which names come is for the sender to choose, so it could not be foreseen.
-        *first = if is_first { index as u8 } else { *first };
-        is_first
+    pub(crate) fn note(&mut self, name: HeaderName, index: usize) {
+        if let Some(first) = self.0.get_mut(name as usize) {
+            // No branch: which names come is for the sender to choose, so it could not be foreseen.
+            *first = (*first).min(index as u8);
+        }
+    }
+
+    /// Whether there is a header field of that name.
+    #[inline]
+    pub(crate) fn has(&self, name: HeaderName) -> bool {
+        self.get(name) < MAX_HEADERS
     }
 
     #[inline]
@@ -141,6 +144,25 @@ impl<'a> Message<'a> {
             to: None,
             cseq: None,
         }
+    }
+
+    /// Empties the message for other bytes.
+    #[inline]
+    pub(crate) fn reset(&mut self, raw: &'a [u8]) {
+        self.start = StartLine::Response {
+            status: 0,
+            reason: &[],
+        };
+        self.start_line = &[];
+        self.headers.clear();
+        self.first = Firsts::new();
+        self.body = &[];
+        self.raw = raw;
+        self.uri = None;
+        self.via = None;
+        self.from = None;
+        self.to = None;
+        self.cseq = None;
     }
 
     /// Start line.

@@ -238,7 +238,8 @@ const fn table() -> [u8; SLOTS] {
 
 impl HeaderName {
     /// The name that `name` spells, in any case, long or compact.
-    #[inline]
+    #[allow(clippy::inline_always)] // as for `Lines::next`
+    #[inline(always)]
     pub fn from_bytes(name: &[u8]) -> Self {
         let (first, last) = ends(name);
         let Some(known) = TABLE

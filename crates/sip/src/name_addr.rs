@@ -140,6 +140,9 @@ impl<'a> NameAddr<'a> {
 /// Whether `uri` starts with a scheme and a colon (RFC 3261 §25.1 `scheme`) and has something after it.
 #[inline]
 pub(crate) fn has_scheme(uri: &[u8]) -> bool {
+    if let [b's', b'i', b'p', b':', _, ..] = uri {
+        return true;
+    }
     let length = uri
         .iter()
         .position(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))

@@ -43,16 +43,50 @@ const SINGLE: [(HeaderName, Why); 6] = [
     (HeaderName::ContentLength, Why::ContentLengthRepeated),
 ];
 
+/// Whether a name is in [`SINGLE`]. They stand together, so this is one comparison.
+#[inline]
+const fn is_single(name: HeaderName) -> bool {
+    (name as u8).wrapping_sub(HeaderName::From as u8) < SINGLE.len() as u8
+}
+
+/// Notes the first header field that stands twice and may not.
+#[cold]
+fn note_repeated(message: &Message<'_>, faults: &mut Faults) {
+    for (index, header) in message.headers.iter().enumerate() {
+        let is_second = message
+            .headers
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.name == header.name);
+        if let Some((_, why)) = SINGLE
+            .iter()
+            .find(|(name, _)| is_second && *name == header.name)
+        {
+            faults.note(*why);
+        }
+    }
+}
+
 /// Judges one whole message: a datagram, or what the framer cut out of a stream.
 ///
 /// Of a message without faults, of header fields only Via (the top value), From, To, Call-ID, `CSeq`, Max-Forwards and
 /// Content-Length were looked into; [`crate::check`] does the rest. A missing branch, tag or Max-Forwards is no fault: RFC 2543 elements
 /// send none. Bytes after the body are ignored (RFC 3261 §18.3).
 pub fn parse(bytes: &[u8]) -> Parsed<'_> {
-    // A message is two kilobytes, so it is built where it will be returned: copying it would cost a tenth of the whole.
     let mut parsed = Parsed::Message(Message::new(bytes));
     judge(bytes, &mut parsed);
     parsed
+}
+
+/// [`parse`] into a place that holds the result of another message. A result is two and a half kilobytes, and for the flood it counts that
+/// it is neither made anew nor moved: keep one for each batch.
+pub fn parse_into<'a>(bytes: &'a [u8], parsed: &mut Parsed<'a>) {
+    if let Parsed::Message(message) = parsed {
+        message.reset(bytes);
+    } else {
+        *parsed = Parsed::Message(Message::new(bytes));
+    }
+    judge(bytes, parsed);
 }
 
 /// Turns an empty message into the result.
@@ -101,8 +135,7 @@ fn read<'a>(bytes: &'a [u8], message: &mut Message<'a>) -> Verdict {
     message.start = start;
     message.start_line = start_line;
 
-    // One bit for each name that stood twice.
-    let mut repeated = 0_u128;
+    let mut singles = 0_usize;
     let body_at = loop {
         match lines.next() {
             Line::Whole(line) => {
@@ -114,8 +147,8 @@ fn read<'a>(bytes: &'a [u8], message: &mut Message<'a>) -> Verdict {
                     faults.note(Why::TooManyHeaders);
                     break lines.consumed();
                 }
-                let is_first = message.first.note(header.name, message.headers.len());
-                repeated |= u128::from(!is_first) << header.name as u8;
+                message.first.note(header.name, message.headers.len());
+                singles = singles.wrapping_add(usize::from(is_single(header.name)));
                 message.headers.push(header);
             }
             Line::Empty(at) => break at,
@@ -127,10 +160,13 @@ fn read<'a>(bytes: &'a [u8], message: &mut Message<'a>) -> Verdict {
             }
         }
     };
-    for (name, why) in SINGLE {
-        if repeated >> name as u8 & 1 != 0 {
-            faults.note(why);
-        }
+    if singles
+        != SINGLE
+            .iter()
+            .filter(|(name, _)| message.first.has(*name))
+            .count()
+    {
+        note_repeated(message, &mut faults);
     }
     let (_, after) = text.split_at(body_at);
     message.body = faults

@@ -314,6 +314,22 @@ fn line_breaks_before_the_start_line_are_ignored() {
 }
 
 #[test]
+fn a_result_that_is_used_again_is_as_a_new_one() {
+    let messages = [
+        an_invite(&[]),
+        an_invite(&[("CSeq:", "X-CSeq:")]),
+        an_invite(&[("To: Bob", "To: \"Bob")]),
+        b"\r\n".to_vec(),
+        an_invite(&[("Via: SIP", "v: SIP"), ("Content-Length: 4\r\n", "")]),
+    ];
+    let mut parsed = Parsed::Drop(Why::NotSip);
+    for bytes in messages.iter().chain(messages.iter().rev()) {
+        parse_into(bytes, &mut parsed);
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", parse(bytes)));
+    }
+}
+
+#[test]
 fn header_fields_are_limited() {
     let with = |count: usize| {
         an_invite(&[(

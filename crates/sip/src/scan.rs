@@ -136,6 +136,14 @@ pub(crate) fn decimal(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return None;
     }
+    if bytes.len() < 19 {
+        // Too few digits to overflow.
+        let sum = bytes.iter().fold(0_u64, |sum, &byte| {
+            sum.wrapping_mul(10)
+                .wrapping_add(u64::from(byte.wrapping_sub(b'0')))
+        });
+        return bytes.iter().all(u8::is_ascii_digit).then_some(sum);
+    }
     bytes.iter().try_fold(0_u64, |sum, &byte| {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {

@@ -60,24 +60,30 @@ pub fn parse_uri(bytes: &[u8]) -> Result<Uri<'_>, Error> {
     if visible != bytes.len() {
         return Err(Error::at(Why::Uri, visible));
     }
+    if let Some(rest @ [_, ..]) = bytes.strip_prefix(b"sip:") {
+        return sip_uri(b"sip", rest, bytes);
+    }
     if !has_scheme(bytes) {
         return Err(Error::at(Why::Uri, 0));
     }
-    let colon = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
-    let (scheme, rest) = bytes.split_at(colon);
+    let (scheme, rest) = split_before(bytes, b':');
     let rest = rest.get(1..).unwrap_or_default();
     if scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips") {
-        let mut scan = Scan::new(rest);
-        return SipUri::scan(scheme, &mut scan)
-            .filter(|_| scan.rest.is_empty())
-            .map(Uri::Sip)
-            .ok_or(Error::at(Why::Uri, read(bytes, scan.rest)));
+        return sip_uri(scheme, rest, bytes);
     }
     if scheme.eq_ignore_ascii_case(b"tel") {
         let (number, params) = split_before(rest, b';');
         return Ok(Uri::Tel(TelUri { number, params }));
     }
     Ok(Uri::Other { scheme, rest })
+}
+
+fn sip_uri<'a>(scheme: &'a [u8], rest: &'a [u8], whole: &'a [u8]) -> Result<Uri<'a>, Error> {
+    let mut scan = Scan::new(rest);
+    SipUri::scan(scheme, &mut scan)
+        .filter(|_| scan.rest.is_empty())
+        .map(Uri::Sip)
+        .ok_or(Error::at(Why::Uri, read(whole, scan.rest)))
 }
 
 /// `bytes` up to `byte`, and from `byte` on.

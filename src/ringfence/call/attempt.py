@@ -15,7 +15,7 @@ PROCESSING_UNAVAILABLE: Final = -15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordSwitches:
-    """Which unsuccessful calls are recorded (`SERVER_BILLING_RECORD_ZERO_HOLD_TIME`, `..._SERVER_HANG_UP`)."""
+    """Which failed calls are recorded (`SERVER_BILLING_RECORD_ZERO_HOLD_TIME`, `..._SERVER_HANG_UP`)."""
 
     zero_hold_time: bool
     server_hang_up: bool
@@ -54,7 +54,7 @@ def unavailable(request: Request, *, gateway_name: str, ended_us: int) -> CallEn
 
 
 def is_recorded(record: CallEnded, switches: RecordSwitches) -> bool:
-    """Whether the operator wants this record: calls without talk time and calls that we ended each have a switch."""
+    """Whether the operator wants it: calls without talk time and calls that we ended each have a switch."""
     if record.hold_s == 0 and not switches.zero_hold_time:
         return False
     return record.end_direction != SERVER or switches.server_hang_up

@@ -105,6 +105,10 @@ def exit_code_of(run: Callable[[], Any]) -> int:
     except click.Abort:
         complain("interrupted", None)
         return FAILED
+    except PermissionError as error:
+        # Wherever it is met: a data directory of another user is the usual reason.
+        complain(f"{error.filename}: {error.strerror}", "run this as the user who owns the data directory")
+        return FAILED
     except RingfenceError as error:
         complain(error.message, error.hint)
         return BAD_USAGE if isinstance(error, ConfigError) and error.code in _TYPED else FAILED

@@ -82,6 +82,8 @@ def rebuild_command(session: Session, *, compare: bool) -> None:
             made = rebuild(data_dir, SystemClock(), node=session.config.name, report=report)
         before = None if compare else swap(data_dir)
     _tell(session, made)
+    for path in made.unreadable:
+        note(f"{path} could not be read: its records are there again only if the journal has them")
     if before is not None:
         note(f"the records before are in {before}")
     if compare and not made.is_same:

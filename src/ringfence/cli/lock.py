@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of a kind per data directory: a lock that the kernel lets go of when its holder ends, however it ends."""
+"""One process of a kind per data directory: a lock that the kernel lets go of when its holder ends."""
 
 import contextlib
 import fcntl

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ringfence import core
 from ringfence.clock import Clock
@@ -54,18 +56,21 @@ class Digest:
 class Rebuilt:
     """What a rebuild gave: the directory of the new records, both digests up to where the old records reach.
 
-    Shape: `old` is None if there were no readable old records; `kept` rows were taken over from them.
+    Shape: `old` is None if there were no old records that could be listed; `kept` rows were taken over from
+    them; `unreadable` are old files that could not be read, whose rows are only there if the journal had
+    them.
     """
 
     directory: Path
     new: Digest
     old: Digest | None
     kept: int
+    unreadable: tuple[str, ...] = ()
 
     @property
     def is_same(self) -> bool:
         """Whether the rows are the same."""
-        return self.old is None or self.old == self.new
+        return self.old is None or (self.old == self.new and not self.unreadable)
 
 
 def rebuild(data_dir: Path, clock: Clock, *, node: str, report: Report, pace: Pace | None = None) -> Rebuilt:
@@ -82,6 +87,12 @@ def rebuild(data_dir: Path, clock: Clock, *, node: str, report: Report, pace: Pa
         old: Manifest | None = manifest.load(old_directory)
     except StoreError:
         old = None
+    unreadable: list[str] = []
+    if old is not None:
+        unreadable = [segment.path for segment in old.segments if not _is_readable(old_directory, segment)]
+        old = msgspec.structs.replace(
+            old, segments=tuple(segment for segment in old.segments if segment.path not in unreadable)
+        )
     kept = _take_over(data_dir, old_directory, old, target) if old is not None else 0
     ledger = Ledger(target, journal_sources(data_dir), clock, node=node, pace=pace)
     try:
@@ -100,6 +111,7 @@ def rebuild(data_dir: Path, clock: Clock, *, node: str, report: Report, pace: Pa
         new=digest(target, new_manifest.segments, *reach),
         old=None if old is None else digest(old_directory, old.segments, *reach),
         kept=kept,
+        unreadable=tuple(unreadable),
     )
 
 
@@ -217,6 +229,8 @@ def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path)
     )
     try:
         for segment in old.segments:
+            if not _is_needed(segment, start, old):
+                continue
             kept += writer.write(
                 lambda _: taken,
                 merged_span([segment]),
@@ -243,6 +257,23 @@ def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path)
         ),
     )
     return sum(segment.rows for segment in kept)
+
+
+def _is_readable(directory: Path, segment: Segment) -> bool:
+    try:
+        rows: int = pq.read_metadata(directory / segment.path).num_rows
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return rows == segment.rows
+
+
+def _is_needed(segment: Segment, start: _Start, old: Manifest) -> bool:
+    """Whether a segment may hold rows that the journal cannot give again."""
+    if segment.journal_id not in {old.edge.journal_id, old.calls.journal_id}:
+        return True
+    edge = segment.last_seq and segment.first_seq <= start.edge.sealed
+    calls = segment.last_call and segment.first_call <= start.calls.sealed
+    return bool(edge or calls)
 
 
 def _covered_before(old: Manifest, start: _Start) -> tuple[manifest.Coverage, ...]:

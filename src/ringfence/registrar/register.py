@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registrar's decision (RFC 3261 §10.3). Pure: the request's fields and the operator's limits come in.
 
-The guard has checked the credentials, and that a phone registers its own number only. A phone is reached on the flow that its REGISTER
-came on, so one REGISTER binds one contact: its first with a lifetime.
+The guard has checked the credentials, and that a phone registers its own number only. A phone is reached on
+the flow that its REGISTER came on, so one REGISTER binds one contact: its first with a lifetime.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,8 @@ Decision = Bind | Unbind | Query | Refuse
 def decide(contacts: Sequence[tuple[bytes, int | None]], expires_s: int | None, limits: Limits) -> Decision:
     """Decide on a REGISTER.
 
-    Shape: `contacts` in order, each with its own `expires` parameter; `*` is the wildcard. `expires_s` is the Expires header field.
+    Shape: `contacts` in order, each with its own `expires` parameter; `*` is the wildcard. `expires_s` is the
+    Expires header field.
     """
     if not contacts:
         return Query()

@@ -122,6 +122,17 @@ def test_errors_have_their_exit_code(error: Exception, code: int, capsys: pytest
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_directory_of_another_user_is_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise PermissionError(13, "Permission denied", "data/switch.lock")
+
+    assert exit_code_of(fail) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: data/switch.lock: Permission denied",
+        "hint: run this as the user who owns the data directory",
+    ]
+
+
 def test_exit_code_that_a_command_asks_for_is_kept() -> None:
     assert exit_code_of(lambda: 3) == 3
     assert exit_code_of(lambda: None) == 0

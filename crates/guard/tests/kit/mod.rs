@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use guard::{Effects, Guard, Now, Packet, Peer, Snapshot, Tally};
+use guard::{Effects, Guard, Now, Packet, Peer, Scratch, Snapshot, Tally};
 use journal::{Options, Record, SegmentWriter, Stream, StreamReader, Transport};
 use md5::{Digest, Md5};
 
@@ -15,9 +15,7 @@ pub(crate) const GATEWAY: &str = "192.0.2.10:5060";
 pub(crate) const LOCAL: &str = "192.0.2.1:5060";
 
 pub(crate) fn md5_hex(text: &str) -> String {
-    Md5::digest(text.as_bytes())
-        .iter()
-        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    Md5::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// A snapshot with gateway 192.0.2.10 (5 calls/s, burst 5), phone 1001 with the password "right", and parameters changed by `change`.
@@ -56,18 +54,13 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn status(&self) -> Option<u16> {
-        self.answers
-            .first()
-            .map(|answer| answer[8..11].parse().expect("a status"))
+        self.answers.first().map(|answer| answer[8..11].parse().expect("a status"))
     }
 
     /// The value of a parameter of the first challenge.
     pub(crate) fn challenge(&self, name: &str) -> String {
         let answer = self.answers.first().expect("an answer");
-        let after = answer
-            .split_once(&format!("{name}=\""))
-            .expect("the parameter")
-            .1;
+        let after = answer.split_once(&format!("{name}=\"")).expect("the parameter").1;
         after.split_once('"').expect("a quote").0.to_owned()
     }
 }
@@ -83,37 +76,16 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let now = Now {
-            ms: 1_000_000,
-            utc_us: 1_800_000_000_000_000,
-        };
-        let options = Options {
-            is_reserved: false,
-            ..Options::of(Stream::Edge)
-        };
+        let now = Now { ms: 1_000_000, utc_us: 1_800_000_000_000_000 };
+        let options = Options { is_reserved: false, ..Options::of(Stream::Edge) };
         let (writer, opened) =
-            SegmentWriter::open(directory.path(), Stream::Edge, &options, now.utc_us)
-                .expect("a journal");
-        let guard = Guard::new(
-            Arc::new(snapshot),
-            opened.next_seq,
-            writer.journal_crc(),
-            now,
-        );
-        Self {
-            guard,
-            now,
-            total: Tally::default(),
-            directory,
-            writer,
-        }
+            SegmentWriter::open(directory.path(), Stream::Edge, &options, now.utc_us).expect("a journal");
+        let guard = Guard::new(Arc::new(snapshot), opened.next_seq, writer.journal_crc(), now);
+        Self { guard, now, total: Tally::default(), directory, writer }
     }
 
     pub(crate) fn wait_ms(&mut self, ms: u64) {
-        self.now = Now {
-            ms: self.now.ms + ms,
-            utc_us: self.now.utc_us + ms * 1000,
-        };
+        self.now = Now { ms: self.now.ms + ms, utc_us: self.now.utc_us + ms * 1000 };
     }
 
     pub(crate) fn throw(&mut self, from: &str, bytes: &[u8]) -> Outcome {
@@ -122,24 +94,14 @@ impl Bench {
 
     pub(crate) fn throw_over(&mut self, transport: Transport, from: &str, bytes: &[u8]) -> Outcome {
         let source: SocketAddr = from.parse().expect("an address");
-        let peer = Peer {
-            source,
-            local: LOCAL.parse().expect("an address"),
-            transport,
-            channel: 0,
-        };
+        let peer = Peer { source, local: LOCAL.parse().expect("an address"), transport, channel: 0 };
         let mut effects = Effects::new();
         self.guard.begin(self.now);
-        self.guard
-            .judge(self.now, &Packet { bytes, peer }, &mut effects);
+        self.guard.judge(self.now, &Packet { bytes, peer }, &mut Scratch::default(), &mut effects);
         self.guard.finish(self.now, &mut effects);
-        self.writer
-            .append(&effects.unit, self.now.utc_us)
-            .expect("the frames follow one another");
+        self.writer.append(&effects.unit, self.now.utc_us).expect("the frames follow one another");
         self.total.merge(&effects.tally);
-        let text = |answer: &guard::Answer| {
-            String::from_utf8_lossy(&effects.bytes[answer.span.clone()]).into_owned()
-        };
+        let text = |answer: &guard::Answer| String::from_utf8_lossy(&effects.bytes[answer.span.clone()]).into_owned();
         Outcome {
             answers: effects.answers.iter().map(text).collect(),
             admitted: std::mem::take(&mut effects.admitted),
@@ -171,11 +133,9 @@ impl Bench {
                     attempt.settles
                 ),
                 Record::Challenge(attempt) => format!("{seq} challenge {}", attempt.status),
-                Record::Increment {
-                    base_seq,
-                    count,
-                    why,
-                } => format!("{seq} increment {base_seq} +{count} {}", why.as_str()),
+                Record::Increment { base_seq, count, why } => {
+                    format!("{seq} increment {base_seq} +{count} {}", why.as_str())
+                }
                 Record::RefusalSummary { reason, count, .. } => {
                     format!("{seq} summary {} {count}", reason.as_str())
                 }
@@ -207,10 +167,7 @@ pub(crate) fn ask(method: &'static str) -> Ask {
         branch: "z9hG4bK776asdhds".into(),
         cseq: 1,
         to_tag: None,
-        extra: vec![
-            "User-Agent: friendly-scanner".into(),
-            "Contact: <sip:1001@10.0.0.5:5060>".into(),
-        ],
+        extra: vec!["User-Agent: friendly-scanner".into(), "Contact: <sip:1001@10.0.0.5:5060>".into()],
     }
 }
 
@@ -221,33 +178,11 @@ impl Ask {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let Self {
-            method,
-            caller,
-            callee,
-            call_id,
-            branch,
-            cseq,
-            ..
-        } = self;
-        let uri = if *method == "REGISTER" {
-            "sip:192.0.2.1".to_owned()
-        } else {
-            format!("sip:{callee}@192.0.2.1")
-        };
-        let to = if *method == "REGISTER" {
-            caller
-        } else {
-            callee
-        };
-        let tag = self
-            .to_tag
-            .as_ref()
-            .map_or(String::new(), |tag| format!(";tag={tag}"));
-        let extra = self
-            .extra
-            .iter()
-            .fold(String::new(), |lines, line| lines + line + "\r\n");
+        let Self { method, caller, callee, call_id, branch, cseq, .. } = self;
+        let uri = if *method == "REGISTER" { "sip:192.0.2.1".to_owned() } else { format!("sip:{callee}@192.0.2.1") };
+        let to = if *method == "REGISTER" { caller } else { callee };
+        let tag = self.to_tag.as_ref().map_or(String::new(), |tag| format!(";tag={tag}"));
+        let extra = self.extra.iter().fold(String::new(), |lines, line| lines + line + "\r\n");
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5:5060;branch={branch};rport\r\nMax-Forwards: 70\r\n\
              From: \"x\" <sip:{caller}@192.0.2.1>;tag=1928301774\r\nTo: <sip:{to}@192.0.2.1>{tag}\r\nCall-ID: {call_id}\r\n\
@@ -257,22 +192,12 @@ impl Ask {
     }
 
     /// The same request, next `CSeq` and branch, with an MD5 answer to the challenge in `outcome`.
-    pub(crate) fn answering(
-        &self,
-        outcome: &Outcome,
-        number: &str,
-        password: &str,
-        nc: u32,
-    ) -> Ask {
+    pub(crate) fn answering(&self, outcome: &Outcome, number: &str, password: &str, nc: u32) -> Ask {
         let (nonce, realm) = (outcome.challenge("nonce"), outcome.challenge("realm"));
         let ha1 = md5_hex(&format!("{number}:{realm}:{password}"));
         let ha2 = md5_hex(&format!("{}:sip:192.0.2.1", self.method));
         let response = md5_hex(&format!("{ha1}:{nonce}:{nc:08x}:abc:auth:{ha2}"));
-        let header = if self.method == "REGISTER" {
-            "Authorization"
-        } else {
-            "Proxy-Authorization"
-        };
+        let header = if self.method == "REGISTER" { "Authorization" } else { "Proxy-Authorization" };
         let mut extra = self.extra.clone();
         extra.push(format!(
             "{header}: Digest username=\"{number}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"sip:192.0.2.1\",\

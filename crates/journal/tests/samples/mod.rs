@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use journal::{
-    Attempt, Batch, Flow, FlowOp, IncrementWhy, JournalError, Kind, METHODS, Opaque, Options,
-    Reason, Record, Scope, SegmentWriter, Stream, StreamReader, Transport, WriteUnit,
+    Attempt, Batch, Flow, FlowOp, IncrementWhy, JournalError, Kind, METHODS, Opaque, Options, Reason, Record, Scope,
+    SegmentWriter, Stream, StreamReader, Transport, WriteUnit,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -42,10 +42,7 @@ pub(crate) fn an_attempt() -> Attempt<'static> {
 
 /// Edge options with small segments.
 pub(crate) fn small_segments(bytes: u64) -> Options {
-    Options {
-        segment_bytes: bytes,
-        ..Options::of(Stream::Edge)
-    }
+    Options { segment_bytes: bytes, ..Options::of(Stream::Edge) }
 }
 
 pub(crate) fn open_edge(dir: &Path) -> SegmentWriter {
@@ -53,25 +50,16 @@ pub(crate) fn open_edge(dir: &Path) -> SegmentWriter {
 }
 
 pub(crate) fn open_with(dir: &Path, options: &Options) -> SegmentWriter {
-    SegmentWriter::open(dir, Stream::Edge, options, NOW_US)
-        .unwrap()
-        .0
+    SegmentWriter::open(dir, Stream::Edge, options, NOW_US).unwrap().0
 }
 
 /// Appends the records as one write.
-pub(crate) fn append(
-    writer: &mut SegmentWriter,
-    records: &[Record<'_>],
-) -> Result<(), JournalError> {
+pub(crate) fn append(writer: &mut SegmentWriter, records: &[Record<'_>]) -> Result<(), JournalError> {
     append_at(writer, records, NOW_US)
 }
 
 /// Appends the records as one write at a time of one's own.
-pub(crate) fn append_at(
-    writer: &mut SegmentWriter,
-    records: &[Record<'_>],
-    now_us: u64,
-) -> Result<(), JournalError> {
+pub(crate) fn append_at(writer: &mut SegmentWriter, records: &[Record<'_>], now_us: u64) -> Result<(), JournalError> {
     let mut unit = WriteUnit::new(0);
     for (seq, record) in (writer.next_seq()..).zip(records) {
         unit.push(seq, NOW_US + seq, writer.journal_crc(), record);
@@ -85,10 +73,7 @@ pub(crate) fn append_refusals(writer: &mut SegmentWriter, count: usize) {
 }
 
 /// Reads until there is nothing new.
-pub(crate) fn read_all(
-    reader: &mut StreamReader,
-    max_frames: usize,
-) -> Result<Vec<Batch>, JournalError> {
+pub(crate) fn read_all(reader: &mut StreamReader, max_frames: usize) -> Result<Vec<Batch>, JournalError> {
     let mut batches = Vec::new();
     while let Some(batch) = reader.read(max_frames)? {
         batches.push(batch);
@@ -100,10 +85,7 @@ pub(crate) fn read_all(
 pub(crate) fn seqs(dir: &Path, after_seq: u64) -> Vec<u64> {
     let mut reader = StreamReader::open(dir, after_seq, false);
     let batches = read_all(&mut reader, 1).unwrap();
-    batches
-        .iter()
-        .flat_map(|batch| batch.frames().map(|frame| frame.seq).collect::<Vec<_>>())
-        .collect()
+    batches.iter().flat_map(|batch| batch.frames().map(|frame| frame.seq).collect::<Vec<_>>()).collect()
 }
 
 /// A record of any kind with any content, owned.
@@ -154,21 +136,10 @@ impl Wild {
                 user_agent: &self.strings[3],
             }),
             5 => {
-                let kinds = [
-                    Kind::CallStarted,
-                    Kind::CallAnswered,
-                    Kind::CallEnded,
-                    Kind::CallsAlive,
-                    Kind::Admin,
-                ];
-                Record::Opaque(
-                    Opaque::new(one_of(&kinds, self.codes[0]), &self.strings[0]).unwrap(),
-                )
+                let kinds = [Kind::CallStarted, Kind::CallAnswered, Kind::CallEnded, Kind::CallsAlive, Kind::Admin];
+                Record::Opaque(Opaque::new(one_of(&kinds, self.codes[0]), &self.strings[0]).unwrap())
             }
-            _ => Record::Books {
-                run: self.numbers[0],
-                counters: self.counters.as_slice().into(),
-            },
+            _ => Record::Books { run: self.numbers[0], counters: self.counters.as_slice().into() },
         }
     }
 

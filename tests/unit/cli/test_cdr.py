@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cdr and ledger: the contract that scripts depend on."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from kit.cli import Cli
+from kit.journal import ended
+from kit.native import DiskJournal
+from ringfence.cli.lock import hold_lock
+from ringfence.clock import SystemClock
+from ringfence.ledger.schema import COLUMN_NAMES
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def journal(cli: Cli) -> DiskJournal:
+    """Nine illegal calls and three events two days ago, a call a day ago."""
+    made = DiskJournal(cli.data_dir, now_us=SystemClock().utc_us() - 2 * DAY_S * 1_000_000)
+    made.refuse(9)
+    made.refuse(3, method="OPTIONS")
+    made.edge.increment(time_us=made.now_us, base_seq=1, count=4)
+    made.edge.commit(made.now_us)
+    made.pass_time(DAY_S)
+    made.end_call(ended(account="acme"))
+    return made
+
+
+def rows(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(cli.ok("cdr", "list", *arguments, "--format", "json").stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count", "attempts"),
+    [
+        ([], 13, 17),
+        (["--illegal"], 9, 13),
+        (["--events"], 3, 3),
+        (["--illegal", "--events"], 12, 16),
+        (["--billing-mode", "-9"], 9, 13),
+        (["--billing-mode", "1"], 1, 1),
+        (["--since", "36h"], 1, 1),
+        (["--until", "36h"], 12, 16),
+        (["--since", "2001-01-01"], 13, 17),
+        (["--until", "2001-01-01T00:00:00Z"], 0, 0),
+        (["--source", "198.51.100.0"], 3, 7),
+        (["--source", "198.51.100.0/30", "--illegal"], 6, 10),
+        (["--caller", "100"], 12, 16),
+        (["--caller", "1*"], 13, 17),
+        (["--callee", "009721"], 2, 2),
+        (["--account", "acme"], 1, 1),
+        (["--reason", "unknown_source"], 12, 16),
+        (["--min-duration", "1"], 0, 0),
+    ],
+)
+def test_every_filter_counts_what_it_lists(
+    cli: Cli, journal: DiskJournal, arguments: list[str], count: int, attempts: int
+) -> None:
+    assert cli.ok("cdr", "count", *arguments).stdout == f"{count}\n"
+    assert cli.ok("cdr", "count", "--attempts", *arguments).stdout == f"{attempts}\n"
+    assert len(rows(cli, *arguments)) == count
+
+
+def test_a_list_has_the_newest_first_and_pages_go_on(cli: Cli, journal: DiskJournal) -> None:
+    whole = rows(cli)
+    assert [row["recorded_at"] for row in whole] == sorted(
+        (row["recorded_at"] for row in whole), reverse=True
+    )
+    assert list(whole[0]) == list(COLUMN_NAMES)
+    first = cli.ok("cdr", "list", "--limit", "5", "--format", "json")
+    place = first.stderr.split("--below ")[1].split()[0]
+    assert json.loads(first.stdout) + rows(cli, "--below", place) == whole
+
+
+def test_a_table_shows_why(cli: Cli, journal: DiskJournal) -> None:
+    text = cli.ok("cdr", "list", "--illegal", "--limit", "1").stdout
+    assert "unknown_source" in text
+    assert "-9" in text
+    assert "there are older ones" not in text
+
+
+def test_counts_in_json_have_both_numbers(cli: Cli, journal: DiskJournal) -> None:
+    assert json.loads(cli.ok("cdr", "count", "--format", "json").stdout) == {"records": 13, "attempts": 17}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "--source", "1.2.3"],
+        ["list", "--reason", "unknwon_source"],
+        ["list", "--since", "yesterday"],
+        ["list", "--below", "x"],
+        ["list", "--limit", "0"],
+        ["export", "--format", "xml"],
+    ],
+)
+def test_what_cannot_be_understood_is_bad_usage(cli: Cli, arguments: list[str]) -> None:
+    assert cli("cdr", *arguments).exit_code == 2
+
+
+def test_an_export_has_every_record_oldest_first_in_each_format(
+    cli: Cli, journal: DiskJournal, tmp_path: Path
+) -> None:
+    flows = [row["flowNo"] for row in rows(cli)][::-1]
+    exported = json.loads(cli.ok("cdr", "export", "--format", "json").stdout)
+    assert [row["flowNo"] for row in exported] == flows
+    table = list(csv.DictReader(io.StringIO(cli.ok("cdr", "export").stdout)))
+    assert [int(row["flowNo"]) for row in table] == flows
+    assert list(table[0]) == list(COLUMN_NAMES)
+    file = tmp_path / "out.parquet"
+    cli.ok("cdr", "export", "--format", "parquet", "--output", str(file), "--limit", "7")
+    assert pq.read_table(file)["flowNo"].to_pylist() == flows[:7]
+
+
+def test_an_export_defuses_what_a_spreadsheet_would_run(cli: Cli) -> None:
+    made = DiskJournal(cli.data_dir)
+    made.edge.attempt(time_us=made.now_us, caller=b"=cmd|'/C calc'!A0", user_agent=b"a\r\nb\x1b[2J")
+    made.edge.commit(made.now_us)
+    [row] = csv.DictReader(io.StringIO(cli.ok("cdr", "export").stdout))
+    assert row["callerE164"] == "'=cmd|'/C calc'!A0"
+    assert row["user_agent"] == "a\\r\\nb\\x1b[2J"
+
+
+def test_an_export_into_a_directory_that_is_not_there_says_so(
+    cli: Cli, journal: DiskJournal, tmp_path: Path
+) -> None:
+    result = cli("cdr", "export", "--output", str(tmp_path / "none" / "x.csv"))
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+
+
+def test_without_any_record_a_list_is_empty(cli: Cli) -> None:
+    assert rows(cli) == []
+    assert cli.ok("cdr", "count").stdout == "0\n"
+
+
+def test_a_verified_ledger_is_well_and_a_damaged_one_fails(cli: Cli, journal: DiskJournal) -> None:
+    assert cli.ok("ledger", "rebuild").stdout
+    assert "all is well" in cli.ok("ledger", "verify").stdout
+    [segment, *_] = (cli.data_dir / "cdr").glob("dt=*/*.parquet")
+    segment.unlink()
+    result = cli("ledger", "verify")
+    assert result.exit_code == 1
+    assert str(segment) in result.stderr
+    cli.ok("ledger", "rebuild")
+    assert json.loads(cli.ok("ledger", "verify", "--format", "json").stdout)["is_well"]
+
+
+def test_a_rebuild_while_an_office_runs_only_compares(cli: Cli, journal: DiskJournal) -> None:
+    cli.ok("ledger", "rebuild")
+    with hold_lock(cli.data_dir / "office.lock", "an office"):
+        result = cli("ledger", "rebuild")
+        assert result.exit_code == 1
+        assert "office runs" in result.stderr
+        cli.ok("ledger", "rebuild", "--compare")
+
+
+def test_status_tells_what_there_is(cli: Cli, journal: DiskJournal) -> None:
+    cli.ok("ledger", "rebuild")
+    found = json.loads(cli.ok("ledger", "status", "--format", "json").stdout)
+    assert (found["illegal_records"], found["event_records"], found["edge_sealed"]) == (9, 3, 13)
