@@ -155,9 +155,9 @@ class TailView:
             ("{attempts}", attempts or self.union(epochs, "attempts")),
             ("{increments}", self.union(counted or epochs[:1], "increments")),
             ("{settles}", self.answers),
+            # Whoever seals has waited for the answers; whoever looks now must not see a challenge as refused.
+            ("{decided}", _DECIDED if kind is None else ""),
             ("{window_us}", str(self.window_us)),
-            # Whoever is sealing has waited for the answers; whoever looks now must not see a challenge as refused.
-            ("{decided}", f"AND {_DECIDED}".replace("{window_us}", str(self.window_us)) if kind is None else ""),
             # Sorting before the constant columns come on costs half of sorting after.
             ("{order}", "" if kind is None else "ORDER BY c.time_us, c.seq"),
             ("{journal_id}", literal(self.journal_id)),
@@ -181,7 +181,7 @@ class TailView:
         return "(" + " UNION ALL ".join(f"SELECT * FROM {self.table(epoch, name)}" for epoch in epochs) + ")"
 
 
-_DECIDED: Final = "(NOT c.is_challenge OR c.time_us + {window_us} <= epoch_us(now()))"
+_DECIDED: Final = "AND (NOT c.is_challenge OR c.time_us + {window_us} <= epoch_us(now()))"
 
 NO_TAIL: Final = TailView(schema="", answers="", epochs=(), journal_id="", node="", window_us=0)
 
