@@ -33,7 +33,7 @@ impl Bare {
     pub fn new(listen: Target) -> Self {
         Self {
             listen,
-            run_for: Duration::from_secs(3600),
+            run_for: Duration::from_hours(1),
             batch: 64,
             core: None,
             receive_bytes: 32 << 20,

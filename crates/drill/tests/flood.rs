@@ -228,7 +228,7 @@ fn the_stop_flag_ends_a_run() {
     let flag = Arc::clone(&stop);
     let options = Flood {
         pace: Pace::Rate(100.0),
-        run_for: Duration::from_secs(3600),
+        run_for: Duration::from_hours(1),
         ..Flood::new(target)
     };
     let running = thread::spawn(move || flood(&options, &flag).unwrap());
