@@ -68,7 +68,7 @@ fn beside<R: Serialize + Send + 'static>(
     to_python(py, &value)
 }
 
-fn to_python<'py>(py: Python<'_>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Null => py.None().into_bound(py),
         Value::Bool(is_set) => is_set.into_pyobject(py)?.to_owned().into_any(),
@@ -98,7 +98,7 @@ fn to_python<'py>(py: Python<'_>, value: &Value) -> PyResult<Bound<'py, PyAny>> 
     linger_s=0.5, warm_up_s=0.0, by_source=false, counts_file=None))]
 #[allow(clippy::too_many_arguments)]
 fn flood<'py>(
-    py: Python<'_>,
+    py: Python<'py>,
     target: &str,
     seconds: f64,
     count: Option<u64>,
@@ -160,7 +160,7 @@ fn flood<'py>(
 #[pyo3(signature = (target, *, connections=100, behaviour="requests", sources=64, seconds=5.0, byte_every_s=0.2, seed=1))]
 #[allow(clippy::too_many_arguments)]
 fn streams<'py>(
-    py: Python<'_>,
+    py: Python<'py>,
     target: &str,
     connections: usize,
     behaviour: &str,
@@ -193,7 +193,7 @@ fn drill_templates() -> PyResult<Vec<(&'static str, &'static str)>> {
     password=None, cseq=None))]
 #[allow(clippy::too_many_arguments)]
 fn drill_message<'py>(
-    py: Python<'_>,
+    py: Python<'py>,
     template: &str,
     target: &str,
     source: &str,
