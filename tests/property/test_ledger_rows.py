@@ -124,7 +124,11 @@ def live_through(journal: Journal, directory: Path, chunk: Callable[[], int], ki
             except KilledError:
                 ledger.close()
                 ledger = Ledger(directory, journal.source(chunk), clock, node="n1", pace=PACE)
-        for _ in range(30):
+        lengths = [len(stream) for stream in journal.streams]
+        for _ in range(1000):
+            done = ledger.progress
+            if [done.edge_read, done.calls_read, done.frames_held] == [*lengths, 0]:
+                break
             clock.advance(25)
             try:
                 ledger.step()

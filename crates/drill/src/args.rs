@@ -14,24 +14,17 @@ pub struct Args {
 
 impl Args {
     /// Reads `--name value` pairs; the names in `flags` stand alone.
-    pub fn read(
-        arguments: impl IntoIterator<Item = String>,
-        flags: &[&str],
-    ) -> Result<Self, DrillError> {
+    pub fn read(arguments: impl IntoIterator<Item = String>, flags: &[&str]) -> Result<Self, DrillError> {
         let mut values = BTreeMap::new();
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let Some(name) = argument.strip_prefix("--") else {
-                return Err(DrillError::Usage(format!(
-                    "{argument:?} is not an option; options begin with --"
-                )));
+                return Err(DrillError::Usage(format!("{argument:?} is not an option; options begin with --")));
             };
             let value = if flags.contains(&name) {
                 String::new()
             } else {
-                arguments
-                    .next()
-                    .ok_or_else(|| DrillError::Usage(format!("--{name} needs a value")))?
+                arguments.next().ok_or_else(|| DrillError::Usage(format!("--{name} needs a value")))?
             };
             if values.insert(name.to_owned(), value).is_some() {
                 return Err(DrillError::Usage(format!("--{name} was given twice")));
@@ -50,9 +43,7 @@ impl Args {
         let Some(text) = self.values.remove(name) else {
             return Ok(None);
         };
-        text.parse()
-            .map(Some)
-            .map_err(|_| DrillError::Usage(format!("--{name}: {text:?} cannot be read")))
+        text.parse().map(Some).map_err(|_| DrillError::Usage(format!("--{name}: {text:?} cannot be read")))
     }
 
     /// Says which options nobody asked for.

@@ -31,13 +31,7 @@ pub struct Bare {
 impl Bare {
     /// The defaults: an hour at most, batches of 64, 32 MiB of buffer, any core.
     pub fn new(listen: Target) -> Self {
-        Self {
-            listen,
-            run_for: Duration::from_hours(1),
-            batch: 64,
-            core: None,
-            receive_bytes: 32 << 20,
-        }
+        Self { listen, run_for: Duration::from_hours(1), batch: 64, core: None, receive_bytes: 32 << 20 }
     }
 }
 
@@ -61,32 +55,16 @@ pub struct BareReport {
 }
 
 /// Answers until `stop` is set or the time is over. `ready` hears the bound address first.
-pub fn answer(
-    options: &Bare,
-    stop: &AtomicBool,
-    ready: impl FnOnce(SocketAddr),
-) -> Result<BareReport, DrillError> {
-    in_range(
-        "seconds",
-        "above 0 and at most 3600",
-        &options.run_for.as_secs_f64(),
-        &0.001,
-        &3600.0,
-    )?;
+pub fn answer(options: &Bare, stop: &AtomicBool, ready: impl FnOnce(SocketAddr)) -> Result<BareReport, DrillError> {
+    in_range("seconds", "above 0 and at most 3600", &options.run_for.as_secs_f64(), &0.001, &3600.0)?;
     in_range("batch", "1 to 1024", &options.batch, &1, &1024)?;
     if let Some(core) = options.core {
         sys::pin_to_core(core).map_err(DrillError::io("pin to a core"))?;
     }
-    let socket = sys::udp_socket(options.listen.address(), options.receive_bytes, 8 << 20)
-        .map_err(DrillError::io("listen"))?;
-    socket
-        .set_read_timeout(Some(Duration::from_millis(50)))
-        .map_err(DrillError::io("set a time-out"))?;
-    ready(
-        socket
-            .local_addr()
-            .map_err(DrillError::io("ask for the bound address"))?,
-    );
+    let socket =
+        sys::udp_socket(options.listen.address(), options.receive_bytes, 8 << 20).map_err(DrillError::io("listen"))?;
+    socket.set_read_timeout(Some(Duration::from_millis(50))).map_err(DrillError::io("set a time-out"))?;
+    ready(socket.local_addr().map_err(DrillError::io("ask for the bound address"))?);
     serve(&socket, options, stop)
 }
 
@@ -98,9 +76,7 @@ fn serve(socket: &UdpSocket, options: &Bare, stop: &AtomicBool) -> Result<BareRe
     let began = Instant::now();
     let cpu = sys::thread_cpu_time();
     while !stop.load(Ordering::Relaxed) && began.elapsed() < options.run_for {
-        let got = requests
-            .receive(socket, true, true)
-            .map_err(DrillError::io("receive"))?;
+        let got = requests.receive(socket, true, true).map_err(DrillError::io("receive"))?;
         if got == 0 {
             continue;
         }
@@ -117,9 +93,7 @@ fn serve(socket: &UdpSocket, options: &Bare, stop: &AtomicBool) -> Result<BareRe
         }
         let mut done = 0;
         while done < ready && !stop.load(Ordering::Relaxed) {
-            done += answers
-                .send(socket, done, ready)
-                .map_err(DrillError::io("send"))?;
+            done += answers.send(socket, done, ready).map_err(DrillError::io("send"))?;
         }
         answered += done as u64;
     }
@@ -131,11 +105,7 @@ fn serve(socket: &UdpSocket, options: &Bare, stop: &AtomicBool) -> Result<BareRe
         dropped: sys::dropped(socket).unwrap_or(0),
         cpu_s: sys::thread_cpu_time().saturating_sub(cpu).as_secs_f64(),
         seconds: began.elapsed().as_secs_f64(),
-        average_batch: if batches == 0 {
-            0.0
-        } else {
-            read as f64 / batches as f64
-        },
+        average_batch: if batches == 0 { 0.0 } else { read as f64 / batches as f64 },
     })
 }
 
@@ -152,10 +122,7 @@ const CSEQ: u8 = 16;
 /// Which of the five a header line is, long or compact, 0 for any other.
 #[inline]
 fn kind(line: &[u8]) -> u8 {
-    let named = |name: &[u8]| {
-        line.get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
-    };
+    let named = |name: &[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     match line.first().map_or(0, |c| c | 0x20) {
         b'v' if named(b"via:") || named(b"v:") => VIA,
         b'f' if named(b"from:") || named(b"f:") => FROM,
@@ -203,8 +170,7 @@ mod tests {
 
     fn answer_to(request: &str) -> Option<String> {
         let mut out = [0u8; 2048];
-        refuse(request.as_bytes(), &mut out)
-            .map(|length| String::from_utf8(out[..length].to_vec()).unwrap())
+        refuse(request.as_bytes(), &mut out).map(|length| String::from_utf8(out[..length].to_vec()).unwrap())
     }
 
     #[test]
@@ -220,24 +186,16 @@ mod tests {
 
     #[test]
     fn what_lacks_a_header_is_not_answered() {
-        for request in [
-            "",
-            "x",
-            "\r\n",
-            "INVITE\r\n\r\n",
-            "a\nVia: b\r\nFrom: c\r\nTo: d\r\nCall-ID: e\r\n\r\n",
-            "a\nTo:\n",
-        ] {
+        for request in
+            ["", "x", "\r\n", "INVITE\r\n\r\n", "a\nVia: b\r\nFrom: c\r\nTo: d\r\nCall-ID: e\r\n\r\n", "a\nTo:\n"]
+        {
             assert_eq!(answer_to(request), None, "{request:?}");
         }
     }
 
     #[test]
     fn an_answer_that_does_not_fit_is_not_sent() {
-        let request = format!(
-            "I\r\nVia: {}\r\nFrom: c\r\nTo: d\r\nCall-ID: e\r\nCSeq: 1 I\r\n\r\n",
-            "v".repeat(2040)
-        );
+        let request = format!("I\r\nVia: {}\r\nFrom: c\r\nTo: d\r\nCall-ID: e\r\nCSeq: 1 I\r\n\r\n", "v".repeat(2040));
         assert_eq!(answer_to(&request), None);
     }
 }

@@ -64,10 +64,6 @@ pub(crate) fn in_range<T: PartialOrd + std::fmt::Display>(
     if value >= low && value <= high {
         Ok(())
     } else {
-        Err(DrillError::OutOfRange {
-            name,
-            range,
-            value: value.to_string(),
-        })
+        Err(DrillError::OutOfRange { name, range, value: value.to_string() })
     }
 }

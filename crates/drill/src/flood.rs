@@ -52,12 +52,7 @@ pub struct Mix {
 
 impl Mix {
     /// Calls only.
-    pub const INVITES: Self = Self {
-        invite: 1,
-        register: 0,
-        options: 0,
-        random: 0,
-    };
+    pub const INVITES: Self = Self { invite: 1, register: 0, options: 0, random: 0 };
 }
 
 /// The most source addresses: 127.1.0.0 to 127.254.255.255.
@@ -131,53 +126,17 @@ impl Flood {
     }
 
     fn check(&self) -> Result<(), DrillError> {
-        in_range(
-            "seconds",
-            "above 0 and at most 3600",
-            &self.run_for.as_secs_f64(),
-            &0.001,
-            &3600.0,
-        )?;
-        in_range(
-            "count",
-            "1 to 4,000,000,000",
-            &self.count.unwrap_or(1),
-            &1,
-            &4_000_000_000,
-        )?;
-        in_range(
-            "sources",
-            "1 to 16,646,144",
-            &self.sources,
-            &1,
-            &MAX_SOURCES,
-        )?;
+        in_range("seconds", "above 0 and at most 3600", &self.run_for.as_secs_f64(), &0.001, &3600.0)?;
+        in_range("count", "1 to 4,000,000,000", &self.count.unwrap_or(1), &1, &4_000_000_000)?;
+        in_range("sources", "1 to 16,646,144", &self.sources, &1, &MAX_SOURCES)?;
         in_range("sockets", "1 to 512", &self.sockets, &1, &512)?;
         in_range("batch", "1 to 256", &self.batch, &1, &256)?;
         in_range("retransmit", "0 to 10", &self.retransmit, &0, &10)?;
-        in_range(
-            "retransmit-after",
-            "0 to 32 s",
-            &self.retransmit_after.as_secs_f64(),
-            &0.0,
-            &32.0,
-        )?;
-        in_range(
-            "linger",
-            "0 to 60 s",
-            &self.linger.as_secs_f64(),
-            &0.0,
-            &60.0,
-        )?;
+        in_range("retransmit-after", "0 to 32 s", &self.retransmit_after.as_secs_f64(), &0.0, &32.0)?;
+        in_range("linger", "0 to 60 s", &self.linger.as_secs_f64(), &0.0, &60.0)?;
         match self.pace {
             Pace::Unpaced => {}
-            Pace::Rate(rate) => in_range(
-                "rate",
-                "0.1 to 10,000,000 per second",
-                &rate,
-                &0.1,
-                &10_000_000.0,
-            )?,
+            Pace::Rate(rate) => in_range("rate", "0.1 to 10,000,000 per second", &rate, &0.1, &10_000_000.0)?,
             Pace::Window(window) => {
                 in_range("window", "1 to 262,144", &window, &1, &(RING as u32 / 4))?;
             }
@@ -187,20 +146,10 @@ impl Flood {
         }
         if self.train > GROUP as usize || !self.train.is_power_of_two() {
             let value = self.train.to_string();
-            return Err(DrillError::OutOfRange {
-                name: "train",
-                range: "1, 2, 4, 8, 16 or 32",
-                value,
-            });
+            return Err(DrillError::OutOfRange { name: "train", range: "1, 2, 4, 8, 16 or 32", value });
         }
         if self.by_source {
-            in_range(
-                "sources",
-                "at most 1,048,576 when they are counted one by one",
-                &self.sources,
-                &1,
-                &(1 << 20),
-            )?;
+            in_range("sources", "at most 1,048,576 when they are counted one by one", &self.sources, &1, &(1 << 20))?;
         }
         Ok(())
     }
@@ -279,11 +228,7 @@ impl<'a> Sender<'a> {
     fn new(options: &'a Flood) -> Result<Self, DrillError> {
         let target = options.target.address();
         let local = sys::wildcard(target);
-        let receive_bytes = if options.sockets > 16 {
-            4 << 20
-        } else {
-            32 << 20
-        };
+        let receive_bytes = if options.sockets > 16 { 4 << 20 } else { 32 << 20 };
         let sockets = (0..options.sockets)
             .map(|_| sys::udp_socket(local, receive_bytes, 8 << 20))
             .collect::<Result<Vec<_>, _>>()
@@ -295,16 +240,10 @@ impl<'a> Sender<'a> {
             .map_err(DrillError::io("ask for a source port"))?;
         let (templates, kinds) = choice::choose(options)?;
         let counts_file = match &options.counts_file {
-            Some(path) => {
-                Some(File::create(path).map_err(DrillError::io("create the file of counts"))?)
-            }
+            Some(path) => Some(File::create(path).map_err(DrillError::io("create the file of counts"))?),
             None => None,
         };
-        let sources = if options.by_source {
-            options.sources as usize
-        } else {
-            0
-        };
+        let sources = if options.by_source { options.sources as usize } else { 0 };
         Ok(Self {
             options,
             target,
@@ -377,21 +316,12 @@ impl<'a> Sender<'a> {
         }
         let end = self.now_ns();
         let (from, sent, answered) = self.at_warm_up.unwrap_or((0, 0, 0));
-        self.measured = (
-            end - from,
-            self.counts.sent - sent,
-            self.counts.answered - answered,
-        );
+        self.measured = (end - from, self.counts.sent - sent, self.counts.answered - answered);
         self.linger(&mut repeater, next, stop)
     }
 
     /// Reads what still comes: until all are answered, or nothing new is to be expected.
-    fn linger(
-        &mut self,
-        repeater: &mut Repeater,
-        next: u64,
-        stop: &AtomicBool,
-    ) -> Result<(), DrillError> {
+    fn linger(&mut self, repeater: &mut Repeater, next: u64, stop: &AtomicBool) -> Result<(), DrillError> {
         let began = Instant::now();
         let repeating = self.options.retransmit_after * u32::from(self.options.retransmit);
         let (mut quiet_rounds, limit) = (0, repeating + self.options.linger);
@@ -427,13 +357,7 @@ impl<'a> Sender<'a> {
                         self.counts.by_method[template.method as usize] += 1;
                     }
                     let from = SocketAddr::new(source, port);
-                    self.writer.write(
-                        self.out.buffer(place),
-                        template,
-                        number,
-                        from,
-                        &Wanted::default(),
-                    )
+                    self.writer.write(self.out.buffer(place), template, number, from, &Wanted::default())
                 }
                 Kind::Noise => {
                     self.counts.noise += u64::from(first_time);
@@ -455,11 +379,7 @@ impl<'a> Sender<'a> {
         let now = self.now_ns();
         if first_time {
             for number in numbers {
-                self.ring[number as usize % RING] = Slot {
-                    mark: number as u32 + 1,
-                    final_answers: 0,
-                    sent_ns: now,
-                };
+                self.ring[number as usize % RING] = Slot { mark: number as u32 + 1, final_answers: 0, sent_ns: now };
             }
         } else {
             self.counts.retransmitted += total as u64;
@@ -481,8 +401,7 @@ impl<'a> Sender<'a> {
 
     /// Source address and place in the table of kinds, of request `number`.
     fn plan(&self, number: u64) -> (IpAddr, usize) {
-        let kind = Random::of_request(self.options.seed ^ KIND_STREAM, number).next() as usize
-            % self.kinds.len();
+        let kind = Random::of_request(self.options.seed ^ KIND_STREAM, number).next() as usize % self.kinds.len();
         let source = match self.target {
             SocketAddr::V4(_) => IpAddr::V4(source_address(self.source_place(number) as u32)),
             SocketAddr::V6(v6) => IpAddr::V6(*v6.ip()),
@@ -492,8 +411,7 @@ impl<'a> Sender<'a> {
 
     fn source_place(&self, number: u64) -> usize {
         let number = number - number % self.options.train as u64;
-        Random::of_request(self.options.seed ^ SOURCE_STREAM, number).below(self.options.sources)
-            as usize
+        Random::of_request(self.options.seed ^ SOURCE_STREAM, number).below(self.options.sources) as usize
     }
 
     fn repeat(&mut self, repeater: &mut Repeater, next: u64) -> Result<bool, DrillError> {
@@ -525,10 +443,7 @@ impl<'a> Sender<'a> {
     fn read(&mut self) -> Result<usize, DrillError> {
         let socket = self.next_read;
         self.next_read = (socket + 1) % self.sockets.len();
-        let got = self
-            .inbox
-            .receive(&self.sockets[socket], false, false)
-            .map_err(DrillError::io("receive"))?;
+        let got = self.inbox.receive(&self.sockets[socket], false, false).map_err(DrillError::io("receive"))?;
         if got == 0 {
             return Ok(0);
         }
@@ -573,12 +488,8 @@ impl<'a> Sender<'a> {
 
     fn write_counts(&mut self) -> Result<(), DrillError> {
         if let Some(file) = &self.counts_file {
-            let line = format!(
-                "{:020} {:020} {:020}\n",
-                self.counts.sent, self.counts.answered, self.counts.responses
-            );
-            file.write_all_at(line.as_bytes(), 0)
-                .map_err(DrillError::io("write the counts"))?;
+            let line = format!("{:020} {:020} {:020}\n", self.counts.sent, self.counts.answered, self.counts.responses);
+            file.write_all_at(line.as_bytes(), 0).map_err(DrillError::io("write the counts"))?;
         }
         Ok(())
     }
@@ -588,28 +499,15 @@ impl<'a> Sender<'a> {
         let counts = &self.counts;
         let measured_s = self.measured.0 as f64 / 1e9;
         let per_s = |n: u64| {
-            if measured_s > 0.0 {
-                n as f64 / measured_s
-            } else {
-                0.0
-            }
+            if measured_s > 0.0 { n as f64 / measured_s } else { 0.0 }
         };
         let share = |part: u64, whole: u64| {
-            if whole == 0 {
-                0.0
-            } else {
-                part as f64 / whole as f64
-            }
+            if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
         };
         let lost = counts.requests - counts.answered;
         let by_source = self.options.by_source.then(|| {
-            let used = self
-                .by_source
-                .iter()
-                .enumerate()
-                .filter(|(_, count)| count.sent > 0);
-            used.map(|(place, &count)| (source_address(place as u32).to_string(), count))
-                .collect()
+            let used = self.by_source.iter().enumerate().filter(|(_, count)| count.sent > 0);
+            used.map(|(place, &count)| (source_address(place as u32).to_string(), count)).collect()
         });
         let methods = [Method::Invite, Method::Register, Method::Options];
         FloodReport {
@@ -621,10 +519,7 @@ impl<'a> Sender<'a> {
             requests: counts.requests,
             retransmitted: counts.retransmitted,
             noise: counts.noise,
-            by_method: methods
-                .into_iter()
-                .map(|method| (method.name(), counts.by_method[method as usize]))
-                .collect(),
+            by_method: methods.into_iter().map(|method| (method.name(), counts.by_method[method as usize])).collect(),
             sent_per_s: per_s(self.measured.1),
             answered: counts.answered,
             answered_per_s: per_s(self.measured.2),
@@ -640,15 +535,9 @@ impl<'a> Sender<'a> {
             lost,
             loss_percent: 100.0 * share(lost, counts.requests),
             skipped: counts.skipped,
-            dropped_here: self
-                .sockets
-                .iter()
-                .map(|socket| sys::dropped(socket).unwrap_or(0))
-                .sum(),
+            dropped_here: self.sockets.iter().map(|socket| sys::dropped(socket).unwrap_or(0)).sum(),
             average_bytes: share(counts.bytes, counts.sent),
-            cpu_s: sys::thread_cpu_time()
-                .saturating_sub(self.cpu)
-                .as_secs_f64(),
+            cpu_s: sys::thread_cpu_time().saturating_sub(self.cpu).as_secs_f64(),
             latency_us: Latency::from(&self.latency),
             by_source,
         }
@@ -666,15 +555,11 @@ pub fn source_address(place: u32) -> Ipv4Addr {
 /// Status code and request number of an answer; the number is missing when its branch is none of ours.
 fn understand(answer: &[u8], writer: &Writer) -> Option<(u16, Option<u64>)> {
     let code = answer.strip_prefix(b"SIP/2.0 ")?.get(..3)?;
-    let status = code.iter().try_fold(0u16, |value, &c| {
-        c.is_ascii_digit().then(|| value * 10 + u16::from(c - b'0'))
-    })?;
+    let status =
+        code.iter().try_fold(0u16, |value, &c| c.is_ascii_digit().then(|| value * 10 + u16::from(c - b'0')))?;
     if !(100..700).contains(&status) {
         return None;
     }
     let at = memmem::find(&answer[..answer.len().min(1024)], b"branch=");
-    Some((
-        status,
-        at.and_then(|at| writer.index_of_branch(&answer[at + 7..])),
-    ))
+    Some((status, at.and_then(|at| writer.index_of_branch(&answer[at + 7..]))))
 }

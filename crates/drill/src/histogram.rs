@@ -15,11 +15,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            bins: vec![0; BINS],
-            count: 0,
-            max: 0,
-        }
+        Self { bins: vec![0; BINS], count: 0, max: 0 }
     }
 }
 
@@ -94,18 +90,9 @@ mod tests {
         for value in 1..=100_000 {
             histogram.add(value);
         }
-        for (fraction, exact) in [
-            (0.5, 50_000),
-            (0.9, 90_000),
-            (0.99, 99_000),
-            (0.999, 99_900),
-            (1.0, 100_000),
-        ] {
+        for (fraction, exact) in [(0.5, 50_000), (0.9, 90_000), (0.99, 99_000), (0.999, 99_900), (1.0, 100_000)] {
             let found = histogram.quantile(fraction);
-            assert!(
-                found >= exact && found - exact <= exact / 64,
-                "{fraction}: {found}"
-            );
+            assert!(found >= exact && found - exact <= exact / 64, "{fraction}: {found}");
         }
     }
 

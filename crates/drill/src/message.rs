@@ -114,12 +114,7 @@ impl Template {
     /// Whether an answer's branch leads back to the request.
     pub fn has_own_branch(&self) -> bool {
         self.pieces.iter().any(|piece| {
-            matches!(
-                piece,
-                Piece::Field(
-                    Field::TokenHex | Field::TokenDecimal | Field::Token71 | Field::Sequence
-                )
-            )
+            matches!(piece, Piece::Field(Field::TokenHex | Field::TokenDecimal | Field::Token71 | Field::Sequence))
         })
     }
 }
@@ -161,20 +156,13 @@ pub fn template(name: &str) -> Result<Template, DrillError> {
 fn compile(source: &Source) -> Template {
     let mut pieces = Vec::new();
     split(source.text, &mut pieces);
-    Template {
-        name: source.name,
-        method: source.method,
-        pieces,
-    }
+    Template { name: source.name, method: source.method, pieces }
 }
 
 fn split(text: &'static str, pieces: &mut Vec<Piece>) {
     let mut rest = text;
     while let Some(open) = rest.find('{') {
-        let close = open
-            + rest[open..]
-                .find('}')
-                .expect("a template's braces are closed");
+        let close = open + rest[open..].find('}').expect("a template's braces are closed");
         let name = &rest[open + 1..close];
         literal(&rest[..open], pieces);
         match (Field::named(name), templates::included(name)) {
@@ -211,24 +199,14 @@ pub struct Writer {
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer")
-            .field("seed", &self.seed)
-            .field("target", &self.target_ip)
-            .finish_non_exhaustive()
+        f.debug_struct("Writer").field("seed", &self.seed).field("target", &self.target_ip).finish_non_exhaustive()
     }
 }
 
 /// Digits that dialling programs put before a number, in the hope of an outside line.
-const ACCESS: [&[u8]; 12] = [
-    b"00", b"011", b"9011", b"900", b"+", b"810", b"0", b"9810", b"000", b"00900", b"7", b"",
-];
+const ACCESS: [&[u8]; 12] = [b"00", b"011", b"9011", b"900", b"+", b"810", b"0", b"9810", b"000", b"00900", b"7", b""];
 /// Beginnings of numbers set aside for fiction, and how many digits follow.
-const STEMS: [(&[u8], usize); 4] = [
-    (b"441632960", 3),
-    (b"1202555", 4),
-    (b"46846500", 4),
-    (b"999", 9),
-];
+const STEMS: [(&[u8], usize); 4] = [(b"441632960", 3), (b"1202555", 4), (b"46846500", 4), (b"999", 9)];
 
 impl Writer {
     /// A writer whose every message follows from `seed` and the request's number.
@@ -327,10 +305,7 @@ impl Writer {
                         left -= now;
                     }
                 }
-                Field::CSeq => pen.decimal(
-                    wanted.cseq.map_or_else(|| 1 + random.next() % 9, u64::from),
-                    1,
-                ),
+                Field::CSeq => pen.decimal(wanted.cseq.map_or_else(|| 1 + random.next() % 9, u64::from), 1),
                 Field::Session => pen.decimal(session, 10),
                 Field::MediaPort => pen.decimal(10_000 + (u64::from(random.below(20_000)) & !1), 5),
                 Field::SvmapTag => {
@@ -389,8 +364,7 @@ impl Writer {
             self.callee.extend_from_slice(callee);
         } else {
             let (stem, digits) = STEMS[(drawn & 3) as usize];
-            self.callee
-                .extend_from_slice(ACCESS[((drawn >> 8) % ACCESS.len() as u64) as usize]);
+            self.callee.extend_from_slice(ACCESS[((drawn >> 8) % ACCESS.len() as u64) as usize]);
             self.callee.extend_from_slice(stem);
             push_digits(&mut self.callee, drawn >> 16, digits);
         }
@@ -398,11 +372,7 @@ impl Writer {
         self.extension.clear();
         match wanted.extension {
             Some(extension) => self.extension.extend_from_slice(extension),
-            None => push_digits(
-                &mut self.extension,
-                100 + drawn % 900,
-                3 + usize::from(drawn >> 63 == 1),
-            ),
+            None => push_digits(&mut self.extension, 100 + drawn % 900, 3 + usize::from(drawn >> 63 == 1)),
         }
         self.caller.clear();
         match wanted.caller {
@@ -435,32 +405,21 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 fn read_hex(text: &[u8]) -> Option<u64> {
     let digits: &[u8; 16] = text.get(..16)?.try_into().ok()?;
-    digits.iter().try_fold(0u64, |value, &c| {
-        Some(value << 4 | u64::from((c as char).to_digit(16)?))
-    })
+    digits.iter().try_fold(0u64, |value, &c| Some(value << 4 | u64::from((c as char).to_digit(16)?)))
 }
 
 fn read_base36(text: &[u8]) -> Option<u64> {
     let digits = text.get(..TOKEN36_DIGITS)?;
-    digits.iter().try_fold(0u64, |value, &c| {
-        value
-            .checked_mul(36)?
-            .checked_add(u64::from((c as char).to_digit(36)?))
-    })
+    digits.iter().try_fold(0u64, |value, &c| value.checked_mul(36)?.checked_add(u64::from((c as char).to_digit(36)?)))
 }
 
 fn read_decimal(text: &[u8]) -> Option<(u64, &[u8])> {
-    let end = text
-        .iter()
-        .position(|c| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, tail) = text.split_at(end);
     if digits.is_empty() || digits.len() > 20 {
         return None;
     }
-    let value = digits.iter().try_fold(0u64, |value, &c| {
-        value.checked_mul(10)?.checked_add(u64::from(c - b'0'))
-    })?;
+    let value = digits.iter().try_fold(0u64, |value, &c| value.checked_mul(10)?.checked_add(u64::from(c - b'0')))?;
     Some((value, tail))
 }
 
@@ -489,11 +448,7 @@ impl Pen<'_> {
             text[start] = b'0' + (value % 10) as u8;
             value /= 10;
         }
-        let first = if digits == 1 {
-            start.min(19)
-        } else {
-            20 - digits.min(20)
-        };
+        let first = if digits == 1 { start.min(19) } else { 20 - digits.min(20) };
         self.put(&text[first..]);
     }
 
@@ -557,13 +512,7 @@ mod tests {
     fn written(name: &str, index: u64, wanted: &Wanted<'_>) -> String {
         let mut writer = Writer::new(9, TARGET.parse().unwrap());
         let mut out = [0u8; MAX_MESSAGE_BYTES];
-        let length = writer.write(
-            &mut out,
-            &template(name).unwrap(),
-            index,
-            SOURCE.parse().unwrap(),
-            wanted,
-        );
+        let length = writer.write(&mut out, &template(name).unwrap(), index, SOURCE.parse().unwrap(), wanted);
         String::from_utf8(out[..length].to_vec()).unwrap()
     }
 
@@ -581,11 +530,7 @@ mod tests {
                 let message = written(name, index, &Wanted::default());
                 let (head, body) = message.split_once("\r\n\r\n").expect("an empty line");
                 assert!(!message.contains('{'), "{name}: {message}");
-                assert_eq!(
-                    header(head, "Content-Length"),
-                    body.len().to_string(),
-                    "{name}"
-                );
+                assert_eq!(header(head, "Content-Length"), body.len().to_string(), "{name}");
                 let method = template(name).unwrap().method.name();
                 assert!(message.starts_with(&format!("{method} sip:")), "{name}");
                 assert!(header(head, "CSeq").ends_with(method), "{name}");
@@ -597,14 +542,8 @@ mod tests {
     #[test]
     fn the_same_request_is_written_the_same_and_another_differently() {
         for name in names().filter(|&name| name != "nmap/options") {
-            assert_eq!(
-                written(name, 5, &Wanted::default()),
-                written(name, 5, &Wanted::default())
-            );
-            assert_ne!(
-                written(name, 5, &Wanted::default()),
-                written(name, 6, &Wanted::default())
-            );
+            assert_eq!(written(name, 5, &Wanted::default()), written(name, 5, &Wanted::default()));
+            assert_ne!(written(name, 5, &Wanted::default()), written(name, 6, &Wanted::default()));
         }
     }
 
@@ -615,18 +554,8 @@ mod tests {
             for index in [0, 1, 77, 1_000_000] {
                 let message = written(name, index, &Wanted::default());
                 let via = header(&message, "Via");
-                let branch = via
-                    .split_once("branch=")
-                    .unwrap()
-                    .1
-                    .split(';')
-                    .next()
-                    .unwrap();
-                assert_eq!(
-                    writer.index_of_branch(branch.as_bytes()),
-                    Some(index),
-                    "{name}: {branch}"
-                );
+                let branch = via.split_once("branch=").unwrap().1.split(';').next().unwrap();
+                assert_eq!(writer.index_of_branch(branch.as_bytes()), Some(index), "{name}: {branch}");
             }
         }
     }
@@ -634,15 +563,8 @@ mod tests {
     #[test]
     fn a_foreign_branch_leads_nowhere_or_far_away() {
         let writer = Writer::new(9, TARGET.parse().unwrap());
-        for branch in [
-            "foo",
-            "",
-            "z9hG4bK",
-            "z9hG4bK-",
-            "z9hG4bK-1-2-0",
-            "z9hG4bK-99999999999999999999",
-            "z9hG4bKxyz",
-        ] {
+        for branch in ["foo", "", "z9hG4bK", "z9hG4bK-", "z9hG4bK-1-2-0", "z9hG4bK-99999999999999999999", "z9hG4bKxyz"]
+        {
             assert_eq!(writer.index_of_branch(branch.as_bytes()), None, "{branch}");
         }
         assert!(writer.index_of_branch(b"z9hG4bK0123456789abcdef").unwrap() > 1 << 32);
@@ -674,12 +596,8 @@ mod tests {
 
     #[test]
     fn wanted_numbers_are_written_as_they_are() {
-        let wanted = Wanted {
-            callee: Some(b"00441632960123"),
-            caller: Some(b"7001"),
-            cseq: Some(17),
-            ..Wanted::default()
-        };
+        let wanted =
+            Wanted { callee: Some(b"00441632960123"), caller: Some(b"7001"), cseq: Some(17), ..Wanted::default() };
         let message = written("pbx/asterisk", 0, &wanted);
         assert!(message.starts_with("INVITE sip:00441632960123@127.0.0.1 SIP/2.0\r\n"));
         assert!(header(&message, "From").contains("<sip:7001@"));
@@ -691,14 +609,6 @@ mod tests {
         let mut writer = Writer::new(9, TARGET.parse().unwrap());
         let compiled = template("pbx/asterisk").unwrap();
         let mut out = [0u8; 300];
-        assert!(
-            writer.write(
-                &mut out,
-                &compiled,
-                1,
-                SOURCE.parse().unwrap(),
-                &Wanted::default()
-            ) <= 300
-        );
+        assert!(writer.write(&mut out, &compiled, 1, SOURCE.parse().unwrap(), &Wanted::default()) <= 300);
     }
 }

@@ -21,13 +21,7 @@ pub(crate) struct Pacer {
 
 impl Pacer {
     pub(crate) fn new(pace: Pace) -> Self {
-        Self {
-            pace,
-            since_ns: 0,
-            sent_since: 0,
-            stalled_answers: 0,
-            stalled_since_ns: 0,
-        }
+        Self { pace, since_ns: 0, sent_since: 0, stalled_answers: 0, stalled_since_ns: 0 }
     }
 
     #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
@@ -44,8 +38,7 @@ impl Pacer {
                 due.max(0.0) as u64
             }
             Pace::Window(window) => {
-                let open =
-                    counts.requests - (counts.answered + counts.given_up).min(counts.requests);
+                let open = counts.requests - (counts.answered + counts.given_up).min(counts.requests);
                 if counts.answered != self.stalled_answers || open < u64::from(window) {
                     (self.stalled_answers, self.stalled_since_ns) = (counts.answered, now);
                 } else if now - self.stalled_since_ns > WINDOW_STALL.as_nanos() as u64 {
@@ -78,10 +71,7 @@ pub(crate) struct Repeater {
 
 impl Repeater {
     pub(crate) fn new(options: &Flood) -> Self {
-        Self {
-            reached: vec![0; options.retransmit.into()],
-            after_ns: options.retransmit_after.as_nanos() as u64,
-        }
+        Self { reached: vec![0; options.retransmit.into()], after_ns: options.retransmit_after.as_nanos() as u64 }
     }
 
     pub(crate) fn is_done(&self, next: u64) -> bool {

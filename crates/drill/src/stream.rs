@@ -47,9 +47,7 @@ impl FromStr for Behaviour {
             "silent" => Self::Silent,
             "noise" => Self::Noise,
             _ => {
-                return Err(DrillError::Usage(format!(
-                    "{text:?} is none of requests, slow, half, silent, noise"
-                )));
+                return Err(DrillError::Usage(format!("{text:?} is none of requests, slow, half, silent, noise")));
             }
         })
     }
@@ -115,35 +113,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs the connections until the time is over or `stop` is set.
 pub fn run(options: &Streams, stop: &AtomicBool) -> Result<StreamReport, DrillError> {
-    in_range(
-        "seconds",
-        "above 0 and at most 3600",
-        &options.run_for.as_secs_f64(),
-        &0.001,
-        &3600.0,
-    )?;
-    in_range(
-        "connections",
-        "1 to 20,000",
-        &options.connections,
-        &1,
-        &20_000,
-    )?;
-    in_range(
-        "sources",
-        "1 to 16,646,144",
-        &options.sources,
-        &1,
-        &MAX_SOURCES,
-    )?;
+    in_range("seconds", "above 0 and at most 3600", &options.run_for.as_secs_f64(), &0.001, &3600.0)?;
+    in_range("connections", "1 to 20,000", &options.connections, &1, &20_000)?;
+    in_range("sources", "1 to 16,646,144", &options.sources, &1, &MAX_SOURCES)?;
     let files = sys::raise_open_files().map_err(DrillError::io("raise the limit of open files"))?;
     if files < options.connections as u64 + 32 {
         let range = "at least 32 below the limit of open files";
-        return Err(DrillError::OutOfRange {
-            name: "connections",
-            range,
-            value: options.connections.to_string(),
-        });
+        return Err(DrillError::OutOfRange { name: "connections", range, value: options.connections.to_string() });
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -237,13 +213,7 @@ async fn behave(shared: &Shared, stream: &mut TcpStream, number: u64) -> std::io
     let mut writer = Writer::new(options.seed, options.target.address());
     let mut request = |number| {
         let mut bytes = vec![0; MAX_MESSAGE_BYTES];
-        let length = writer.write(
-            &mut bytes,
-            &shared.template,
-            number,
-            source,
-            &Wanted::default(),
-        );
+        let length = writer.write(&mut bytes, &shared.template, number, source, &Wanted::default());
         bytes.truncate(length);
         over_tcp(bytes)
     };
@@ -312,17 +282,8 @@ async fn read_answer(shared: &Shared, stream: &mut TcpStream) -> std::io::Result
             return Err(std::io::ErrorKind::InvalidData.into());
         }
     }
-    let status = head
-        .get(8..11)
-        .and_then(|code| std::str::from_utf8(code).ok()?.parse().ok())
-        .unwrap_or(0);
-    *shared
-        .count
-        .borrow_mut()
-        .report
-        .by_status
-        .entry(status)
-        .or_default() += 1;
+    let status = head.get(8..11).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok()).unwrap_or(0);
+    *shared.count.borrow_mut().report.by_status.entry(status).or_default() += 1;
     Ok(())
 }
 
@@ -357,25 +318,17 @@ mod tests {
     #[test]
     fn requests_are_whole_and_answered_in_turn() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let options = Streams {
-            connections: 1,
-            ..a_run(&listener, Behaviour::Requests)
-        };
+        let options = Streams { connections: 1, ..a_run(&listener, Behaviour::Requests) };
         let served = std::thread::spawn(move || {
             let (mut stream, from) = listener.accept().unwrap();
             let mut seen = vec![0; 4096];
             let length = stream.read(&mut seen).unwrap();
-            stream
-                .write_all(b"SIP/2.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-                .unwrap();
+            stream.write_all(b"SIP/2.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
             (String::from_utf8(seen[..length].to_vec()).unwrap(), from)
         });
         let report = run(&options, &GO_ON).unwrap();
         let (request, from) = served.join().unwrap();
-        assert!(
-            request.starts_with("INVITE sip:") && request.contains("Via: SIP/2.0/TCP 127.1.0.0:"),
-            "{request}"
-        );
+        assert!(request.starts_with("INVITE sip:") && request.contains("Via: SIP/2.0/TCP 127.1.0.0:"), "{request}");
         assert_eq!(from.ip().to_string(), "127.1.0.0");
         assert_eq!(report.by_status[&403], 1);
     }
@@ -383,10 +336,7 @@ mod tests {
     #[test]
     fn what_the_target_closes_is_opened_again() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let options = Streams {
-            run_for: Duration::from_secs(5),
-            ..a_run(&listener, Behaviour::Silent)
-        };
+        let options = Streams { run_for: Duration::from_secs(5), ..a_run(&listener, Behaviour::Silent) };
         let stop = AtomicBool::new(false);
         let report = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -397,10 +347,7 @@ mod tests {
             });
             run(&options, &stop).unwrap()
         });
-        assert!(
-            report.connected >= 10 && report.closed_by_target >= 6,
-            "{report:?}"
-        );
+        assert!(report.connected >= 10 && report.closed_by_target >= 6, "{report:?}");
         assert_eq!((report.bytes, report.requests), (0, 0));
     }
 

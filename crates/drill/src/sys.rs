@@ -4,11 +4,7 @@
 #![allow(unsafe_code)]
 // The kernel's return values are checked for their sign before they are cast; its structures are written through byte arrays
 // whose alignment is stated by `repr(align)`.
-#![allow(
-    clippy::cast_sign_loss,
-    clippy::cast_ptr_alignment,
-    clippy::cast_possible_wrap
-)]
+#![allow(clippy::cast_sign_loss, clippy::cast_ptr_alignment, clippy::cast_possible_wrap)]
 
 use std::io;
 use std::mem;
@@ -28,10 +24,7 @@ pub struct Name {
     length: socklen_t,
 }
 
-const NO_NAME: Name = Name {
-    bytes: [0; mem::size_of::<sockaddr_in6>()],
-    length: 0,
-};
+const NO_NAME: Name = Name { bytes: [0; mem::size_of::<sockaddr_in6>()], length: 0 };
 
 impl From<SocketAddr> for Name {
     fn from(address: SocketAddr) -> Self {
@@ -69,8 +62,7 @@ impl From<SocketAddr> for Name {
 struct Control([u8; CONTROL_BYTES]);
 
 // SAFETY: CMSG_SPACE and CMSG_LEN only compute.
-const CONTROL_BYTES: usize =
-    unsafe { libc::CMSG_SPACE(mem::size_of::<libc::in_pktinfo>() as c_uint) } as usize;
+const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(mem::size_of::<libc::in_pktinfo>() as c_uint) } as usize;
 
 /// The control message that makes the kernel send from `source` (IPv4 only), whatever the socket is bound to.
 fn send_from(source: Ipv4Addr) -> Control {
@@ -81,17 +73,11 @@ fn send_from(source: Ipv4Addr) -> Control {
         (*header).cmsg_level = libc::IPPROTO_IP;
         (*header).cmsg_type = libc::IP_PKTINFO;
         (*header).cmsg_len = libc::CMSG_LEN(mem::size_of::<libc::in_pktinfo>() as c_uint) as _;
-        let address = libc::in_addr {
-            s_addr: u32::from_ne_bytes(source.octets()),
-        };
+        let address = libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) };
         let any = libc::in_addr { s_addr: 0 };
         ptr::write_unaligned(
             libc::CMSG_DATA(header).cast(),
-            libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: address,
-                ipi_addr: any,
-            },
+            libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: address, ipi_addr: any },
         );
     }
     control
@@ -115,13 +101,7 @@ impl Received {
             buffers: vec![0; count * datagram_bytes],
             lengths: vec![0; count],
             names: vec![NO_NAME; count],
-            vectors: vec![
-                iovec {
-                    iov_base: ptr::null_mut(),
-                    iov_len: 0
-                };
-                count
-            ],
+            vectors: vec![iovec { iov_base: ptr::null_mut(), iov_len: 0 }; count],
             // SAFETY: an all-zero mmsghdr is a valid value.
             headers: vec![unsafe { mem::zeroed() }; count],
         }
@@ -130,19 +110,10 @@ impl Received {
     /// Receives what is there, at most a batch. With `wait` it waits for the first one (until the socket's read time-out).
     ///
     /// Shape: 0 when nothing came. Raises: the kernel's error, save those that only say "nothing yet".
-    pub fn receive(
-        &mut self,
-        socket: &UdpSocket,
-        wait: bool,
-        with_names: bool,
-    ) -> io::Result<usize> {
+    pub fn receive(&mut self, socket: &UdpSocket, wait: bool, with_names: bool) -> io::Result<usize> {
         let base = self.buffers.as_mut_ptr();
-        for (i, ((header, vector), name)) in self
-            .headers
-            .iter_mut()
-            .zip(&mut self.vectors)
-            .zip(&mut self.names)
-            .enumerate()
+        for (i, ((header, vector), name)) in
+            self.headers.iter_mut().zip(&mut self.vectors).zip(&mut self.names).enumerate()
         {
             // SAFETY: `i` is below the count that `buffers` was sized for.
             vector.iov_base = unsafe { base.add(i * self.datagram_bytes) }.cast();
@@ -154,11 +125,7 @@ impl Received {
                 header.msg_hdr.msg_namelen = name.bytes.len() as socklen_t;
             }
         }
-        let flags = if wait {
-            libc::MSG_WAITFORONE
-        } else {
-            libc::MSG_DONTWAIT
-        };
+        let flags = if wait { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
         // SAFETY: each header points to its own live vector, and each vector to its own part of `buffers`; all of them are
         // borrowed mutably by this call and none is kept by the kernel after it.
         let got = unsafe {
@@ -173,24 +140,14 @@ impl Received {
         if got < 0 {
             let error = io::Error::last_os_error();
             return match error.kind() {
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::Interrupted
-                | io::ErrorKind::ConnectionRefused => Ok(0),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused => Ok(0),
                 _ => Err(error),
             };
         }
         let got = got as usize;
-        for ((length, name), header) in self
-            .lengths
-            .iter_mut()
-            .zip(&mut self.names)
-            .zip(&self.headers[..got])
-        {
+        for ((length, name), header) in self.lengths.iter_mut().zip(&mut self.names).zip(&self.headers[..got]) {
             *length = header.msg_len as usize;
-            name.length = header
-                .msg_hdr
-                .msg_namelen
-                .min(name.bytes.len() as socklen_t);
+            name.length = header.msg_hdr.msg_namelen.min(name.bytes.len() as socklen_t);
         }
         Ok(got)
     }
@@ -226,13 +183,7 @@ impl Outgoing {
             lengths: vec![0; count],
             names: vec![NO_NAME; count],
             controls: vec![None; count],
-            vectors: vec![
-                iovec {
-                    iov_base: ptr::null_mut(),
-                    iov_len: 0
-                };
-                count
-            ],
+            vectors: vec![iovec { iov_base: ptr::null_mut(), iov_len: 0 }; count],
             // SAFETY: an all-zero mmsghdr is a valid value.
             headers: vec![unsafe { mem::zeroed() }; count],
         }
@@ -276,19 +227,8 @@ impl Outgoing {
         let headers = &mut self.headers[from..to];
         // SAFETY: every header in the range was pointed to live, disjoint memory just above, which the kernel only reads and
         // does not keep.
-        let sent = unsafe {
-            libc::sendmmsg(
-                socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                headers.len() as c_uint,
-                0,
-            )
-        };
-        if sent >= 0 {
-            Ok(sent as usize)
-        } else {
-            nothing_sent()
-        }
+        let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), headers.len() as c_uint, 0) };
+        if sent >= 0 { Ok(sent as usize) } else { nothing_sent() }
     }
 }
 
@@ -339,11 +279,7 @@ impl Outgoing {
         header.msg_controllen = used as _;
         // SAFETY: the header points to live memory set up above, which the kernel only reads and does not keep.
         let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, 0) };
-        if sent >= 0 {
-            Ok(to - from)
-        } else {
-            nothing_sent()
-        }
+        if sent >= 0 { Ok(to - from) } else { nothing_sent() }
     }
 }
 
@@ -365,33 +301,15 @@ fn nothing_sent() -> io::Result<usize> {
 fn option<T>(fd: c_int, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     // SAFETY: `value` is live and its size is passed with it.
     let done = unsafe {
-        libc::setsockopt(
-            fd,
-            level,
-            name,
-            ptr::from_ref(value).cast::<c_void>(),
-            mem::size_of::<T>() as socklen_t,
-        )
+        libc::setsockopt(fd, level, name, ptr::from_ref(value).cast::<c_void>(), mem::size_of::<T>() as socklen_t)
     };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Opens a UDP socket bound to `local`, with buffers of these sizes in bytes (more than the machine's limit where that is
 /// allowed to this process, else as much as the limit).
-pub fn udp_socket(
-    local: SocketAddr,
-    receive_bytes: c_int,
-    send_bytes: c_int,
-) -> io::Result<UdpSocket> {
-    let family = if local.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+pub fn udp_socket(local: SocketAddr, receive_bytes: c_int, send_bytes: c_int) -> io::Result<UdpSocket> {
+    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers are passed.
     let fd = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if fd < 0 {
@@ -399,21 +317,14 @@ pub fn udp_socket(
     }
     // SAFETY: `fd` was just opened and nothing else owns it.
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    for (forced, usual, bytes) in [
-        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, receive_bytes),
-        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, send_bytes),
-    ] {
-        option(fd, libc::SOL_SOCKET, forced, &bytes)
-            .or_else(|_| option(fd, libc::SOL_SOCKET, usual, &bytes))?;
+    for (forced, usual, bytes) in
+        [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, receive_bytes), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, send_bytes)]
+    {
+        option(fd, libc::SOL_SOCKET, forced, &bytes).or_else(|_| option(fd, libc::SOL_SOCKET, usual, &bytes))?;
     }
     if local.is_ipv4() {
         // With DF always set the kernel need not draw an IP identification from its shared table: 3 % of a refusal.
-        option(
-            fd,
-            libc::IPPROTO_IP,
-            libc::IP_MTU_DISCOVER,
-            &libc::IP_PMTUDISC_DO,
-        )?;
+        option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_DO)?;
     }
     let name = Name::from(local);
     // SAFETY: `name` is live and `length` is the size of the address in it.
@@ -438,37 +349,19 @@ pub fn dropped(socket: &UdpSocket) -> io::Result<u64> {
             &raw mut length,
         )
     };
-    if done == 0 {
-        Ok(u64::from(values[DROPS]))
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if done == 0 { Ok(u64::from(values[DROPS])) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Waits until one of the sockets has something to read, at most this long.
 pub fn wait_readable(sockets: &[UdpSocket], limit: Duration) {
     let mut polled: Vec<libc::pollfd> = sockets
         .iter()
-        .map(|socket| libc::pollfd {
-            fd: socket.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        })
+        .map(|socket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 })
         .collect();
-    let limit = libc::timespec {
-        tv_sec: limit.as_secs() as _,
-        tv_nsec: i64::from(limit.subsec_nanos()) as _,
-    };
+    let limit = libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: i64::from(limit.subsec_nanos()) as _ };
     // SAFETY: `polled` and `limit` are live; a null signal mask leaves the mask alone. The result does not matter: the caller
     // reads without waiting and looks at the clock.
-    unsafe {
-        libc::ppoll(
-            polled.as_mut_ptr(),
-            polled.len() as _,
-            &raw const limit,
-            ptr::null(),
-        )
-    };
+    unsafe { libc::ppoll(polled.as_mut_ptr(), polled.len() as _, &raw const limit, ptr::null()) };
 }
 
 /// Lets the calling thread run on this core only.
@@ -484,19 +377,12 @@ pub fn pin_to_core(core: usize) -> io::Result<()> {
     };
     // SAFETY: `set` is live and its size is passed with it.
     let done = unsafe { libc::sched_setaffinity(0, mem::size_of_val(&set), &raw const set) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Processor time of the calling thread.
 pub fn thread_cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is live.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -504,10 +390,7 @@ pub fn thread_cpu_time() -> Duration {
 
 /// Allows this process as many open files as it may have, and returns that number.
 pub fn raise_open_files() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is live.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
@@ -530,12 +413,7 @@ extern "C" fn note_stop(_: c_int) {
 pub fn stop_on_signals() -> &'static AtomicBool {
     for signal in [libc::SIGINT, libc::SIGTERM] {
         // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
-        unsafe {
-            libc::signal(
-                signal,
-                note_stop as extern "C" fn(c_int) as libc::sighandler_t,
-            )
-        };
+        unsafe { libc::signal(signal, note_stop as extern "C" fn(c_int) as libc::sighandler_t) };
     }
     &STOPPED
 }
@@ -546,21 +424,13 @@ pub fn address_of(name: &Name) -> Option<SocketAddr> {
         // SAFETY: `bytes` is aligned to 8 and at least as large as a sockaddr_in, for which every bit pattern is valid.
         let raw: sockaddr_in = unsafe { ptr::read(name.bytes.as_ptr().cast()) };
         let ip = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
-        return Some(SocketAddr::V4(SocketAddrV4::new(
-            ip,
-            u16::from_be(raw.sin_port),
-        )));
+        return Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(raw.sin_port))));
     }
     if name.length as usize == mem::size_of::<sockaddr_in6>() {
         // SAFETY: as above, for a sockaddr_in6.
         let raw: sockaddr_in6 = unsafe { ptr::read(name.bytes.as_ptr().cast()) };
         let ip = Ipv6Addr::from(raw.sin6_addr.s6_addr);
-        return Some(SocketAddr::V6(SocketAddrV6::new(
-            ip,
-            u16::from_be(raw.sin6_port),
-            0,
-            raw.sin6_scope_id,
-        )));
+        return Some(SocketAddr::V6(SocketAddrV6::new(ip, u16::from_be(raw.sin6_port), 0, raw.sin6_scope_id)));
     }
     None
 }
@@ -588,9 +458,7 @@ mod tests {
     #[test]
     fn a_batch_arrives_from_the_addresses_it_was_sent_from() {
         let receiver = udp_socket("127.0.0.1:0".parse().unwrap(), 1 << 20, 1 << 20).unwrap();
-        receiver
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let to = receiver.local_addr().unwrap();
         let sender = udp_socket(wildcard(to), 1 << 20, 1 << 20).unwrap();
         let mut out = Outgoing::new(3, 64);
@@ -606,15 +474,10 @@ mod tests {
             let got = batch.receive(&receiver, true, true).unwrap();
             assert!(got > 0, "nothing came within the time-out");
             for i in 0..got {
-                seen.push((
-                    batch.datagram(i).to_vec(),
-                    address_of(&batch.name(i)).unwrap().ip().to_string(),
-                ));
+                seen.push((batch.datagram(i).to_vec(), address_of(&batch.name(i)).unwrap().ip().to_string()));
             }
         }
-        let expected: Vec<_> = (0..3u8)
-            .map(|i| (vec![b'a', i], format!("127.1.0.{}", i + 1)))
-            .collect();
+        let expected: Vec<_> = (0..3u8).map(|i| (vec![b'a', i], format!("127.1.0.{}", i + 1))).collect();
         assert_eq!(seen, expected);
     }
 
@@ -623,9 +486,7 @@ mod tests {
         let receiver = udp_socket("127.0.0.1:0".parse().unwrap(), 2048, 2048).unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..200 {
-            sender
-                .send_to(&[0; 1000], receiver.local_addr().unwrap())
-                .unwrap();
+            sender.send_to(&[0; 1000], receiver.local_addr().unwrap()).unwrap();
         }
         let mut batch = Received::new(256, 1024);
         let got = batch.receive(&receiver, false, false).unwrap();

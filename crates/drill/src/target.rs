@@ -17,11 +17,7 @@ impl Target {
             IpAddr::V4(v4) => v4.is_loopback(),
             IpAddr::V6(v6) => v6.is_loopback(),
         };
-        if is_loopback {
-            Ok(Self(address))
-        } else {
-            Err(DrillError::NotLoopback(address.ip().to_string()))
-        }
+        if is_loopback { Ok(Self(address)) } else { Err(DrillError::NotLoopback(address.ip().to_string())) }
     }
 
     /// The address.
@@ -35,14 +31,8 @@ impl FromStr for Target {
 
     /// Reads `127.0.0.1:5060`, `[::1]:5060`, or either after `udp:` or `tcp:`. Names are not looked up.
     fn from_str(text: &str) -> Result<Self, DrillError> {
-        let bare = text
-            .strip_prefix("udp:")
-            .or_else(|| text.strip_prefix("tcp:"))
-            .unwrap_or(text);
-        Self::new(
-            bare.parse()
-                .map_err(|_| DrillError::BadAddress(text.to_owned()))?,
-        )
+        let bare = text.strip_prefix("udp:").or_else(|| text.strip_prefix("tcp:")).unwrap_or(text);
+        Self::new(bare.parse().map_err(|_| DrillError::BadAddress(text.to_owned()))?)
     }
 }
 
@@ -52,12 +42,7 @@ mod tests {
 
     #[test]
     fn loopback_addresses_are_accepted() {
-        for text in [
-            "127.0.0.1:5060",
-            "udp:127.9.8.7:1",
-            "[::1]:5060",
-            "tcp:[::1]:5070",
-        ] {
+        for text in ["127.0.0.1:5060", "udp:127.9.8.7:1", "[::1]:5060", "tcp:[::1]:5070"] {
             assert!(text.parse::<Target>().is_ok(), "{text}");
         }
     }
@@ -72,20 +57,14 @@ mod tests {
             "[::ffff:127.0.0.1]:5060",
             "128.0.0.1:1",
         ] {
-            assert!(
-                matches!(text.parse::<Target>(), Err(DrillError::NotLoopback(_))),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Target>(), Err(DrillError::NotLoopback(_))), "{text}");
         }
     }
 
     #[test]
     fn names_and_missing_ports_are_refused() {
         for text in ["localhost:5060", "127.0.0.1", "", "127.0.0.1:70000"] {
-            assert!(
-                matches!(text.parse::<Target>(), Err(DrillError::BadAddress(_))),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Target>(), Err(DrillError::BadAddress(_))), "{text}");
         }
     }
 }

@@ -101,6 +101,13 @@ impl Edge {
             match listener {
                 Listen::Udp(address) => {
                     let listener = bind_udp(address, config.receive_buffer_bytes)?;
+                    let given = sys::receive_buffer_bytes(&listener.strangers).unwrap_or(0);
+                    if given < config.receive_buffer_bytes {
+                        notes.push(format!(
+                            "udp:{address}: the kernel holds {given} bytes for each socket, {} were asked for: raise net.core.rmem_max",
+                            config.receive_buffer_bytes
+                        ));
+                    }
                     bound.push(Listen::Udp(listener.address));
                     udp.push(listener);
                 }

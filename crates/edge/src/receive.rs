@@ -18,7 +18,7 @@ use journal::Transport;
 use crate::shared::{Event, Outlet, Pending, Shared};
 use crate::steer;
 use crate::stream::Arrival;
-use crate::sys::{self, Poll, Receive};
+use crate::sys::{self, BATCH, Poll, Receive};
 
 /// Batches between the receive thread and the writer.
 pub(crate) const BATCHES: usize = 16;
@@ -226,6 +226,10 @@ impl Loop {
         drop(scratch);
         self.given.guard.finish(now, &mut effects);
         self.pass_on(now, effects);
+        if count < BATCH {
+            // Nothing waits to be read. Where the writer shares this core, let it answer now, not when this thread's slice ends.
+            std::thread::yield_now();
+        }
     }
 
     fn take_arrivals(&mut self, now: Now) {

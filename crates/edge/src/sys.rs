@@ -63,6 +63,11 @@ pub(crate) fn udp_socket(address: SocketAddr, receive_buffer_bytes: usize) -> io
     Ok(socket)
 }
 
+/// What the kernel holds for a socket: it doubles what it is asked for, for its own book-keeping (socket(7)).
+pub(crate) fn receive_buffer_bytes(socket: &Socket) -> io::Result<usize> {
+    socket.recv_buffer_size().map(|bytes| bytes / 2)
+}
+
 /// Put a steering filter on a socket group; it replaces the one before.
 pub(crate) fn attach_filter(socket: &Socket, program: &[Instruction]) -> io::Result<()> {
     let mut instructions: Vec<libc::sock_filter> =

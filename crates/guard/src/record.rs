@@ -161,7 +161,10 @@ impl Guard {
         let limit = parameters.rf_mute_attempts_per_s;
         if limit > 0 && state.attempts > limit {
             let is_white = self.snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
-            let is_known = self.snapshot.gateway(packet.peer.source).is_some();
+            // Behind an address that phones registered from stands a customer, whoever else does.
+            let memory_us = parameters.rf_registration_memory_days.saturating_mul(86_400_000_000);
+            let is_known = self.snapshot.gateway(packet.peer.source).is_some()
+                || self.flows.was_registered(source, now.utc_us, memory_us);
             if !is_white && !is_known {
                 state.muted_until_ms = now.ms.saturating_add(parameters.rf_mute_s.saturating_mul(1000));
             }

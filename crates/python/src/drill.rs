@@ -36,10 +36,10 @@ fn seconds(value: f64) -> PyResult<Duration> {
 }
 
 /// Runs `work` beside Python; its report becomes a dict.
-fn beside<'py, R: Serialize + Send + 'static>(
-    py: Python<'py>,
+fn beside<R: Serialize + Send + 'static>(
+    py: Python<'_>,
     work: impl FnOnce(&AtomicBool) -> Result<R, DrillError> + Send + 'static,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     let stop = Arc::new(AtomicBool::new(false));
     let (done, mut results) = mpsc::channel();
     let flag = Arc::clone(&stop);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Binding of the edge: start, events, commands.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use edge::{Binding, Config, Event, Listen};
@@ -19,7 +20,8 @@ fn text(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
+            // Writing into a String cannot fail.
+            let _ = write!(out, "\\x{byte:02x}");
         }
     }
     out

@@ -18,6 +18,7 @@ pub(crate) fn from_edge(error: edge::EdgeError) -> PyErr {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "goes into map_err")]
 /// A `ringfence.errors.ConfigError`, or `CoreError` where the kernel refused.
 pub(crate) fn from_drill(error: drill::DrillError) -> PyErr {
     let (class, code) = match error {

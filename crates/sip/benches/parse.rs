@@ -50,14 +50,8 @@ fn time(name: &str, mut work: impl FnMut()) {
 
 fn main() {
     let bytes = invite();
-    let Parsed::Message(message) = parse(&bytes) else {
-        panic!("the bench message is right")
-    };
-    println!(
-        "{} bytes, {} header fields",
-        bytes.len(),
-        message.headers().len()
-    );
+    let Parsed::Message(message) = parse(&bytes) else { panic!("the bench message is right") };
+    println!("{} bytes, {} header fields", bytes.len(), message.headers().len());
     time("parse", || {
         black_box(&parse(black_box(&bytes)));
     });

@@ -21,11 +21,7 @@ pub struct Token<'t>(&'t [u8]);
 impl<'t> Token<'t> {
     /// Refuses what is no token.
     pub fn new(token: &'t [u8]) -> Result<Self, Error> {
-        if TOKEN.all(token) {
-            Ok(Self(token))
-        } else {
-            Err(Error::at(Why::Injection, TOKEN.run(token)))
-        }
+        if TOKEN.all(token) { Ok(Self(token)) } else { Err(Error::at(Why::Injection, TOKEN.run(token))) }
     }
 
     /// The bytes.
@@ -63,10 +59,7 @@ pub struct ExtraHeader<'t> {
 impl<'t> ExtraHeader<'t> {
     /// Refuses a name that is no token and a value with a CR, an LF or a NUL.
     pub fn new(name: &'t str, value: &'t [u8]) -> Result<Self, Error> {
-        Ok(Self {
-            name: Token::new(name.as_bytes())?,
-            value: Text::new(value)?,
-        })
+        Ok(Self { name: Token::new(name.as_bytes())?, value: Text::new(value)? })
     }
 }
 
@@ -90,14 +83,7 @@ pub struct Answer<'t> {
 impl<'t> Answer<'t> {
     /// An answer without tag, further header fields or body.
     pub const fn new(status: u16, source: SocketAddr) -> Self {
-        Self {
-            status,
-            reason: None,
-            source,
-            to_tag: None,
-            extra: &[],
-            body: &[],
-        }
+        Self { status, reason: None, source, to_tag: None, extra: &[], body: &[] }
     }
 
     /// The same with a tag for To.
@@ -121,9 +107,7 @@ impl<'t> Answer<'t> {
         write_status(self.status, self.reason, out);
         for header in request.headers() {
             // Where a malformed request has two of them, an answer with both would be malformed too.
-            let is_first = request
-                .header(header.name)
-                .is_some_and(|first| std::ptr::eq(first, header));
+            let is_first = request.header(header.name).is_some_and(|first| std::ptr::eq(first, header));
             match header.name {
                 HeaderName::Via if is_first => self.write_top_via(request, header, out),
                 HeaderName::Via => out.extend_from_slice(header.line),
@@ -172,14 +156,11 @@ impl<'t> Answer<'t> {
             },
         };
         let address = self.source.ip().to_canonical();
-        let wants_received =
-            via.rport.is_some() || via.received_at.is_some() || !is_address(via.host, address);
+        let wants_received = via.rport.is_some() || via.received_at.is_some() || !is_address(via.host, address);
         if !wants_received {
             return out.extend_from_slice(header.line);
         }
-        let value_at = trim_end(header.line)
-            .len()
-            .saturating_sub(header.value.len());
+        let value_at = trim_end(header.line).len().saturating_sub(header.value.len());
         let (before, rest) = header.line.split_at(value_at);
         let Some((top, after)) = rest.split_at_checked(via.len) else {
             return out.extend_from_slice(header.line);
@@ -231,9 +212,7 @@ fn write_without(bytes: &[u8], one: Option<Span>, other: Option<Span>, out: &mut
 #[inline]
 fn is_address(host: &[u8], address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => {
-            std::str::from_utf8(host).is_ok_and(|host| host.parse() == Ok(address))
-        }
+        IpAddr::V4(address) => std::str::from_utf8(host).is_ok_and(|host| host.parse() == Ok(address)),
         IpAddr::V6(address) => crate::uri::ipv6(host) == Some(address),
     }
 }
@@ -242,9 +221,7 @@ fn write_status(status: u16, reason: Option<Text<'_>>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"SIP/2.0 ");
     write_number(u64::from(status), out);
     out.push(b' ');
-    out.extend_from_slice(
-        reason.map_or_else(|| reason_phrase(status).as_bytes(), |reason| reason.0),
-    );
+    out.extend_from_slice(reason.map_or_else(|| reason_phrase(status).as_bytes(), |reason| reason.0));
     out.extend_from_slice(b"\r\n");
 }
 

@@ -51,23 +51,11 @@ pub fn check(message: &Message<'_>) -> Result<(), Fault> {
 }
 
 const fn fault(header: &Header<'_>, why: Why, offset: usize) -> Fault {
-    Fault {
-        status: 400,
-        why,
-        header: Some(header.name),
-        offset,
-    }
+    Fault { status: 400, why, header: Some(header.name), offset }
 }
 
 fn check_request_uri(uri: &[u8]) -> Result<(), Fault> {
-    let at_start = |status, why| {
-        Err(Fault {
-            status,
-            why,
-            header: None,
-            offset: 0,
-        })
-    };
+    let at_start = |status, why| Err(Fault { status, why, header: None, offset: 0 });
     let Ok(uri) = parse_uri(uri) else {
         return at_start(400, Why::RequestUri);
     };
@@ -128,49 +116,33 @@ fn check_header(header: &Header<'_>) -> Result<(), Fault> {
         H::Contact => (contact, Why::Contact),
         H::Route => (|scan| list(scan, bracketed), Why::Route),
         H::RecordRoute => (|scan| list(scan, bracketed), Why::RecordRoute),
-        H::Path | H::ServiceRoute | H::Diversion | H::HistoryInfo => {
-            (|scan| list(scan, bracketed), Why::Header)
-        }
-        H::PAssertedIdentity | H::PPreferredIdentity | H::RemotePartyId => {
-            (|scan| list(scan, address), Why::Header)
-        }
+        H::Path | H::ServiceRoute | H::Diversion | H::HistoryInfo => (|scan| list(scan, bracketed), Why::Header),
+        H::PAssertedIdentity | H::PPreferredIdentity | H::RemotePartyId => (|scan| list(scan, address), Why::Header),
         H::ReplyTo | H::ReferTo | H::ReferredBy => (address, Why::Header),
         H::Expires | H::MinExpires => (seconds, Why::Expires),
-        H::SessionExpires | H::MinSe => (
-            |scan| seconds(scan).and_then(|()| params(scan)),
-            Why::Expires,
-        ),
+        H::SessionExpires | H::MinSe => (|scan| seconds(scan).and_then(|()| params(scan)), Why::Expires),
         H::Date => (date, Why::Date),
         H::Require | H::ProxyRequire | H::Unsupported => (|scan| list(scan, token), Why::TokenList),
         H::Supported | H::Allow => (|scan| list_or_nothing(scan, token), Why::TokenList),
         H::AllowEvents => (|scan| list(scan, token), Why::TokenList),
         H::ContentType => (media_type, Why::ContentType),
         H::Accept => (|scan| list_or_nothing(scan, media_type), Why::Header),
-        H::AcceptEncoding | H::AcceptLanguage => {
-            (|scan| list_or_nothing(scan, token_params), Why::Header)
-        }
+        H::AcceptEncoding | H::AcceptLanguage => (|scan| list_or_nothing(scan, token_params), Why::Header),
         H::ContentEncoding | H::ContentLanguage => (|scan| list(scan, token), Why::Header),
         H::ContentDisposition | H::Event | H::SubscriptionState => (token_params, Why::Header),
-        H::Reason | H::AcceptContact | H::RejectContact => {
-            (|scan| list(scan, token_params), Why::Header)
-        }
+        H::Reason | H::AcceptContact | H::RejectContact => (|scan| list(scan, token_params), Why::Header),
         H::Priority | H::SipEtag | H::SipIfMatch => (token, Why::Header),
         H::Warning => (|scan| list(scan, warning), Why::Warning),
         H::RetryAfter => (retry_after, Why::RetryAfter),
-        H::Authorization | H::ProxyAuthorization => (
-            |scan| whole(scan, |value| Credentials::parse(value).is_ok()),
-            Why::Digest,
-        ),
-        H::WwwAuthenticate | H::ProxyAuthenticate => (
-            |scan| whole(scan, |value| Challenge::parse(value).is_ok()),
-            Why::Digest,
-        ),
+        H::Authorization | H::ProxyAuthorization => {
+            (|scan| whole(scan, |value| Credentials::parse(value).is_ok()), Why::Digest)
+        }
+        H::WwwAuthenticate | H::ProxyAuthenticate => {
+            (|scan| whole(scan, |value| Challenge::parse(value).is_ok()), Why::Digest)
+        }
         H::AlertInfo | H::CallInfo | H::ErrorInfo => (|scan| list(scan, info_uri), Why::Header),
         H::InReplyTo => (|scan| list(scan, call_id), Why::Header),
-        H::Replaces | H::Join => (
-            |scan| call_id(scan).and_then(|()| params(scan)),
-            Why::Header,
-        ),
+        H::Replaces | H::Join => (|scan| call_id(scan).and_then(|()| params(scan)), Why::Header),
         H::MimeVersion => (mime_version, Why::Header),
         H::RAck => (rack, Why::Header),
         H::RSeq => (number_below_2_32, Why::Header),
@@ -198,11 +170,7 @@ fn list(scan: &mut Scan<'_>, item: Rule) -> Option<()> {
 
 /// A list that may be empty.
 fn list_or_nothing(scan: &mut Scan<'_>, item: Rule) -> Option<()> {
-    if scan.is_done() {
-        Some(())
-    } else {
-        list(scan, item)
-    }
+    if scan.is_done() { Some(()) } else { list(scan, item) }
 }
 
 /// Takes all that is left if it is right.
@@ -223,9 +191,7 @@ fn params(scan: &mut Scan<'_>) -> Option<()> {
 }
 
 fn is_param_right(param: &Param<'_>) -> bool {
-    param
-        .value
-        .is_none_or(|value| value.starts_with(b"\"") || GEN_VALUE.all(value))
+    param.value.is_none_or(|value| value.starts_with(b"\"") || GEN_VALUE.all(value))
 }
 
 fn token_params(scan: &mut Scan<'_>) -> Option<()> {
@@ -238,9 +204,7 @@ fn digits(scan: &mut Scan<'_>) -> Option<u64> {
 }
 
 fn number_below_2_32(scan: &mut Scan<'_>) -> Option<()> {
-    digits(scan)
-        .filter(|&number| u32::try_from(number).is_ok())
-        .map(drop)
+    digits(scan).filter(|&number| u32::try_from(number).is_ok()).map(drop)
 }
 
 /// `delta-seconds`, below 2^32 (RFC 3261 §20.19).
@@ -250,24 +214,16 @@ fn seconds(scan: &mut Scan<'_>) -> Option<()> {
 
 fn via(scan: &mut Scan<'_>) -> Option<()> {
     let via = Via::parse(scan.rest).ok()?;
-    let is_host = if via.host.starts_with(b"[") {
-        ipv6(via.host).is_some()
-    } else {
-        is_host_name(via.host)
-    };
+    let is_host = if via.host.starts_with(b"[") { ipv6(via.host).is_some() } else { is_host_name(via.host) };
     // RFC 5118 §4.5: `received` with and without brackets.
-    let is_received_right = via
-        .received
-        .is_none_or(|received| ipv6(received).is_some() || is_host_name(received));
+    let is_received_right = via.received.is_none_or(|received| ipv6(received).is_some() || is_host_name(received));
     let is_branch_right = via.branch.is_none_or(|branch| TOKEN.all(branch));
     let are_params_right = via.params().all(|param| is_param_right(&param));
     if !(is_host && is_received_right && is_branch_right && are_params_right) {
         return None;
     }
     // The comma stays for the list.
-    let taken = via.rest().map_or(scan.rest.len(), |rest| {
-        read(scan.rest, rest).saturating_sub(1)
-    });
+    let taken = via.rest().map_or(scan.rest.len(), |rest| read(scan.rest, rest).saturating_sub(1));
     scan.rest = scan.rest.get(taken..)?;
     Some(())
 }
@@ -281,9 +237,7 @@ fn any_address<'a>(scan: &mut Scan<'a>) -> Option<NameAddr<'a>> {
     if !(is_uri && is_tag && are_params_right) {
         return None;
     }
-    let taken = address.rest().map_or(scan.rest.len(), |rest| {
-        read(scan.rest, rest).saturating_sub(1)
-    });
+    let taken = address.rest().map_or(scan.rest.len(), |rest| read(scan.rest, rest).saturating_sub(1));
     scan.rest = scan.rest.get(taken..)?;
     Some(address)
 }
@@ -295,9 +249,7 @@ fn address(scan: &mut Scan<'_>) -> Option<()> {
 
 /// `name-addr *( ";" param )`: Route and Record-Route always have brackets (RFC 3261 §20.30, §20.34).
 fn bracketed(scan: &mut Scan<'_>) -> Option<()> {
-    any_address(scan)
-        .filter(|address| address.is_bracketed)
-        .map(drop)
+    any_address(scan).filter(|address| address.is_bracketed).map(drop)
 }
 
 /// `"*"` or a list. An `expires` that is no number counts as 3600 (RFC 3261 §20.10), so it is no fault; a `q` above 1 is.
@@ -310,19 +262,14 @@ fn contact(scan: &mut Scan<'_>) -> Option<()> {
     }
     list(scan, |scan| {
         let contact = any_address(scan)?;
-        contact
-            .params()
-            .filter(|param| param.is(b"q"))
-            .all(|param| param.value.is_some_and(is_qvalue))
-            .then_some(())
+        contact.params().filter(|param| param.is(b"q")).all(|param| param.value.is_some_and(is_qvalue)).then_some(())
     })
 }
 
 /// `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )`.
 fn is_qvalue(value: &[u8]) -> bool {
-    let is_fraction = |digits: &[u8], largest: u8| {
-        digits.len() <= 3 && digits.iter().all(|digit| (b'0'..=largest).contains(digit))
-    };
+    let is_fraction =
+        |digits: &[u8], largest: u8| digits.len() <= 3 && digits.iter().all(|digit| (b'0'..=largest).contains(digit));
     match value {
         [b'0' | b'1'] => true,
         [b'0', b'.', digits @ ..] => is_fraction(digits, b'9'),
@@ -337,9 +284,7 @@ fn media_type(scan: &mut Scan<'_>) -> Option<()> {
     scan.eat_spaced(b'/').then_some(())?;
     token(scan)?;
     while let Some(param) = crate::param::param(scan).ok()? {
-        param
-            .value
-            .filter(|value| value.starts_with(b"\"") || TOKEN.all(value))?;
+        param.value.filter(|value| value.starts_with(b"\"") || TOKEN.all(value))?;
     }
     Some(())
 }
@@ -347,30 +292,17 @@ fn media_type(scan: &mut Scan<'_>) -> Option<()> {
 /// `SIP-date`: RFC 1123, in GMT only (RFC 3261 §20.17).
 fn date(scan: &mut Scan<'_>) -> Option<()> {
     fn two(scan: &mut Scan<'_>, most: u64) -> Option<()> {
-        scan.some(DIGIT)
-            .filter(|digits| digits.len() == 2)
-            .and_then(decimal)
-            .filter(|&value| value <= most)
-            .map(drop)
+        scan.some(DIGIT).filter(|digits| digits.len() == 2).and_then(decimal).filter(|&value| value <= most).map(drop)
     }
     fn one_of(scan: &mut Scan<'_>, names: &[&[u8]]) -> Option<()> {
         let name = scan.some(TOKEN)?;
         names.contains(&name).then_some(())
     }
-    one_of(
-        scan,
-        &[b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"],
-    )?;
+    one_of(scan, &[b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"])?;
     scan.eat_spaced(b',').then_some(())?;
     two(scan, 31)?;
     scan.sws();
-    one_of(
-        scan,
-        &[
-            b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
-            b"Dec",
-        ],
-    )?;
+    one_of(scan, &[b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"])?;
     scan.sws();
     scan.some(DIGIT).filter(|year| year.len() == 4)?;
     scan.sws();
@@ -430,11 +362,7 @@ fn info_uri(scan: &mut Scan<'_>) -> Option<()> {
 /// `word [ "@" word ]`.
 fn call_id(scan: &mut Scan<'_>) -> Option<()> {
     scan.some(WORD)?;
-    if scan.eat(b'@') {
-        scan.some(WORD).map(drop)
-    } else {
-        Some(())
-    }
+    if scan.eat(b'@') { scan.some(WORD).map(drop) } else { Some(()) }
 }
 
 fn mime_version(scan: &mut Scan<'_>) -> Option<()> {

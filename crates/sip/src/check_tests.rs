@@ -127,34 +127,17 @@ fn the_fault_says_where_it_is() {
 #[test]
 fn the_request_uri_is_held_to_its_grammar_and_its_scheme() {
     for (uri, status, why) in [
-        (
-            "sip:user@example.com?Route=%3Csip:example.com%3E",
-            400,
-            Why::UriHeaders,
-        ),
+        ("sip:user@example.com?Route=%3Csip:example.com%3E", 400, Why::UriHeaders),
         ("sip:user%4@example.com", 400, Why::RequestUri),
         ("sip:user@example.com;a=%", 400, Why::RequestUri),
         ("tel:x", 400, Why::RequestUri),
-        (
-            "nobodyKnowsThisScheme:totallyopaquecontent",
-            416,
-            Why::UriScheme,
-        ),
+        ("nobodyKnowsThisScheme:totallyopaquecontent", 416, Why::UriScheme),
         ("soap.beep://192.0.2.103:3002", 416, Why::UriScheme),
     ] {
         let fault = judge(uri, "Max-Forwards: 1").unwrap_err();
-        assert_eq!(
-            (fault.status, fault.why, fault.header),
-            (status, why, None),
-            "{uri}"
-        );
+        assert_eq!((fault.status, fault.why, fault.header), (status, why, None), "{uri}");
     }
-    for uri in [
-        "sips:a:b@c:1;d=e",
-        "tel:+1-201-555-0123",
-        "sip:*21*100#@host",
-        "sip:null-%00-null@example.com",
-    ] {
+    for uri in ["sips:a:b@c:1;d=e", "tel:+1-201-555-0123", "sip:*21*100#@host", "sip:null-%00-null@example.com"] {
         assert_eq!(judge(uri, "Max-Forwards: 1"), Ok(()), "{uri}");
     }
 }

@@ -177,10 +177,8 @@ mod tests {
 
     #[test]
     fn no_class_but_display_and_lws_has_a_line_break_or_white_space() {
-        for class in [
-            TOKEN, WORD, URI, HOST, VALUE, DIGIT, USER, PASSWORD, URI_PARAM, URI_HEADER, URIC,
-            GEN_VALUE, HEX,
-        ] {
+        for class in [TOKEN, WORD, URI, HOST, VALUE, DIGIT, USER, PASSWORD, URI_PARAM, URI_HEADER, URIC, GEN_VALUE, HEX]
+        {
             for byte in *b" \t\r\n\0" {
                 assert!(!class.has(byte));
             }

@@ -46,10 +46,7 @@ mod tests {
     fn number_has_leading_zeros_and_white_space_may_be_folded() {
         let cseq = CSeq::parse(b"0009\r\n  INVITE").unwrap();
         assert_eq!((cseq.number, cseq.method), (9, Method::Invite));
-        assert_eq!(
-            CSeq::parse(b"2147483647 ACK").unwrap().number,
-            2_147_483_647
-        );
+        assert_eq!(CSeq::parse(b"2147483647 ACK").unwrap().number, 2_147_483_647);
     }
 
     #[test]
@@ -66,12 +63,7 @@ mod tests {
             b"1 INVITE x",
             b"1 INV,ITE",
         ] {
-            assert_eq!(
-                CSeq::parse(bad).unwrap_err().why,
-                Why::CSeq,
-                "{}",
-                bad.escape_ascii()
-            );
+            assert_eq!(CSeq::parse(bad).unwrap_err().why, Why::CSeq, "{}", bad.escape_ascii());
         }
     }
 }

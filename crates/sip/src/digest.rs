@@ -28,11 +28,7 @@ impl<'a> Quoted<'a> {
 
     /// The value, where no backslash stands in it.
     pub const fn plain(&self) -> Option<&'a [u8]> {
-        if self.is_escaped {
-            None
-        } else {
-            Some(self.raw)
-        }
+        if self.is_escaped { None } else { Some(self.raw) }
     }
 
     /// The value with backslashes undone. Copies only where there are any; None: `buffer` is then too small (`raw().len()` is enough).
@@ -198,15 +194,9 @@ fn params<'a>(
         }
         let found = if scan.peek() == Some(b'"') {
             let raw = scan.quoted().ok_or_else(|| fault(&scan))?;
-            Quoted {
-                raw,
-                is_escaped: memchr::memchr(b'\\', raw).is_some(),
-            }
+            Quoted { raw, is_escaped: memchr::memchr(b'\\', raw).is_some() }
         } else {
-            Quoted {
-                raw: scan.some(TOKEN).ok_or_else(|| fault(&scan))?,
-                is_escaped: false,
-            }
+            Quoted { raw: scan.some(TOKEN).ok_or_else(|| fault(&scan))?, is_escaped: false }
         };
         take(name, found).ok_or_else(|| fault(&scan))?;
         scan.sws();
@@ -243,26 +233,14 @@ mod tests {
         );
         assert_eq!(plain(found.username), Some(&b"bob"[..]));
         assert_eq!(plain(found.realm), Some(&b"biloxi.com"[..]));
-        assert_eq!(
-            plain(found.nonce),
-            Some(&b"dcd98b7102dd2f0e8b11d0f600bfb0c093"[..])
-        );
+        assert_eq!(plain(found.nonce), Some(&b"dcd98b7102dd2f0e8b11d0f600bfb0c093"[..]));
         assert_eq!(plain(found.uri), Some(&b"sip:bob@biloxi.com"[..]));
         assert_eq!(plain(found.qop), Some(&b"auth"[..]));
-        assert_eq!(
-            (found.nc, found.nc_text),
-            (Some(10), Some(&b"0000000A"[..]))
-        );
+        assert_eq!((found.nc, found.nc_text), (Some(10), Some(&b"0000000A"[..])));
         assert_eq!(plain(found.cnonce), Some(&b"0a4f113b"[..]));
         assert_eq!(plain(found.algorithm), Some(&b"SHA-256"[..]));
-        assert_eq!(
-            plain(found.response),
-            Some(&b"6629fae49393a05397450978507c4ef1"[..])
-        );
-        assert_eq!(
-            plain(found.opaque),
-            Some(&b"5ccc069c403ebaf9f0171e9517f40e41"[..])
-        );
+        assert_eq!(plain(found.response), Some(&b"6629fae49393a05397450978507c4ef1"[..]));
+        assert_eq!(plain(found.opaque), Some(&b"5ccc069c403ebaf9f0171e9517f40e41"[..]));
     }
 
     #[test]
@@ -283,10 +261,7 @@ mod tests {
             Credentials::parse(b"NoOneKnowsThisScheme opaque-data=here"),
             Ok(Scheme::Other(b"NoOneKnowsThisScheme"))
         );
-        assert_eq!(
-            Challenge::parse(b"Basic realm"),
-            Ok(Scheme::Other(b"Basic"))
-        );
+        assert_eq!(Challenge::parse(b"Basic realm"), Ok(Scheme::Other(b"Basic")));
     }
 
     #[test]
@@ -308,21 +283,14 @@ mod tests {
             b"Digest nc=0000000g",
             b"Digest nc=00000001, nc=00000002",
         ] {
-            assert_eq!(
-                Credentials::parse(bad).unwrap_err().why,
-                Why::Digest,
-                "{}",
-                bad.escape_ascii()
-            );
+            assert_eq!(Credentials::parse(bad).unwrap_err().why, Why::Digest, "{}", bad.escape_ascii());
         }
     }
 
     #[test]
     fn a_challenge_is_read() {
         let value = b"Digest realm=\"atlanta.com\", qop=\"auth,auth-int\", nonce=\"f84f1cec\", opaque=\"\", stale=TRUE, algorithm=MD5";
-        let Ok(Scheme::Digest(found)) = Challenge::parse(value) else {
-            panic!()
-        };
+        let Ok(Scheme::Digest(found)) = Challenge::parse(value) else { panic!() };
         assert_eq!(plain(found.realm), Some(&b"atlanta.com"[..]));
         assert_eq!(plain(found.qop), Some(&b"auth,auth-int"[..]));
         assert_eq!(plain(found.nonce), Some(&b"f84f1cec"[..]));

@@ -175,11 +175,7 @@ mod tests {
         for (index, why) in Why::ALL.iter().enumerate() {
             assert_eq!(usize::from(why.code()), index + 1);
             assert_eq!(Why::from_code(why.code()), Some(*why));
-            assert!(
-                why.as_str()
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-            );
+            assert!(why.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
         }
         let mut names: Vec<_> = Why::ALL.iter().map(|why| why.as_str()).collect();
         names.sort_unstable();

@@ -22,10 +22,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 16 KiB and 64 KiB.
     fn default() -> Self {
-        Self {
-            max_head_bytes: 16 << 10,
-            max_body_bytes: 64 << 10,
-        }
+        Self { max_head_bytes: 16 << 10, max_body_bytes: 64 << 10 }
     }
 }
 
@@ -68,14 +65,7 @@ pub struct Framer {
 impl Framer {
     /// An empty stream. Allocates nothing yet.
     pub const fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            buffer: Vec::new(),
-            used: 0,
-            searched: 0,
-            extent: None,
-            fault: None,
-        }
+        Self { limits, buffer: Vec::new(), used: 0, searched: 0, extent: None, fault: None }
     }
 
     /// Takes bytes off the front of `bytes` and says how many: all of them, unless the buffer would outgrow one message of the largest size.
@@ -86,14 +76,9 @@ impl Framer {
         }
         self.buffer.drain(..self.used);
         self.used = 0;
-        let largest = self
-            .limits
-            .max_head_bytes
-            .saturating_add(self.limits.max_body_bytes)
-            .max(4);
+        let largest = self.limits.max_head_bytes.saturating_add(self.limits.max_body_bytes).max(4);
         let taken = bytes.len().min(largest.saturating_sub(self.buffer.len()));
-        self.buffer
-            .extend_from_slice(bytes.get(..taken).unwrap_or_default());
+        self.buffer.extend_from_slice(bytes.get(..taken).unwrap_or_default());
         taken
     }
 
@@ -129,9 +114,7 @@ impl Framer {
                 }
             }
         }
-        let Some(Extent { length, has_length }) =
-            self.extent.filter(|extent| extent.length <= rest.len())
-        else {
+        let Some(Extent { length, has_length }) = self.extent.filter(|extent| extent.length <= rest.len()) else {
             return Ok(None);
         };
         self.extent = None;
@@ -169,11 +152,7 @@ fn find_extent(bytes: &[u8], searched: &mut usize, limits: Limits) -> Result<Opt
     let Some(found) = memchr::memmem::find(new, b"\r\n\r\n") else {
         // The last three bytes may be the start of an empty line.
         *searched = bytes.len().saturating_sub(3);
-        return if bytes.len() >= limits.max_head_bytes {
-            Err(Why::HeadTooLarge)
-        } else {
-            Ok(None)
-        };
+        return if bytes.len() >= limits.max_head_bytes { Err(Why::HeadTooLarge) } else { Ok(None) };
     };
     let head_length = searched.saturating_add(found).saturating_add(4);
     if head_length > limits.max_head_bytes {
@@ -185,9 +164,7 @@ fn find_extent(bytes: &[u8], searched: &mut usize, limits: Limits) -> Result<Opt
     loop {
         match lines.next() {
             Line::Whole(line) => {
-                let Some(header) =
-                    header(line).filter(|header| header.name == HeaderName::ContentLength)
-                else {
+                let Some(header) = header(line).filter(|header| header.name == HeaderName::ContentLength) else {
                     continue;
                 };
                 if content_length.replace(header.value).is_some() {
@@ -201,10 +178,7 @@ fn find_extent(bytes: &[u8], searched: &mut usize, limits: Limits) -> Result<Opt
         }
     }
     let Some(value) = content_length else {
-        return Ok(Some(Extent {
-            length: head_length,
-            has_length: false,
-        }));
+        return Ok(Some(Extent { length: head_length, has_length: false }));
     };
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Why::ContentLength);
@@ -214,10 +188,7 @@ fn find_extent(bytes: &[u8], searched: &mut usize, limits: Limits) -> Result<Opt
         .and_then(|length| usize::try_from(length).ok())
         .filter(|&length| length <= limits.max_body_bytes)
         .ok_or(Why::BodyTooLarge)?;
-    Ok(Some(Extent {
-        length: head_length.saturating_add(body_length),
-        has_length: true,
-    }))
+    Ok(Some(Extent { length: head_length.saturating_add(body_length), has_length: true }))
 }
 
 #[cfg(test)]

@@ -90,10 +90,7 @@ impl<'a> Lines<'a> {
             }
             ahead = after;
         }
-        let Some((line, rest)) = self
-            .rest
-            .split_at_checked(self.rest.len().saturating_sub(ahead.len()))
-        else {
+        let Some((line, rest)) = self.rest.split_at_checked(self.rest.len().saturating_sub(ahead.len())) else {
             return Line::End;
         };
         self.rest = rest;
@@ -104,11 +101,7 @@ impl<'a> Lines<'a> {
 impl Line<'_> {
     /// What it is when the last byte is a CR or an LF: a CR may be half of a CRLF.
     fn of_tail(bytes: &[u8], at: usize) -> Self {
-        if bytes.get(at) == Some(&b'\r') {
-            Line::End
-        } else {
-            Line::Bare
-        }
+        if bytes.get(at) == Some(&b'\r') { Line::End } else { Line::Bare }
     }
 }
 
@@ -118,18 +111,9 @@ pub(crate) fn header(line: &[u8]) -> Option<Header<'_>> {
     let (raw_name, after) = line.split_at_checked(colon(line)?)?;
     let name = HeaderName::from_bytes(raw_name);
     // A known name is a token by that. Any other one may have white space behind it, or be no token.
-    let (name, raw_name) = if name == HeaderName::Other {
-        unusual_name(raw_name)?
-    } else {
-        (name, raw_name)
-    };
+    let (name, raw_name) = if name == HeaderName::Other { unusual_name(raw_name)? } else { (name, raw_name) };
     let value = value_of(after)?;
-    Some(Header {
-        name,
-        raw_name,
-        value,
-        line,
-    })
+    Some(Header { name, raw_name, value, line })
 }
 
 /// The value between the colon and the CRLF, trimmed. Nearly always there is one blank in front and nothing to trim behind.
@@ -204,28 +188,15 @@ mod tests {
         assert_eq!(Lines::new(b"a\r\n b\n").next(), Line::Bare);
         assert_eq!(Lines::new(b"abc\r").next(), Line::End);
         // A blank continuation line is a fold, not the end of the head.
-        assert_eq!(
-            Lines::new(b"a\r\n \r\nb").next(),
-            Line::Whole(b"a\r\n \r\n")
-        );
+        assert_eq!(Lines::new(b"a\r\n \r\nb").next(), Line::Whole(b"a\r\n \r\n"));
     }
 
     #[test]
     fn a_header_line_has_a_token_and_a_colon() {
         let found = header(b"TO \t:\r\n sip:x \r\n").unwrap();
-        assert_eq!(
-            (found.name, found.raw_name, found.value),
-            (HeaderName::To, &b"TO"[..], &b"sip:x"[..])
-        );
+        assert_eq!((found.name, found.raw_name, found.value), (HeaderName::To, &b"TO"[..], &b"sip:x"[..]));
         assert_eq!(header(b"s :\r\n").unwrap().value, b"");
-        for bad in [
-            &b"Foobar roobar\r\n"[..],
-            b": x\r\n",
-            b"\r\n",
-            b"a@b: x\r\n",
-            b"a\r\n : x\r\n",
-            b" a: x\r\n",
-        ] {
+        for bad in [&b"Foobar roobar\r\n"[..], b": x\r\n", b"\r\n", b"a@b: x\r\n", b"a\r\n : x\r\n", b" a: x\r\n"] {
             assert!(header(bad).is_none(), "{}", bad.escape_ascii());
         }
     }

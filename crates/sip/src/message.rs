@@ -101,10 +101,7 @@ impl Firsts {
 
     #[inline]
     fn get(&self, name: HeaderName) -> usize {
-        self.0
-            .get(name as usize)
-            .copied()
-            .map_or(usize::MAX, usize::from)
+        self.0.get(name as usize).copied().map_or(usize::MAX, usize::from)
     }
 }
 
@@ -129,10 +126,7 @@ impl<'a> Message<'a> {
     #[inline]
     pub(crate) fn new(raw: &'a [u8]) -> Self {
         Self {
-            start: StartLine::Response {
-                status: 0,
-                reason: &[],
-            },
+            start: StartLine::Response { status: 0, reason: &[] },
             start_line: &[],
             headers: Headers::new(),
             first: Firsts::new(),
@@ -149,10 +143,7 @@ impl<'a> Message<'a> {
     /// Empties the message for other bytes.
     #[inline]
     pub(crate) fn reset(&mut self, raw: &'a [u8]) {
-        self.start = StartLine::Response {
-            status: 0,
-            reason: &[],
-        };
+        self.start = StartLine::Response { status: 0, reason: &[] };
         self.start_line = &[];
         self.headers.clear();
         self.first = Firsts::new();
@@ -214,10 +205,7 @@ impl<'a> Message<'a> {
 
     /// Values of all header fields of that name in wire order, trimmed.
     pub fn all(&self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        self.headers
-            .iter()
-            .filter(move |header| header.name == name)
-            .map(|header| header.value)
+        self.headers.iter().filter(move |header| header.name == name).map(|header| header.value)
     }
 
     /// Whether this is a request.
@@ -258,10 +246,7 @@ impl<'a> Message<'a> {
     pub fn via_top(&self) -> Result<Via<'a>, Error> {
         match self.via {
             Some(via) => Ok(via),
-            None => Via::parse(
-                self.first(HeaderName::Via)
-                    .ok_or(Error::at(Why::ViaMissing, 0))?,
-            ),
+            None => Via::parse(self.first(HeaderName::Via).ok_or(Error::at(Why::ViaMissing, 0))?),
         }
     }
 
@@ -269,11 +254,7 @@ impl<'a> Message<'a> {
     pub fn from(&self) -> Result<NameAddr<'a>, Error> {
         match self.from {
             Some(from) => Ok(from),
-            None => NameAddr::parse(
-                self.first(HeaderName::From)
-                    .ok_or(Error::at(Why::FromMissing, 0))?,
-                Why::From,
-            ),
+            None => NameAddr::parse(self.first(HeaderName::From).ok_or(Error::at(Why::FromMissing, 0))?, Why::From),
         }
     }
 
@@ -281,11 +262,7 @@ impl<'a> Message<'a> {
     pub fn to(&self) -> Result<NameAddr<'a>, Error> {
         match self.to {
             Some(to) => Ok(to),
-            None => NameAddr::parse(
-                self.first(HeaderName::To)
-                    .ok_or(Error::at(Why::ToMissing, 0))?,
-                Why::To,
-            ),
+            None => NameAddr::parse(self.first(HeaderName::To).ok_or(Error::at(Why::ToMissing, 0))?, Why::To),
         }
     }
 
@@ -293,10 +270,7 @@ impl<'a> Message<'a> {
     pub fn cseq(&self) -> Result<CSeq<'a>, Error> {
         match self.cseq {
             Some(cseq) => Ok(cseq),
-            None => CSeq::parse(
-                self.first(HeaderName::CSeq)
-                    .ok_or(Error::at(Why::CSeqMissing, 0))?,
-            ),
+            None => CSeq::parse(self.first(HeaderName::CSeq).ok_or(Error::at(Why::CSeqMissing, 0))?),
         }
     }
 
@@ -314,15 +288,11 @@ impl<'a> Message<'a> {
 
     /// Max-Forwards; `Ok(None)` where it is absent, as with RFC 2543 elements.
     pub fn max_forwards(&self) -> Result<Option<u8>, Error> {
-        self.first(HeaderName::MaxForwards)
-            .map(max_forwards)
-            .transpose()
+        self.first(HeaderName::MaxForwards).map(max_forwards).transpose()
     }
 }
 
 /// Max-Forwards: 0 to 255 (RFC 3261 §20.22).
 pub(crate) fn max_forwards(value: &[u8]) -> Result<u8, Error> {
-    decimal(value)
-        .and_then(|hops| u8::try_from(hops).ok())
-        .ok_or(Error::at(Why::MaxForwards, 0))
+    decimal(value).and_then(|hops| u8::try_from(hops).ok()).ok_or(Error::at(Why::MaxForwards, 0))
 }

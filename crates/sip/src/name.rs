@@ -136,10 +136,7 @@ const fn ends(name: &[u8]) -> (u64, u64) {
         return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
     }
     if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        return (
-            u32::from_le_bytes(*first) as u64,
-            u32::from_le_bytes(*last) as u64,
-        );
+        return (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64);
     }
     match *name {
         [one] => (one as u64, one as u64),
@@ -167,14 +164,8 @@ struct Spelling {
     name: HeaderName,
 }
 
-const NO_SPELLING: Spelling = Spelling {
-    first: 0,
-    last: 0,
-    first_case: 0,
-    last_case: 0,
-    text: b"",
-    name: HeaderName::Other,
-};
+const NO_SPELLING: Spelling =
+    Spelling { first: 0, last: 0, first_case: 0, last_case: 0, text: b"", name: HeaderName::Other };
 
 /// The case bits of the letters among eight bytes.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // runs in the compiler, over 0..8
@@ -182,11 +173,7 @@ const fn case_bits(bytes: u64) -> u64 {
     let mut case = bytes.to_le_bytes();
     let mut index = 0;
     while index < case.len() {
-        case[index] = if case[index].is_ascii_alphabetic() {
-            0x20
-        } else {
-            0
-        };
+        case[index] = if case[index].is_ascii_alphabetic() { 0x20 } else { 0 };
         index += 1;
     }
     u64::from_le_bytes(case)
@@ -205,14 +192,7 @@ const fn known() -> [Spelling; SPELLINGS.len() + 1] {
         let (text, name) = SPELLINGS[index];
         let text = text.as_bytes();
         let (first, last) = ends(text);
-        known[index] = Spelling {
-            first,
-            last,
-            first_case: case_bits(first),
-            last_case: case_bits(last),
-            text,
-            name,
-        };
+        known[index] = Spelling { first, last, first_case: case_bits(first), last_case: case_bits(last), text, name };
         index += 1;
     }
     known
@@ -226,10 +206,7 @@ const fn table() -> [u8; SLOTS] {
         let name = SPELLINGS[index].0.as_bytes();
         let (first, last) = ends(name);
         let slot = slot(first, last, name.len());
-        assert!(
-            table[slot] as usize == SPELLINGS.len(),
-            "two spellings share a slot: choose another FACTOR"
-        );
+        assert!(table[slot] as usize == SPELLINGS.len(), "two spellings share a slot: choose another FACTOR");
         table[slot] = index as u8;
         index += 1;
     }
@@ -242,14 +219,11 @@ impl HeaderName {
     #[inline(always)]
     pub fn from_bytes(name: &[u8]) -> Self {
         let (first, last) = ends(name);
-        let Some(known) = TABLE
-            .get(slot(first, last, name.len()))
-            .and_then(|&index| KNOWN.get(usize::from(index)))
+        let Some(known) = TABLE.get(slot(first, last, name.len())).and_then(|&index| KNOWN.get(usize::from(index)))
         else {
             return Self::Other;
         };
-        let differs =
-            (first ^ known.first) & !known.first_case | (last ^ known.last) & !known.last_case;
+        let differs = (first ^ known.first) & !known.first_case | (last ^ known.last) & !known.last_case;
         let is_known = differs == 0
             && known.text.len() == name.len()
             && (name.len() <= 16 || known.text.eq_ignore_ascii_case(name));
@@ -271,14 +245,8 @@ mod tests {
     fn every_spelling_is_found_in_any_case() {
         for (spelling, name) in SPELLINGS {
             assert_eq!(HeaderName::from_bytes(spelling.as_bytes()), *name);
-            assert_eq!(
-                HeaderName::from_bytes(spelling.to_ascii_uppercase().as_bytes()),
-                *name
-            );
-            assert_eq!(
-                HeaderName::from_bytes(spelling.to_ascii_lowercase().as_bytes()),
-                *name
-            );
+            assert_eq!(HeaderName::from_bytes(spelling.to_ascii_uppercase().as_bytes()), *name);
+            assert_eq!(HeaderName::from_bytes(spelling.to_ascii_lowercase().as_bytes()), *name);
         }
     }
 
@@ -288,12 +256,7 @@ mod tests {
             for index in 0..spelling.len() {
                 let mut near = spelling.as_bytes().to_vec();
                 near[index] ^= 0x01;
-                assert_ne!(
-                    HeaderName::from_bytes(&near),
-                    *name,
-                    "{}",
-                    near.escape_ascii()
-                );
+                assert_ne!(HeaderName::from_bytes(&near), *name, "{}", near.escape_ascii());
             }
             let longer = format!("{spelling}x");
             assert_ne!(HeaderName::from_bytes(longer.as_bytes()), *name);

@@ -21,14 +21,7 @@ pub struct NameAddr<'a> {
 }
 
 impl<'a> NameAddr<'a> {
-    const EMPTY: Self = Self {
-        display: None,
-        uri: &[],
-        is_bracketed: false,
-        tag: None,
-        params: &[],
-        rest: None,
-    };
+    const EMPTY: Self = Self { display: None, uri: &[], is_bracketed: false, tag: None, params: &[], rest: None };
 
     /// Reads a value that holds exactly one address (From, To, Reply-To, Refer-To, ...).
     pub fn parse(value: &'a [u8], why: Why) -> Result<Self, Error> {
@@ -51,9 +44,7 @@ impl<'a> NameAddr<'a> {
     pub fn parse_first(value: &'a [u8], why: Why) -> Result<Self, Error> {
         let mut scan = Scan::new(value);
         let mut address = Self::EMPTY;
-        address
-            .read(&mut scan)
-            .ok_or(Error::at(why, read(value, scan.rest)))?;
+        address.read(&mut scan).ok_or(Error::at(why, read(value, scan.rest)))?;
         Ok(address)
     }
 
@@ -89,10 +80,7 @@ impl<'a> NameAddr<'a> {
         } else {
             // RFC 3261 §20: without brackets a semicolon starts a parameter of the header field, and `?` and `,` may not stand.
             let run = scan.rest.get(..URI.run(scan.rest))?;
-            let length = run
-                .iter()
-                .position(|byte| matches!(byte, b';' | b',' | b'?'))
-                .unwrap_or(run.len());
+            let length = run.iter().position(|byte| matches!(byte, b';' | b',' | b'?')).unwrap_or(run.len());
             if run.get(length) == Some(&b'?') {
                 return None;
             }
@@ -147,8 +135,7 @@ pub(crate) fn has_scheme(uri: &[u8]) -> bool {
         .iter()
         .position(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')))
         .unwrap_or(uri.len());
-    uri.first().is_some_and(u8::is_ascii_alphabetic)
-        && matches!(uri.split_at(length).1, [b':', _, ..])
+    uri.first().is_some_and(u8::is_ascii_alphabetic) && matches!(uri.split_at(length).1, [b':', _, ..])
 }
 
 #[cfg(test)]
@@ -161,34 +148,20 @@ mod tests {
 
     #[test]
     fn name_addr_and_addr_spec_forms_are_told_apart() {
-        let from = read_one(
-            b"\"J Rosenberg \\\\\\\"\"       <sip:jdrosen@example.com>\r\n  ;\r\n  tag = 98asjd8",
-        );
+        let from = read_one(b"\"J Rosenberg \\\\\\\"\"       <sip:jdrosen@example.com>\r\n  ;\r\n  tag = 98asjd8");
         assert_eq!(from.display, Some(&br#"J Rosenberg \\\""#[..]));
         assert_eq!(from.uri, b"sip:jdrosen@example.com");
         assert_eq!(from.tag(), Some(&b"98asjd8"[..]));
         assert!(from.is_bracketed);
 
         let to = read_one(b"sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n");
-        assert_eq!(
-            (to.display, to.uri),
-            (None, &b"sip:vivekg@chair-dnrc.example.com"[..])
-        );
+        assert_eq!((to.display, to.uri), (None, &b"sip:vivekg@chair-dnrc.example.com"[..]));
         assert_eq!(to.tag(), Some(&b"1918181833n"[..]));
         assert!(!to.is_bracketed);
 
-        assert_eq!(
-            read_one(b"caller<sip:caller@example.com>;tag=323").display,
-            Some(&b"caller"[..])
-        );
-        assert_eq!(
-            read_one(b"A. G. Bell <sip:a@b>").display,
-            Some(&b"A. G. Bell"[..])
-        );
-        assert_eq!(
-            read_one(b"<sip:a@b;transport=tcp?x=y>;tag=1").uri,
-            b"sip:a@b;transport=tcp?x=y"
-        );
+        assert_eq!(read_one(b"caller<sip:caller@example.com>;tag=323").display, Some(&b"caller"[..]));
+        assert_eq!(read_one(b"A. G. Bell <sip:a@b>").display, Some(&b"A. G. Bell"[..]));
+        assert_eq!(read_one(b"<sip:a@b;transport=tcp?x=y>;tag=1").uri, b"sip:a@b;transport=tcp?x=y");
         assert_eq!(read_one(b"\"\"<sip:a@b>").display, Some(&b""[..]));
         assert_eq!(read_one(b"sip:a@b;x=\"<;>\";tag=q").tag(), Some(&b"q"[..]));
     }

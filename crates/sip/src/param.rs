@@ -49,10 +49,7 @@ pub(crate) fn param<'a>(scan: &mut Scan<'a>) -> Result<Option<Param<'a>>, ()> {
         ahead.some(VALUE).ok_or(())?
     };
     *scan = ahead;
-    Ok(Some(Param {
-        name,
-        value: Some(value),
-    }))
+    Ok(Some(Param { name, value: Some(value) }))
 }
 
 /// Parameters in wire order. Ends at the first thing that is no parameter.
@@ -96,34 +93,18 @@ mod tests {
     #[test]
     fn parameters_are_read_with_white_space_and_folds_around_them() {
         let params = Params::new(b" ;\r\n  tag = 98asjd8 ;lr; Name=\"a;b\" ;q=0.3");
-        let all: Vec<_> = params
-            .clone()
-            .map(|param| (param.name, param.value))
-            .collect();
+        let all: Vec<_> = params.clone().map(|param| (param.name, param.value)).collect();
         assert_eq!(
             all,
-            [
-                (&b"tag"[..], Some(&b"98asjd8"[..])),
-                (b"lr", None),
-                (b"Name", Some(b"\"a;b\"")),
-                (b"q", Some(b"0.3")),
-            ]
+            [(&b"tag"[..], Some(&b"98asjd8"[..])), (b"lr", None), (b"Name", Some(b"\"a;b\"")), (b"q", Some(b"0.3")),]
         );
-        assert_eq!(
-            params.get(b"name").and_then(|param| param.unquoted()),
-            Some(&b"a;b"[..])
-        );
+        assert_eq!(params.get(b"name").and_then(|param| param.unquoted()), Some(&b"a;b"[..]));
     }
 
     #[test]
     fn a_semicolon_without_a_name_is_an_error() {
         for bad in [&b";"[..], b";;", b"; =x", b";a=", b";a=\"x", b";a=;b"] {
-            assert_eq!(
-                param(&mut Scan::new(bad)),
-                Err(()),
-                "{}",
-                bad.escape_ascii()
-            );
+            assert_eq!(param(&mut Scan::new(bad)), Err(()), "{}", bad.escape_ascii());
         }
         assert_eq!(param(&mut Scan::new(b"  ")), Ok(None));
     }

@@ -53,15 +53,8 @@ const fn is_single(name: HeaderName) -> bool {
 #[cold]
 fn note_repeated(message: &Message<'_>, faults: &mut Faults) {
     for (index, header) in message.headers.iter().enumerate() {
-        let is_second = message
-            .headers
-            .iter()
-            .take(index)
-            .any(|earlier| earlier.name == header.name);
-        if let Some((_, why)) = SINGLE
-            .iter()
-            .find(|(name, _)| is_second && *name == header.name)
-        {
+        let is_second = message.headers.iter().take(index).any(|earlier| earlier.name == header.name);
+        if let Some((_, why)) = SINGLE.iter().find(|(name, _)| is_second && *name == header.name) {
             faults.note(*why);
         }
     }
@@ -99,11 +92,7 @@ fn judge<'a>(bytes: &'a [u8], parsed: &mut Parsed<'a>) {
         Verdict::Right => {}
         Verdict::Refuse(status, why) => {
             let message = std::mem::replace(message, Message::new(bytes));
-            *parsed = Parsed::Refuse(Refuse {
-                status,
-                why,
-                message,
-            });
+            *parsed = Parsed::Refuse(Refuse { status, why, message });
         }
         Verdict::Drop(why) => *parsed = Parsed::Drop(why),
     }
@@ -160,43 +149,28 @@ fn read<'a>(bytes: &'a [u8], message: &mut Message<'a>) -> Verdict {
             }
         }
     };
-    if singles
-        != SINGLE
-            .iter()
-            .filter(|(name, _)| message.first.has(*name))
-            .count()
-    {
+    if singles != SINGLE.iter().filter(|(name, _)| message.first.has(*name)).count() {
         note_repeated(message, &mut faults);
     }
     let (_, after) = text.split_at(body_at);
-    message.body = faults
-        .check(body(message.first(HeaderName::ContentLength), after))
-        .unwrap_or(after);
+    message.body = faults.check(body(message.first(HeaderName::ContentLength), after)).unwrap_or(after);
 
     if let StartLine::Request { uri, .. } = start {
         message.uri = faults.check(parse_uri(uri).map_err(|_| Why::RequestUri));
     }
-    faults.check(required(
-        message.first(HeaderName::Via),
-        Why::ViaMissing,
-        |value| Via::fill(&mut message.via, value).map_err(|fault| fault.why),
-    ));
-    faults.check(required(
-        message.first(HeaderName::From),
-        Why::FromMissing,
-        |value| NameAddr::fill(&mut message.from, value, Why::From).map_err(|fault| fault.why),
-    ));
-    faults.check(required(
-        message.first(HeaderName::To),
-        Why::ToMissing,
-        |value| NameAddr::fill(&mut message.to, value, Why::To).map_err(|fault| fault.why),
-    ));
+    faults.check(required(message.first(HeaderName::Via), Why::ViaMissing, |value| {
+        Via::fill(&mut message.via, value).map_err(|fault| fault.why)
+    }));
+    faults.check(required(message.first(HeaderName::From), Why::FromMissing, |value| {
+        NameAddr::fill(&mut message.from, value, Why::From).map_err(|fault| fault.why)
+    }));
+    faults.check(required(message.first(HeaderName::To), Why::ToMissing, |value| {
+        NameAddr::fill(&mut message.to, value, Why::To).map_err(|fault| fault.why)
+    }));
     faults.check(required(message.call_id(), Why::CallIdMissing, call_id));
-    message.cseq = faults.check(required(
-        message.first(HeaderName::CSeq),
-        Why::CSeqMissing,
-        |value| CSeq::parse(value).map_err(|fault| fault.why),
-    ));
+    message.cseq = faults.check(required(message.first(HeaderName::CSeq), Why::CSeqMissing, |value| {
+        CSeq::parse(value).map_err(|fault| fault.why)
+    }));
     if let (StartLine::Request { method, .. }, Some(cseq)) = (start, message.cseq)
         && cseq.method != method
     {
@@ -217,9 +191,7 @@ fn read<'a>(bytes: &'a [u8], message: &mut Message<'a>) -> Verdict {
 fn is_answerable(message: &Message<'_>) -> bool {
     let has = |name| message.first(name).is_some_and(|value| !value.is_empty());
     message.method().is_some_and(|method| method != Method::Ack)
-        && message
-            .first(HeaderName::Via)
-            .is_some_and(|value| Via::parse_sent(value).is_some())
+        && message.first(HeaderName::Via).is_some_and(|value| Via::parse_sent(value).is_some())
         && has(HeaderName::From)
         && has(HeaderName::To)
         && has(HeaderName::CallId)
@@ -264,11 +236,7 @@ fn body<'a>(content_length: Option<&'a [u8]>, after: &'a [u8]) -> Result<&'a [u8
 
 /// Reads the first line. None: neither a request line nor a status line (or a status that is none; the fault is noted).
 #[inline]
-fn read_start<'a>(
-    line: &'a [u8],
-    faults: &mut Faults,
-    version_fault: &mut bool,
-) -> Option<StartLine<'a>> {
+fn read_start<'a>(line: &'a [u8], faults: &mut Faults, version_fault: &mut bool) -> Option<StartLine<'a>> {
     let line = line.strip_suffix(b"\r\n").unwrap_or(line);
     let (method, rest) = line.split_at(TOKEN.run(line));
     // A method is a token and so has no slash: a line with one there can only be a status line.
@@ -305,8 +273,7 @@ fn version(bytes: &[u8]) -> Option<bool> {
     }
     let (name, number) = bytes.split_at_checked(4)?;
     let (major, minor) = number.split_at(memchr::memchr(b'.', number)?);
-    let is_version =
-        name.eq_ignore_ascii_case(b"SIP/") && DIGIT.all(major) && DIGIT.all(minor.get(1..)?);
+    let is_version = name.eq_ignore_ascii_case(b"SIP/") && DIGIT.all(major) && DIGIT.all(minor.get(1..)?);
     is_version.then(|| number == b"2.0")
 }
 
@@ -319,38 +286,25 @@ fn read_status<'a>(line: &'a [u8], faults: &mut Faults) -> Option<StartLine<'a>>
     }
     let rest = rest.get(1..).unwrap_or_default();
     let (code, reason) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
-    let status = decimal(code)
-        .filter(|_| code.len() == 3)
-        .and_then(|code| u16::try_from(code).ok());
+    let status = decimal(code).filter(|_| code.len() == 3).and_then(|code| u16::try_from(code).ok());
     let Some(status @ 100..=699) = status else {
         faults.note(Why::StatusCode);
         return None;
     };
-    Some(StartLine::Response {
-        status,
-        reason: reason.get(1..).unwrap_or_default(),
-    })
+    Some(StartLine::Response { status, reason: reason.get(1..).unwrap_or_default() })
 }
 
 /// What bytes are that do not start with a line of SIP.
 fn not_sip(bytes: &[u8]) -> Why {
-    if bytes
-        .iter()
-        .all(|byte| matches!(byte, b'\r' | b'\n' | b'\0' | b' ' | b'\t'))
-    {
+    if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | b'\0' | b' ' | b'\t')) {
         return Why::KeepAlive;
     }
     // RFC 8489 §5: two zero bits first, the magic cookie at offset 4.
-    if bytes.first().is_some_and(|byte| byte & 0xC0 == 0)
-        && bytes.get(4..8) == Some(&[0x21, 0x12, 0xA4, 0x42])
-    {
+    if bytes.first().is_some_and(|byte| byte & 0xC0 == 0) && bytes.get(4..8) == Some(&[0x21, 0x12, 0xA4, 0x42]) {
         return Why::Stun;
     }
     // SIP with line ends of another system.
-    let line = bytes
-        .split(|byte| matches!(byte, b'\r' | b'\n'))
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
     if line.len() < bytes.len() && (line.ends_with(b" SIP/2.0") || line.starts_with(b"SIP/2.0 ")) {
         return Why::BareLineEnd;
     }

@@ -138,10 +138,9 @@ pub(crate) fn decimal(bytes: &[u8]) -> Option<u64> {
     }
     if bytes.len() < 19 {
         // Too few digits to overflow.
-        let sum = bytes.iter().fold(0_u64, |sum, &byte| {
-            sum.wrapping_mul(10)
-                .wrapping_add(u64::from(byte.wrapping_sub(b'0')))
-        });
+        let sum = bytes
+            .iter()
+            .fold(0_u64, |sum, &byte| sum.wrapping_mul(10).wrapping_add(u64::from(byte.wrapping_sub(b'0'))));
         return bytes.iter().all(u8::is_ascii_digit).then_some(sum);
     }
     bytes.iter().try_fold(0_u64, |sum, &byte| {
@@ -177,15 +176,7 @@ mod tests {
     fn decimal_refuses_signs_blanks_and_overflow() {
         assert_eq!(decimal(b"0068"), Some(68));
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
-        for bad in [
-            &b""[..],
-            b"-1",
-            b"+1",
-            b" 1",
-            b"1 ",
-            b"1e3",
-            b"18446744073709551616",
-        ] {
+        for bad in [&b""[..], b"-1", b"+1", b" 1", b"1 ", b"1e3", b"18446744073709551616"] {
             assert_eq!(decimal(bad), None);
         }
     }

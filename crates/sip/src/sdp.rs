@@ -132,14 +132,8 @@ impl<'a> Lines<'a> {
         self.rest = rest.unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line {
-            [letter @ b'a'..=b'z', b'=', value @ ..]
-                if memchr::memchr2(b'\r', b'\0', value).is_none() =>
-            {
-                Ok(Some(Line {
-                    letter: *letter,
-                    value,
-                    at,
-                }))
+            [letter @ b'a'..=b'z', b'=', value @ ..] if memchr::memchr2(b'\r', b'\0', value).is_none() => {
+                Ok(Some(Line { letter: *letter, value, at }))
             }
             _ => Err(fault(at)),
         }
@@ -170,43 +164,20 @@ fn words<const N: usize>(value: &[u8]) -> Option<[&[u8]; N]> {
 
 fn connection(value: &[u8]) -> Option<Connection<'_>> {
     let [network, family, address] = words(value)?;
-    Some(Connection {
-        network,
-        family,
-        address,
-    })
+    Some(Connection { network, family, address })
 }
 
 fn origin(value: &[u8]) -> Option<Origin<'_>> {
-    let [
-        username,
-        session_id,
-        session_version,
-        network,
-        family,
-        address,
-    ] = words(value)?;
+    let [username, session_id, session_version, network, family, address] = words(value)?;
     if !DIGIT.all(session_id) || !DIGIT.all(session_version) {
         return None;
     }
-    Some(Origin {
-        username,
-        session_id,
-        session_version,
-        address: Connection {
-            network,
-            family,
-            address,
-        },
-    })
+    Some(Origin { username, session_id, session_version, address: Connection { network, family, address } })
 }
 
 fn timing(value: &[u8]) -> Option<Timing> {
     let [start, stop] = words(value)?;
-    Some(Timing {
-        start_s: decimal(start)?,
-        stop_s: decimal(stop)?,
-    })
+    Some(Timing { start_s: decimal(start)?, stop_s: decimal(stop)? })
 }
 
 fn media(value: &[u8]) -> Option<Media<'_>> {
@@ -221,22 +192,10 @@ fn media(value: &[u8]) -> Option<Media<'_>> {
         Some(digits) => Some(number(digits)?),
     };
     let is_right = TOKEN.all(kind)
-        && proto
-            .split(|&byte| byte == b'/')
-            .all(|part| TOKEN.all(part))
-        && formats
-            .split(|&byte| byte == b' ')
-            .all(|format| TOKEN.all(format));
+        && proto.split(|&byte| byte == b'/').all(|part| TOKEN.all(part))
+        && formats.split(|&byte| byte == b' ').all(|format| TOKEN.all(format));
     is_right.then_some(())?;
-    Some(Media {
-        kind,
-        port: number(port)?,
-        port_count: count,
-        proto,
-        formats,
-        connection: None,
-        lines: &[],
-    })
+    Some(Media { kind, port: number(port)?, port_count: count, proto, formats, connection: None, lines: &[] })
 }
 
 fn attribute(value: &[u8]) -> Option<Attribute<'_>> {
@@ -276,13 +235,9 @@ impl<'a> Session<'a> {
                 seen = [false; 26];
             }
             let (known, repeatable) = if is_media { MEDIA } else { SESSION };
-            let slot = seen
-                .get_mut(usize::from(line.letter.wrapping_sub(b'a')))
-                .ok_or(wrong)?;
+            let slot = seen.get_mut(usize::from(line.letter.wrapping_sub(b'a'))).ok_or(wrong)?;
             let is_repeated = std::mem::replace(slot, true);
-            if first_three
-                .next()
-                .is_some_and(|&letter| letter != line.letter)
+            if first_three.next().is_some_and(|&letter| letter != line.letter)
                 || !known.contains(&line.letter)
                 || is_repeated && !repeatable.contains(&line.letter)
             {
@@ -377,9 +332,7 @@ impl<'a> Media<'a> {
 
     /// Value of the first attribute of that name: None = absent, Some(None) = present without a value.
     pub fn attribute(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
-        self.attributes()
-            .find(|attribute| attribute.name == name)
-            .map(|attribute| attribute.value)
+        self.attributes().find(|attribute| attribute.name == name).map(|attribute| attribute.value)
     }
 }
 
@@ -419,67 +372,38 @@ mod tests {
         );
         assert_eq!(session.origin.address.ip(), "198.51.100.1".parse().ok());
         assert_eq!(session.name, b"Call to John Smith");
-        assert_eq!(
-            session.timing,
-            Timing {
-                start_s: 0,
-                stop_s: 0
-            }
-        );
-        let names: Vec<_> = session
-            .attributes()
-            .map(|attribute| attribute.name)
-            .collect();
+        assert_eq!(session.timing, Timing { start_s: 0, stop_s: 0 });
+        let names: Vec<_> = session.attributes().map(|attribute| attribute.name).collect();
         assert_eq!(names, [b"sendrecv"]);
 
         let media: Vec<_> = session.media().collect();
         assert_eq!(media.len(), 2);
         assert_eq!(
-            (
-                media[0].kind,
-                media[0].port,
-                media[0].port_count,
-                media[0].proto
-            ),
+            (media[0].kind, media[0].port, media[0].port_count, media[0].proto),
             (&b"audio"[..], 49_170, Some(2), &b"RTP/AVP"[..])
         );
-        assert_eq!(
-            media[0].formats().collect::<Vec<_>>(),
-            [&b"0"[..], b"8", b"101"]
-        );
-        assert_eq!(
-            media[0].connection.unwrap().ip(),
-            "198.51.100.1".parse().ok()
-        );
-        assert_eq!(
-            media[0].attribute(b"rtpmap"),
-            Some(Some(&b"101 telephone-event/8000"[..]))
-        );
+        assert_eq!(media[0].formats().collect::<Vec<_>>(), [&b"0"[..], b"8", b"101"]);
+        assert_eq!(media[0].connection.unwrap().ip(), "198.51.100.1".parse().ok());
+        assert_eq!(media[0].attribute(b"rtpmap"), Some(Some(&b"101 telephone-event/8000"[..])));
         assert_eq!(media[0].attribute(b"inactive"), None);
         assert_eq!(media[1].port, 0);
-        assert_eq!(
-            media[1].connection.unwrap().ip(),
-            "2001:db8::2".parse().ok()
-        );
+        assert_eq!(media[1].connection.unwrap().ip(), "2001:db8::2".parse().ok());
         assert_eq!(media[1].attribute(b"inactive"), Some(None));
     }
 
     #[test]
     fn line_feeds_alone_and_a_missing_last_line_end_are_taken() {
-        let text = String::from_utf8(OFFER.to_vec())
-            .unwrap()
-            .replace("\r\n", "\n");
+        let text = String::from_utf8(OFFER.to_vec()).unwrap().replace("\r\n", "\n");
         let session = Session::parse(text.trim_end().as_bytes()).unwrap();
         assert_eq!(session.media().count(), 2);
-        assert_eq!(
-            session.media().last().unwrap().attribute(b"inactive"),
-            Some(None)
-        );
+        assert_eq!(session.media().last().unwrap().attribute(b"inactive"), Some(None));
     }
 
     #[test]
     fn a_description_without_media_is_whole() {
-        let session = Session::parse(b"v=0\r\no=- 1 1 IN IP4 h.example.com\r\ns=-\r\nt=0 0\r\nr=7d 1h 0\r\nz=1 1\r\nt=1 2\r\n").unwrap();
+        let session =
+            Session::parse(b"v=0\r\no=- 1 1 IN IP4 h.example.com\r\ns=-\r\nt=0 0\r\nr=7d 1h 0\r\nz=1 1\r\nt=1 2\r\n")
+                .unwrap();
         assert_eq!(session.media().count(), 0);
         assert_eq!(session.connection, None);
         assert_eq!(session.origin.address.ip(), None);
@@ -488,20 +412,14 @@ mod tests {
     #[test]
     fn an_address_of_another_family_is_no_address() {
         assert_eq!(connection(b"IN IP4 ::1").unwrap().ip(), None);
-        assert_eq!(
-            connection(b"IN IP4 224.2.1.1/127").unwrap().ip(),
-            "224.2.1.1".parse().ok()
-        );
+        assert_eq!(connection(b"IN IP4 224.2.1.1/127").unwrap().ip(), "224.2.1.1".parse().ok());
     }
 
     #[test]
     fn the_order_of_the_other_lines_is_for_the_sender_to_choose() {
         let body = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\na=x\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\na=y\r\nb=AS:64\r\n";
         let session = Session::parse(body).unwrap();
-        assert_eq!(
-            session.media().next().unwrap().connection.unwrap().ip(),
-            "192.0.2.1".parse().ok()
-        );
+        assert_eq!(session.media().next().unwrap().connection.unwrap().ip(), "192.0.2.1".parse().ok());
     }
 
     #[test]
@@ -535,11 +453,7 @@ mod tests {
             let broken = text.replacen(old, new, 1);
             let fault = Session::parse(broken.as_bytes()).unwrap_err();
             assert_eq!(fault.why, Why::Sdp);
-            assert!(
-                broken[fault.offset..].starts_with(line),
-                "{new:?}: {:?}",
-                &broken[fault.offset..]
-            );
+            assert!(broken[fault.offset..].starts_with(line), "{new:?}: {:?}", &broken[fault.offset..]);
         }
         assert_eq!(Session::parse(b""), Err(Error::at(Why::Sdp, 0)));
         assert_eq!(Session::parse(b"v=0\r\n\r\n").unwrap_err().offset, 5);

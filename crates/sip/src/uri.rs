@@ -107,10 +107,7 @@ pub(crate) fn host<'a>(scan: &mut Scan<'a>) -> Option<&'a [u8]> {
 /// The address in an IPv6 reference, brackets optional. RFC 3261's own grammar could write three colons before an embedded
 /// IPv4 address; RFC 5118 §4.10 asks to take that too.
 pub fn ipv6(reference: &[u8]) -> Option<Ipv6Addr> {
-    let inside = reference
-        .strip_prefix(b"[")
-        .and_then(|rest| rest.strip_suffix(b"]"))
-        .unwrap_or(reference);
+    let inside = reference.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(reference);
     let text = std::str::from_utf8(inside).ok()?;
     if let Ok(address) = text.parse() {
         return Some(address);
@@ -121,15 +118,10 @@ pub fn ipv6(reference: &[u8]) -> Option<Ipv6Addr> {
     let mut length = 0_usize;
     for part in [before, "::", after] {
         let end = length.checked_add(part.len())?;
-        buffer
-            .get_mut(length..end)?
-            .copy_from_slice(part.as_bytes());
+        buffer.get_mut(length..end)?.copy_from_slice(part.as_bytes());
         length = end;
     }
-    std::str::from_utf8(buffer.get(..length)?)
-        .ok()?
-        .parse()
-        .ok()
+    std::str::from_utf8(buffer.get(..length)?).ok()?.parse().ok()
 }
 
 impl<'a> SipUri<'a> {
@@ -162,15 +154,7 @@ impl<'a> SipUri<'a> {
         };
         let headers = headers.get(1..).unwrap_or_default();
         scan.rest = &[];
-        Some(Self {
-            scheme,
-            user,
-            password,
-            host,
-            port,
-            params,
-            headers,
-        })
+        Some(Self { scheme, user, password, host, port, params, headers })
     }
 
     /// Whether the scheme is `sips`.
@@ -185,9 +169,7 @@ impl<'a> SipUri<'a> {
 
     /// First parameter of that name (given in lower case): None = absent, Some(None) = present without a value.
     pub fn param(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
-        self.params()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.params().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Whether every part keeps RFC 3261 §25.1, whole escapes included.
@@ -197,12 +179,8 @@ impl<'a> SipUri<'a> {
 
     /// [`Self::is_strict`] with a choice of what the user part is made of.
     pub(crate) fn keeps(&self, user_class: Class) -> bool {
-        let user = self
-            .user
-            .is_none_or(|user| escaped(user_class, user) && !user.is_empty());
-        let password = self
-            .password
-            .is_none_or(|password| escaped(PASSWORD, password));
+        let user = self.user.is_none_or(|user| escaped(user_class, user) && !user.is_empty());
+        let password = self.password.is_none_or(|password| escaped(PASSWORD, password));
         let host = self.host.starts_with(b"[") || is_host_name(self.host);
         let params = self.params.is_empty()
             || self.params().all(|(name, value)| {
@@ -215,9 +193,7 @@ impl<'a> SipUri<'a> {
                 let (name, value) = split_before(header, b'=');
                 !name.is_empty()
                     && escaped(URI_HEADER, name)
-                    && value
-                        .get(1..)
-                        .is_some_and(|value| escaped(URI_HEADER, value))
+                    && value.get(1..).is_some_and(|value| escaped(URI_HEADER, value))
             });
         user && password && host && params && headers
     }
@@ -234,20 +210,14 @@ impl<'a> TelUri<'a> {
         let visual = |byte: &u8| matches!(byte, b'-' | b'.' | b'(' | b')');
         let digits = match self.number {
             [b'+', digits @ ..] => {
-                digits.iter().any(u8::is_ascii_digit)
-                    && digits
-                        .iter()
-                        .all(|byte| byte.is_ascii_digit() || visual(byte))
+                digits.iter().any(u8::is_ascii_digit) && digits.iter().all(|byte| byte.is_ascii_digit() || visual(byte))
             }
             digits => {
                 let local = |byte: &u8| HEX.has(*byte) || matches!(byte, b'*' | b'#');
                 digits.iter().any(local) && digits.iter().all(|byte| local(byte) || visual(byte))
             }
         };
-        digits
-            && self.params().all(|(name, value)| {
-                !name.is_empty() && value.is_none_or(|value| escaped(URIC, value))
-            })
+        digits && self.params().all(|(name, value)| !name.is_empty() && value.is_none_or(|value| escaped(URIC, value)))
     }
 }
 
@@ -282,13 +252,10 @@ impl<'a> Uri<'a> {
 
 fn params_of(params: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let params = params.strip_prefix(b";");
-    params
-        .into_iter()
-        .flat_map(|params| params.split(|&byte| byte == b';'))
-        .map(|param| {
-            let (name, value) = split_before(param, b'=');
-            (name, value.get(1..))
-        })
+    params.into_iter().flat_map(|params| params.split(|&byte| byte == b';')).map(|param| {
+        let (name, value) = split_before(param, b'=');
+        (name, value.get(1..))
+    })
 }
 
 /// `hostname` or `IPv4address` of RFC 3261 §25.1: labels that neither start nor end with a hyphen, the last one not of digits
@@ -300,15 +267,12 @@ pub(crate) fn is_host_name(host: &[u8]) -> bool {
         !label.is_empty()
             && !label.starts_with(b"-")
             && !label.ends_with(b"-")
-            && label
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     });
     let numeric = labels().next_back().is_some_and(|label| DIGIT.all(label));
     let ipv4 = || {
         labels().count() == 4
-            && labels()
-                .all(|label| label.len() <= 3 && decimal(label).is_some_and(|part| part <= 255))
+            && labels().all(|label| label.len() <= 3 && decimal(label).is_some_and(|part| part <= 255))
     };
     plain && (!numeric || ipv4())
 }
@@ -348,9 +312,7 @@ pub fn unescape<'b>(bytes: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
 
 /// Value of a hexadecimal digit.
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -366,14 +328,9 @@ mod tests {
 
     #[test]
     fn all_parts_of_a_sip_uri_are_found() {
-        let uri = sip(
-            b"sips:alice:secret@gw.example.com:5061;transport=tcp;lr?subject=x&priority=urgent",
-        );
+        let uri = sip(b"sips:alice:secret@gw.example.com:5061;transport=tcp;lr?subject=x&priority=urgent");
         assert!(uri.is_sips());
-        assert_eq!(
-            (uri.user, uri.password),
-            (Some(&b"alice"[..]), Some(&b"secret"[..]))
-        );
+        assert_eq!((uri.user, uri.password), (Some(&b"alice"[..]), Some(&b"secret"[..])));
         assert_eq!((uri.host, uri.port), (&b"gw.example.com"[..], Some(5061)));
         assert_eq!(uri.param(b"transport"), Some(Some(&b"tcp"[..])));
         assert_eq!(uri.param(b"lr"), Some(None));
@@ -381,27 +338,15 @@ mod tests {
         assert_eq!(uri.headers, b"subject=x&priority=urgent");
         assert!(uri.is_strict());
         let bare = sip(b"SIP:example.com");
-        assert_eq!(
-            (bare.user, bare.host, bare.port),
-            (None, &b"example.com"[..], None)
-        );
+        assert_eq!((bare.user, bare.host, bare.port), (None, &b"example.com"[..], None));
     }
 
     #[test]
     fn separators_inside_the_user_part_belong_to_it() {
-        assert_eq!(
-            sip(b"sip:user;par=u%40example.net@example.com").user,
-            Some(&b"user;par=u%40example.net"[..])
-        );
+        assert_eq!(sip(b"sip:user;par=u%40example.net@example.com").user, Some(&b"user;par=u%40example.net"[..]));
         let odd = sip(b"sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com");
-        assert_eq!(
-            odd.user,
-            Some(&b"1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"[..])
-        );
-        assert_eq!(
-            odd.password,
-            Some(&b"&it+has=1,weird!*pas$wo~d_too.(doesn't-it)"[..])
-        );
+        assert_eq!(odd.user, Some(&b"1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"[..]));
+        assert_eq!(odd.password, Some(&b"&it+has=1,weird!*pas$wo~d_too.(doesn't-it)"[..]));
         assert!(odd.is_strict());
     }
 
@@ -411,19 +356,10 @@ mod tests {
         assert_eq!((uri.host, uri.port), (&b"[2001:db8::10]"[..], Some(5070)));
         // RFC 5118 section 4.3: what stands inside the brackets is the address, a port that was meant included.
         assert_eq!(sip(b"sip:[2001:db8::10:5070]").port, None);
-        for bad in [
-            &b"sip:2001:db8::10"[..],
-            b"sip:[2001:db8::10",
-            b"sip:[]",
-            b"sip:[::1]x",
-            b"sip:[192.0.2.1]",
-        ] {
+        for bad in [&b"sip:2001:db8::10"[..], b"sip:[2001:db8::10", b"sip:[]", b"sip:[::1]x", b"sip:[192.0.2.1]"] {
             assert!(parse_uri(bad).is_err(), "{}", bad.escape_ascii());
         }
-        assert_eq!(
-            ipv6(b"[2001:db8:::192.0.2.1]"),
-            "2001:db8::192.0.2.1".parse().ok()
-        );
+        assert_eq!(ipv6(b"[2001:db8:::192.0.2.1]"), "2001:db8::192.0.2.1".parse().ok());
         assert_eq!(ipv6(b"2001:db8::1"), "2001:db8::1".parse().ok());
         assert_eq!(ipv6(b":::::"), None);
     }
@@ -446,12 +382,7 @@ mod tests {
             b"1a:x",
             b"sip:a@b\r\nc",
         ] {
-            assert_eq!(
-                parse_uri(bad).unwrap_err().why,
-                Why::Uri,
-                "{}",
-                bad.escape_ascii()
-            );
+            assert_eq!(parse_uri(bad).unwrap_err().why, Why::Uri, "{}", bad.escape_ascii());
         }
     }
 
@@ -465,48 +396,27 @@ mod tests {
             b"sip:a@host?x",
             b"sip:a@1.2.3",
         ] {
-            assert!(
-                parse_uri(lenient).is_ok_and(|uri| !uri.is_strict()),
-                "{}",
-                lenient.escape_ascii()
-            );
+            assert!(parse_uri(lenient).is_ok_and(|uri| !uri.is_strict()), "{}", lenient.escape_ascii());
         }
     }
 
     #[test]
     fn tel_and_other_schemes_are_told_apart() {
-        let Ok(Uri::Tel(tel)) = parse_uri(b"tel:+1-201-555-0123;phone-context=x") else {
-            panic!()
-        };
-        assert_eq!(
-            (tel.number, tel.params),
-            (&b"+1-201-555-0123"[..], &b";phone-context=x"[..])
-        );
+        let Ok(Uri::Tel(tel)) = parse_uri(b"tel:+1-201-555-0123;phone-context=x") else { panic!() };
+        assert_eq!((tel.number, tel.params), (&b"+1-201-555-0123"[..], &b";phone-context=x"[..]));
         assert!(tel.is_strict());
         assert!(parse_uri(b"tel:").is_err());
         assert!(parse_uri(b"tel:abcx").is_ok_and(|uri| !uri.is_strict()));
         let other = parse_uri(b"soap.beep://192.0.2.103:3002").unwrap();
-        assert_eq!(
-            other,
-            Uri::Other {
-                scheme: b"soap.beep",
-                rest: b"//192.0.2.103:3002"
-            }
-        );
+        assert_eq!(other, Uri::Other { scheme: b"soap.beep", rest: b"//192.0.2.103:3002" });
         assert_eq!((other.scheme(), other.user()), (&b"soap.beep"[..], None));
     }
 
     #[test]
     fn unescape_decodes_whole_escapes_only() {
         let mut buffer = [0; 32];
-        assert_eq!(
-            unescape(b"sips%3Auser%40example.com", &mut buffer),
-            Some(&b"sips:user@example.com"[..])
-        );
-        assert_eq!(
-            unescape(b"null-%00-null", &mut buffer),
-            Some(&b"null-\0-null"[..])
-        );
+        assert_eq!(unescape(b"sips%3Auser%40example.com", &mut buffer), Some(&b"sips:user@example.com"[..]));
+        assert_eq!(unescape(b"null-%00-null", &mut buffer), Some(&b"null-\0-null"[..]));
         assert_eq!(unescape(b"100%", &mut buffer), Some(&b"100%"[..]));
         assert_eq!(unescape(b"%G0%4", &mut buffer), Some(&b"%G0%4"[..]));
         assert_eq!(unescape(b"abc", &mut [0; 2]), None);

@@ -93,9 +93,7 @@ impl<'a> Via<'a> {
 
     fn read(&mut self, value: &'a [u8]) -> Result<(), Error> {
         let mut scan = Scan::new(value);
-        let done = self
-            .read_sent(&mut scan)
-            .and_then(|()| self.read_params(value, &mut scan));
+        let done = self.read_sent(&mut scan).and_then(|()| self.read_params(value, &mut scan));
         done.ok_or(Error::at(Why::Via, read(value, scan.rest)))
     }
 
@@ -134,10 +132,7 @@ impl<'a> Via<'a> {
             let Some(param) = param(scan).ok()? else {
                 break;
             };
-            let at = Span {
-                start,
-                end: read(value, scan.rest),
-            };
+            let at = Span { start, end: read(value, scan.rest) };
             match param.name.len() {
                 6 if param.is(b"branch") => self.branch = Some(param.value?),
                 5 if param.is(b"rport") => {
@@ -153,12 +148,7 @@ impl<'a> Via<'a> {
                 }
                 5 if param.is(b"maddr") => self.maddr = Some(param.value?),
                 3 if param.is(b"ttl") => {
-                    self.ttl = Some(
-                        param
-                            .value
-                            .and_then(decimal)
-                            .and_then(|ttl| u8::try_from(ttl).ok())?,
-                    );
+                    self.ttl = Some(param.value.and_then(decimal).and_then(|ttl| u8::try_from(ttl).ok())?);
                 }
                 _ => {}
             }
@@ -186,9 +176,7 @@ impl<'a> Via<'a> {
 
     /// Whether the branch names a transaction as RFC 3261 §17.2.3 means it: it starts with the cookie and goes on.
     pub fn has_magic_cookie(&self) -> bool {
-        self.branch.is_some_and(|branch| {
-            branch.len() > Self::COOKIE.len() && branch.starts_with(Self::COOKIE)
-        })
+        self.branch.is_some_and(|branch| branch.len() > Self::COOKIE.len() && branch.starts_with(Self::COOKIE))
     }
 }
 
@@ -224,10 +212,7 @@ mod tests {
     fn white_space_folds_and_further_values_are_understood() {
         let value = b"SIP  / 2.0  / TCP     spindle.example.com   ;\r\n  branch  =   z9hG4bK9ikj8  ,\r\n SIP/2.0/UDP h";
         let via = Via::parse(value).unwrap();
-        assert_eq!(
-            (via.transport, via.host, via.port),
-            (&b"TCP"[..], &b"spindle.example.com"[..], None)
-        );
+        assert_eq!((via.transport, via.host, via.port), (&b"TCP"[..], &b"spindle.example.com"[..], None));
         assert_eq!(via.branch, Some(&b"z9hG4bK9ikj8"[..]));
         assert_eq!(value[..via.len].last(), Some(&b'8'));
         let next = Via::parse(via.rest().unwrap()).unwrap();
@@ -237,10 +222,8 @@ mod tests {
 
     #[test]
     fn ipv6_references_are_read_with_and_without_brackets_in_received() {
-        let via = Via::parse(
-            b"SIP/2.0/UDP [2001:db8::9:1]:5060;received=[2001:db8::9:255];branch=z9hG4bKas3-111",
-        )
-        .unwrap();
+        let via =
+            Via::parse(b"SIP/2.0/UDP [2001:db8::9:1]:5060;received=[2001:db8::9:255];branch=z9hG4bKas3-111").unwrap();
         assert_eq!((via.host, via.port), (&b"[2001:db8::9:1]"[..], Some(5060)));
         assert_eq!(via.received, Some(&b"[2001:db8::9:255]"[..]));
         let via = Via::parse(b"SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255").unwrap();
@@ -264,18 +247,8 @@ mod tests {
             b"SIP/2.0/UDP [::1",
             b"SIP/2.0/UDP [zz]",
         ] {
-            assert_eq!(
-                Via::parse(bad).unwrap_err().why,
-                Why::Via,
-                "{}",
-                bad.escape_ascii()
-            );
+            assert_eq!(Via::parse(bad).unwrap_err().why, Why::Via, "{}", bad.escape_ascii());
         }
-        assert_eq!(
-            Via::parse_sent(b"SIP/2.0/UDP 192.0.2.15;;,;,,")
-                .unwrap()
-                .len,
-            22
-        );
+        assert_eq!(Via::parse_sent(b"SIP/2.0/UDP 192.0.2.15;;,;,,").unwrap().len, 22);
     }
 }

@@ -77,10 +77,7 @@ fn the_message(bytes: &[u8]) -> Message<'_> {
 
 /// What a stream gives, in words, when it comes in pieces of these sizes.
 fn frames(bytes: &[u8], sizes: &[usize]) -> (Vec<Vec<u8>>, Option<Why>) {
-    let mut framer = Framer::new(Limits {
-        max_head_bytes: 400,
-        max_body_bytes: 300,
-    });
+    let mut framer = Framer::new(Limits { max_head_bytes: 400, max_body_bytes: 300 });
     let mut seen = Vec::new();
     let mut rest = bytes;
     let mut sizes = sizes.iter().cycle();
@@ -108,23 +105,16 @@ fn frames(bytes: &[u8], sizes: &[usize]) -> (Vec<Vec<u8>>, Option<Why>) {
 /// No CR and no LF that is not part of a CRLF.
 fn has_bare_line_end(bytes: &[u8]) -> bool {
     let crlf = memchr::memmem::find_iter(bytes, b"\r\n").count();
-    memchr::memchr_iter(b'\r', bytes).count() != crlf
-        || memchr::memchr_iter(b'\n', bytes).count() != crlf
+    memchr::memchr_iter(b'\r', bytes).count() != crlf || memchr::memchr_iter(b'\n', bytes).count() != crlf
 }
 
 /// Lines of a head: a fold belongs to the line before it.
 fn names(head: &[u8]) -> Vec<Vec<u8>> {
     let text = head.to_vec();
     let mut names = Vec::new();
-    for line in text
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty() && *line != b"\r")
-    {
+    for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && *line != b"\r") {
         if !line.starts_with(b" ") && !line.starts_with(b"\t") {
-            let end = line
-                .iter()
-                .position(|byte| matches!(byte, b':' | b' ' | b'\t' | b'/'))
-                .unwrap_or(line.len());
+            let end = line.iter().position(|byte| matches!(byte, b':' | b' ' | b'\t' | b'/')).unwrap_or(line.len());
             names.push(line[..end].to_ascii_lowercase());
         }
     }
@@ -265,14 +255,9 @@ proptest! {
 
 /// A known name with one change.
 fn near_name() -> impl Strategy<Value = String> {
-    (
-        prop::sample::select(HeaderName::ALL),
-        any::<prop::sample::Index>(),
-        "[!-~]",
-    )
-        .prop_map(|(name, index, other)| {
-            let name = name.as_str();
-            let at = index.index(name.len());
-            format!("{}{other}{}", &name[..at], &name[at + 1..])
-        })
+    (prop::sample::select(HeaderName::ALL), any::<prop::sample::Index>(), "[!-~]").prop_map(|(name, index, other)| {
+        let name = name.as_str();
+        let at = index.index(name.len());
+        format!("{}{other}{}", &name[..at], &name[at + 1..])
+    })
 }

@@ -37,7 +37,6 @@ def _fields(config: NodeConfig) -> dict[str, Value]:
         "name": config.name,
         "data": str(config.data_dir),
         "sip": tuple(str(listen) for listen in config.listen),
-        "advertised": config.advertised,
         "portal": str(config.portal),
         "settings_url": None if config.settings_url is None else _masked(config.settings_url),
         "drain_s": config.drain_s,

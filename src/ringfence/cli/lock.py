@@ -9,6 +9,21 @@ from pathlib import Path
 from ringfence.errors import StoreError
 
 
+def make_data_dir(path: Path) -> None:
+    """Make the data directory with access for its owner only, if it is not there.
+
+    Raises: StoreError if it cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the data directory {path} cannot be made: {error.strerror}",
+            hint="name a directory that this user may write to with --data",
+            code="unusable",
+        ) from error
+
+
 @contextlib.contextmanager
 def hold_lock(path: Path, holder: str) -> Iterator[None]:
     """Hold `path` with flock(2) while entered.

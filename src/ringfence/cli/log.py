@@ -34,6 +34,8 @@ def configure_log(level: int = logging.INFO) -> None:
             ],
         )
     )
+    # Migrations tell of every plug-in that they load.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

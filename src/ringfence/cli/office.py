@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from ringfence.cli.lock import hold_lock
+from ringfence.cli.lock import hold_lock, make_data_dir
 from ringfence.cli.log import configure_log
 from ringfence.cli.ready import Ready, announce_ready, end_with_parent
 from ringfence.cli.run import node_options
@@ -69,7 +69,7 @@ def command(
     if ready_fd is not None:
         end_with_parent()
     node = load(config, Overrides(data=data, sip=sip, portal=portal))
-    node.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(node.data_dir)
     with hold_lock(node.data_dir / "office.lock", "an office"), listening(node.portal) as listener:
         SettingsStore.open_or_create(node.data_dir, url=node.settings_url).close()
         with SettingsStore.open_read_only(node.data_dir, url=node.settings_url) as store:

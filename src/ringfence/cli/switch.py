@@ -16,7 +16,7 @@ import structlog
 
 import ringfence
 from ringfence.call.attempt import RecordSwitches, is_recorded, unavailable
-from ringfence.cli.lock import hold_lock
+from ringfence.cli.lock import hold_lock, make_data_dir
 from ringfence.cli.log import configure_log
 from ringfence.cli.ready import Ready, announce_ready, end_with_parent
 from ringfence.clock import SystemClock
@@ -140,6 +140,7 @@ class Switch:
     async def watch_settings(self) -> None:
         """Bring changed settings into force; whoever changed them also says so over control.sock."""
         seen: tuple[int, ...] = ()
+        trouble = ""
         while not self.stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), SETTINGS_POLL_S)
@@ -151,9 +152,14 @@ class Switch:
             seen = stamp
             try:
                 await self._reconfigure(await asyncio.to_thread(self._store.version))
+                trouble = ""
             except RingfenceError as error:
-                # The settings in force stay in force; a locked or broken file must not stop the switch.
-                _LOG.warning("settings.unreadable", what=error.message, hint=error.hint)
+                # The settings in force stay in force; a locked or broken file must not stop the switch. It is
+                # asked again, and told once.
+                seen = ()
+                if error.message != trouble:
+                    trouble = error.message
+                    _LOG.warning("settings.unreadable", what=error.message, hint=error.hint)
 
     def _settings_stamp(self) -> tuple[int, ...]:
         """When the settings' files were last written; empty if they are on a database server."""
@@ -298,7 +304,7 @@ async def serve(config: NodeConfig, store: SettingsStore, ready_fd: int | None) 
 @contextlib.contextmanager
 def opened(config: NodeConfig) -> Iterator[SettingsStore]:
     """Make the data directory and the settings where they are missing; hold the switch's lock."""
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(config.data_dir)
     with hold_lock(config.data_dir / "switch.lock", "a switch"):
         SettingsStore.open_or_create(config.data_dir, url=config.settings_url).close()
         with SettingsStore.open_read_only(config.data_dir, url=config.settings_url) as store:

@@ -243,8 +243,11 @@ class Ledger:
             first_call=epoch.calls_first,
             last_call=epoch.calls_last,
         )
-        made = self._segments.write(
-            lambda kind: held.rows_sql([epoch], kind=kind), span, generation=generation
+        made = self._segments.write_from(
+            held.judged_sql(epoch),
+            lambda judged, kind: held.records_sql(judged, epoch, kind),
+            span,
+            generation=generation,
         )
         summed = self._rollups.unrecorded(held.table(epoch, "summaries"), generation=generation)
         present = self._manifest

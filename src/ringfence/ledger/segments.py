@@ -42,6 +42,19 @@ class SegmentWriter:
         self._directory = directory
         self._connection = connection
 
+    def write_from(
+        self, judged: str, records_of: Callable[[str, str | None], str], span: Span, *, generation: int
+    ) -> tuple[Segment, ...]:
+        """Write the records made of what a query gives, keeping that in between; otherwise as `write`.
+
+        Shape: `records_of` gives the records made of a table, all or of a kind.
+        """
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE judged_rows AS {judged}")
+        try:
+            return self.write(lambda kind: records_of("judged_rows", kind), span, generation=generation)
+        finally:
+            self._connection.execute("DROP TABLE judged_rows")
+
     def write(
         self, rows_of: RowsOf, span: Span, *, generation: int, bound: dict[str, object] | None = None
     ) -> tuple[Segment, ...]:

@@ -157,15 +157,6 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ),
         ),
     ] = ("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060")
-    advertised: Annotated[
-        str | None,
-        Meta(
-            description=(
-                "The IP address that goes into messages in place of the local one, where a router maps a "
-                "public address to this machine one to one."
-            )
-        ),
-    ] = None
     portal: Annotated[
         str,
         Meta(
@@ -251,14 +242,13 @@ KEYS: Final[dict[str, Key]] = {key.path: key for key in _keys(NodeFile)}
 class NodeConfig:
     """The configuration of this node, checked.
 
-    Shape: `listen` has at least one entry and none twice. `advertised` None = the local address is told.
+    Shape: `listen` has at least one entry and none twice.
     `settings_url` None = the file in `data_dir`.
     """
 
     name: str
     data_dir: Path
     listen: tuple[Listen, ...]
-    advertised: str | None
     portal: PortalAddress
     settings_url: str | None
     drain_s: int
@@ -298,7 +288,6 @@ def load(path: Path | None = None, overrides: Overrides | None = None) -> NodeCo
         name=file.name,
         data_dir=Path(file.data) if wanted.data is None else wanted.data,
         listen=listen,
-        advertised=None if file.advertised is None else _at(lines, "$.advertised", _address, file.advertised),
         portal=_at(None if wanted.portal else lines, "$.portal", parse_portal, portal),
         settings_url=file.settings_url,
         drain_s=file.drain_s,

@@ -18,7 +18,7 @@ def test_no_file_is_needed() -> None:
     assert [str(listen) for listen in config.listen] == ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]
     assert str(config.portal) == "127.0.0.1:8080"
     assert config.data_dir == Path("ringfence-data")
-    assert config.settings_url is config.advertised is None
+    assert config.settings_url is None
     assert config.drain_s == 30
 
 
@@ -30,7 +30,6 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             name = "pop-2"
             data = "/var/lib/ringfence"
             sip = ["udp:0.0.0.0:5060", "tcp:[::]:5061"]
-            advertised = "203.0.113.7"
             portal = "[::1]:0"
             settings_url = "postgresql+psycopg://rf@db/rf"
             drain_s = 0
@@ -51,7 +50,6 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         Listen(transport=Transport.UDP, host="0.0.0.0", port=5060),
         Listen(transport=Transport.TCP, host="::", port=5061),
     )
-    assert config.advertised == "203.0.113.7"
     assert str(config.portal) == "[::1]:0"
     assert config.settings_url == "postgresql+psycopg://rf@db/rf"
     assert config.tcp.max_connections_per_source == 3
@@ -88,7 +86,6 @@ def test_command_line_counts_before_the_file(tmp_path: Path) -> None:
         ('sip = ["udp:localhost:5060"]', 1, "'localhost' is not an IP address", "write 192.0.2.1"),
         ('sip = ["udp:127.0.0.1:65536"]', 1, "port above 65535", "write udp:127.0.0.1:5060"),
         ('portal = "::1:80"', 1, "portal: '::1:80' has no address and port", "[brackets]"),
-        ('advertised = "pbx.example"', 1, "is not an IP address", "write 192.0.2.1"),
         ("a = 1\na = 2", 2, "Cannot overwrite a value", "toml.io"),
         ("name = ", 1, "Invalid value", "toml.io"),
     ],

@@ -8,17 +8,12 @@ use drill::args::Args;
 use drill::bare::{self, Bare};
 use drill::{DrillError, Target, sys};
 
-const USAGE: &str =
-    "bare403 [--listen 127.0.0.1:5060] [--seconds 3600] [--batch 64] [--core N] [--rcvbuf BYTES]
+const USAGE: &str = "bare403 [--listen 127.0.0.1:5060] [--seconds 3600] [--batch 64] [--core N] [--rcvbuf BYTES]
 Answers until SIGTERM, SIGINT or the time is over; writes one line of JSON on standard output.";
 
 fn options() -> Result<Bare, DrillError> {
     let mut args = Args::read(std::env::args().skip(1), &[])?;
-    let listen: Target = args
-        .take::<String>("listen")?
-        .as_deref()
-        .unwrap_or("127.0.0.1:5060")
-        .parse()?;
+    let listen: Target = args.take::<String>("listen")?.as_deref().unwrap_or("127.0.0.1:5060").parse()?;
     let mut bare = Bare::new(listen);
     if let Some(seconds) = args.take::<f64>("seconds")? {
         bare.run_for = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
@@ -39,10 +34,7 @@ fn main() -> ExitCode {
     });
     match done {
         Ok(report) => {
-            println!(
-                "{}",
-                serde_json::to_string(&report).expect("a report is plain numbers")
-            );
+            println!("{}", serde_json::to_string(&report).expect("a report is plain numbers"));
             ExitCode::SUCCESS
         }
         Err(error) => {

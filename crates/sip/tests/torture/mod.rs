@@ -40,34 +40,18 @@ struct Table {
 }
 
 fn directory(rfc: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/fixtures")
-        .join(rfc)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(rfc)
 }
 
 /// The table of an RFC; every file beside it is in it, and the other way round.
 pub(crate) fn cases(rfc: &str) -> Vec<Case> {
     let text = std::fs::read_to_string(directory(rfc).join("cases.toml")).expect("cases.toml");
     let table: Table = toml::from_str(&text).expect("a well-formed table");
-    let mut listed: Vec<_> = table
-        .case
-        .iter()
-        .map(|case| format!("{}.dat", case.tag))
-        .collect();
+    let mut listed: Vec<_> = table.case.iter().map(|case| format!("{}.dat", case.tag)).collect();
     let mut there: Vec<_> = std::fs::read_dir(directory(rfc))
         .expect("the fixtures")
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .into_string()
-                .expect("an ASCII name")
-        })
-        .filter(|name| {
-            std::path::Path::new(name)
-                .extension()
-                .is_some_and(|extension| extension == "dat")
-        })
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("an ASCII name"))
+        .filter(|name| std::path::Path::new(name).extension().is_some_and(|extension| extension == "dat"))
         .collect();
     listed.sort();
     there.sort();
@@ -134,19 +118,12 @@ fn field(message: &Message<'_>, name: &str) -> Option<String> {
         "transport" => text(via()?.transport),
         "sent_by" => {
             let via = via()?;
-            via.port.map_or_else(
-                || text(via.host),
-                |port| format!("{}:{port}", text(via.host)),
-            )
+            via.port.map_or_else(|| text(via.host), |port| format!("{}:{port}", text(via.host)))
         }
         "branch" => text(via()?.branch?),
         "received" => text(via()?.received?),
         "has_magic_cookie" => via()?.has_magic_cookie().to_string(),
-        "vias" => message
-            .all(HeaderName::Via)
-            .map(count_vias)
-            .sum::<usize>()
-            .to_string(),
+        "vias" => message.all(HeaderName::Via).map(count_vias).sum::<usize>().to_string(),
         "from_display" => text(message.from().ok()?.display?),
         "from_uri" => text(message.from().ok()?.uri),
         "from_tag" => text(message.from().ok()?.tag()?),
@@ -217,47 +194,27 @@ pub(crate) fn run(rfc: &str, case: &Case) {
 
     if let Parsed::Message(message) | Parsed::Refuse(Refuse { message, .. }) = parse(&bytes) {
         for (name, expected) in &case.fields {
-            assert_eq!(
-                field(&message, name).as_ref(),
-                Some(expected),
-                "{tag}: {name}"
-            );
+            assert_eq!(field(&message, name).as_ref(), Some(expected), "{tag}: {name}");
         }
         let mut written = Vec::new();
         message.write(&mut written);
-        assert!(
-            bytes.starts_with(&written),
-            "{tag}: written again it differs"
-        );
-        assert_eq!(
-            outcome(&written),
-            outcome(&bytes),
-            "{tag}: read again it differs"
-        );
+        assert!(bytes.starts_with(&written), "{tag}: written again it differs");
+        assert_eq!(outcome(&written), outcome(&bytes), "{tag}: read again it differs");
         if message.is_request() && message.method() != Some(Method::Ack) {
             answer(tag, &message, matches!(parse(&bytes), Parsed::Message(_)));
         }
     } else {
-        assert!(
-            case.fields.is_empty(),
-            "{tag}: a dropped message has no fields"
-        );
+        assert!(case.fields.is_empty(), "{tag}: a dropped message has no fields");
     }
 
     let (whole, messages) = stream(&bytes, bytes.len());
     assert_eq!(whole, case.stream, "{tag}: stream");
     for step in 1..bytes.len().min(64) {
-        assert_eq!(
-            stream(&bytes, step),
-            (whole.clone(), messages.clone()),
-            "{tag}: in pieces of {step}"
-        );
+        assert_eq!(stream(&bytes, step), (whole.clone(), messages.clone()), "{tag}: in pieces of {step}");
     }
     // One parser for all transports: the first message of the stream is what the datagram is.
     if let (Some(first), Parsed::Message(message)) = (messages.first(), parse(&bytes)) {
-        let Parsed::Message(framed) = parse(first) else {
-            panic!("{tag}: refused when it came by a stream")
-        };
+        let Parsed::Message(framed) = parse(first) else { panic!("{tag}: refused when it came by a stream") };
         assert_eq!(framed.start(), message.start());
         assert_eq!(framed.headers(), message.headers());
         if message.content_length() != Ok(None) {
@@ -271,57 +228,27 @@ fn answer(tag: &str, message: &Message<'_>, is_right: bool) {
     let source: SocketAddr = "203.0.113.7:40123".parse().expect("an address");
     let token = Token::new(b"ours").expect("a token");
     let mut out = Vec::new();
-    Answer::new(400, source)
-        .with_tag(token)
-        .write(message, &mut out);
+    Answer::new(400, source).with_tag(token).write(message, &mut out);
     let printed = text(&out);
     let found = match parse(&out) {
         Parsed::Message(found) => found,
         // What was malformed in the request is malformed in the copy, but nothing more than that.
         Parsed::Drop(why) => {
             assert!(!is_right, "{tag}: {why}: {printed}");
-            assert!(
-                !["bare_line_end", "not_sip", "truncated", "header_line"].contains(&why.as_str()),
-                "{tag}: {why}"
-            );
+            assert!(!["bare_line_end", "not_sip", "truncated", "header_line"].contains(&why.as_str()), "{tag}: {why}");
             return;
         }
         Parsed::Refuse(_) => panic!("{tag}: an answer is a response"),
     };
     assert_eq!(found.status(), Some(400), "{tag}");
-    let lines = |message: &Message<'_>, name| {
-        message
-            .headers()
-            .iter()
-            .filter(|header| header.name == name)
-            .count()
-    };
-    assert_eq!(
-        lines(&found, HeaderName::Via),
-        lines(message, HeaderName::Via),
-        "{tag}"
-    );
-    for name in [
-        HeaderName::From,
-        HeaderName::To,
-        HeaderName::CallId,
-        HeaderName::CSeq,
-    ] {
+    let lines = |message: &Message<'_>, name| message.headers().iter().filter(|header| header.name == name).count();
+    assert_eq!(lines(&found, HeaderName::Via), lines(message, HeaderName::Via), "{tag}");
+    for name in [HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
         assert_eq!(lines(&found, name), 1, "{tag}: {name}");
     }
-    for name in [
-        "from_uri", "from_tag", "to_uri", "call_id", "cseq", "branch", "sent_by", "vias",
-    ] {
+    for name in ["from_uri", "from_tag", "to_uri", "call_id", "cseq", "branch", "sent_by", "vias"] {
         assert_eq!(field(&found, name), field(message, name), "{tag}: {name}");
     }
-    assert_eq!(
-        field(&found, "to_tag"),
-        field(message, "to_tag").or(Some("ours".into())),
-        "{tag}"
-    );
-    assert_eq!(
-        field(&found, "received"),
-        Some("203.0.113.7".into()),
-        "{tag}"
-    );
+    assert_eq!(field(&found, "to_tag"), field(message, "to_tag").or(Some("ours".into())), "{tag}");
+    assert_eq!(field(&found, "received"), Some("203.0.113.7".into()), "{tag}");
 }
