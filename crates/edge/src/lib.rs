@@ -383,6 +383,10 @@ fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> Result<UdpListe
     drop(probe);
     let strangers = sys::udp_socket(address, receive_buffer_bytes).map_err(failed)?;
     let bound = strangers.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
+    if address.is_ipv4() {
+        // Answers that might need fragments leave by the other socket of the pair.
+        sys::forbid_fragments(&strangers).map_err(failed)?;
+    }
     let known = sys::udp_socket(bound, receive_buffer_bytes).map_err(failed)?;
     Ok(UdpListener { strangers, known, address: bound })
 }

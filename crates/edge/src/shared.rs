@@ -97,7 +97,7 @@ impl Outlet {
     pub(crate) fn send(&mut self, answers: &[Answer], bytes: &[u8]) -> u64 {
         let mut failed = 0;
         let part = |answer: &Answer| bytes.get(answer.span.clone()).unwrap_or_default();
-        for run in answers.chunk_by(|a, b| is_same_way(&a.peer, &b.peer)) {
+        for run in answers.chunk_by(is_same_way) {
             let Some(first) = run.first() else { continue };
             if first.peer.transport != Transport::Udp {
                 failed += run.iter().filter(|answer| !self.send_on_stream(&answer.peer, part(answer))).count() as u64;
@@ -107,13 +107,14 @@ impl Outlet {
                 continue;
             };
             let is_wildcard = listener.is_wildcard();
+            let socket = if is_long(first) { &listener.known } else { &listener.strangers };
             for chunk in run.chunks(BATCH) {
                 let datagrams = chunk.iter().map(|answer| Outgoing {
                     bytes: part(answer),
                     to: answer.peer.source,
                     from: is_wildcard.then(|| answer.peer.local.ip()),
                 });
-                failed += self.send.send(&listener.strangers, datagrams);
+                failed += self.send.send(socket, datagrams);
             }
         }
         failed
@@ -131,6 +132,14 @@ impl Outlet {
     }
 }
 
-fn is_same_way(a: &Peer, b: &Peer) -> bool {
-    a.transport == Transport::Udp && b.transport == Transport::Udp && a.channel == b.channel
+/// What fits every path without fragments (IPv6's least MTU of 1,280 bytes, less the headers); strangers' socket sends no more.
+const UNFRAGMENTED: usize = 1200;
+
+fn is_long(answer: &Answer) -> bool {
+    answer.span.len() > UNFRAGMENTED
+}
+
+fn is_same_way(a: &Answer, b: &Answer) -> bool {
+    let is_udp = a.peer.transport == Transport::Udp && b.peer.transport == Transport::Udp;
+    is_udp && a.peer.channel == b.peer.channel && is_long(a) == is_long(b)
 }
