@@ -20,7 +20,9 @@ from ringfence.ledger.frames import (
 )
 from ringfence.ledger.schema import CALL_ENDED_FRAME, CALLS, EDGE, CallEnded, encode_call_ended
 
-T0_US = 1_795_305_600_000_000
+T0_US = (
+    1_732_233_600_000_000  # 2024-11-22T00:00:00Z: readers compare with the real time, so it has to be past
+)
 JOURNAL_ID = "0123456789abcdef" * 2
 
 INVITE = 1

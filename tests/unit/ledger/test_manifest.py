@@ -75,7 +75,7 @@ def test_rows_of_two_days_lie_in_two_directories(tmp_path: Path) -> None:
     with ledger_of(journal, tmp_path, clock) as ledger:
         seal_all(ledger, clock)
         paths = [segment.path.split("/")[0] for segment in ledger.manifest.segments]
-        assert paths == ["dt=2026-11-22", "dt=2026-11-23"]
+        assert paths == ["dt=2024-11-22", "dt=2024-11-23"]
 
 
 def test_another_journal_in_the_directory_is_taken_up_from_its_start(tmp_path: Path) -> None:
