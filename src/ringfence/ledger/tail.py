@@ -146,7 +146,7 @@ class TailView:
         self, epochs: Sequence[Epoch], *, attempts: str | None = None, has_ready: bool = True
     ) -> str:
         """SQL for the rows of some epochs."""
-        text = f"{self._judged(epochs, attempts, _DECIDED)} {self._record('judged')}"
+        text = f"{self._judged(epochs, attempts)} {self._record('judged')}"
         ready = [epoch for epoch in epochs if epoch.ready_kinds]
         if not ready or not has_ready:
             return f"({text})"
@@ -157,7 +157,7 @@ class TailView:
 
         Shape: sorting before the many constant columns come on costs a third of sorting after.
         """
-        return f"{self._judged([epoch], None, '')} SELECT * FROM judged ORDER BY time_us, seq"
+        return f"{self._judged([epoch], None)} SELECT * FROM judged ORDER BY time_us, seq"
 
     def records_sql(self, judged: str, epoch: Epoch, kind: str | None) -> str:
         """SQL for the records made of a table that `judged_sql` filled; of one kind, or of all.
@@ -170,7 +170,7 @@ class TailView:
             return f"({text})"
         return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.table(epoch, 'ready')})"
 
-    def _judged(self, epochs: Sequence[Epoch], attempts: str | None, decided: str) -> str:
+    def _judged(self, epochs: Sequence[Epoch], attempts: str | None) -> str:
         first = min(epoch.number for epoch in epochs)
         counted = [epoch for epoch in self.epochs if epoch.number >= first and epoch.increments]
         text = _JUDGED_SQL
@@ -178,8 +178,6 @@ class TailView:
             ("{attempts}", attempts or self.union(epochs, "attempts")),
             ("{increments}", self.union(counted or epochs[:1], "increments")),
             ("{settles}", self.answers),
-            # Whoever seals has waited for the answers; whoever looks now must not see a challenge as refused.
-            ("{decided}", decided),
             ("{window_us}", str(self.window_us)),
         ):
             text = text.replace(name, value)
@@ -201,8 +199,6 @@ class TailView:
             return self.table(epochs[0], name)
         return "(" + " UNION ALL ".join(f"SELECT * FROM {self.table(epoch, name)}" for epoch in epochs) + ")"
 
-
-_DECIDED: Final = "AND (NOT c.is_challenge OR c.time_us + {window_us} <= epoch_us(now()))"
 
 NO_TAIL: Final = TailView(schema="", answers="", epochs=(), journal_id="", node="", window_us=0)
 

@@ -18,7 +18,6 @@ from kit.journal import (
     Journal,
 )
 from kit.ledgers import all_rows, ledger_of
-from ringfence.clock import SystemClock
 from ringfence.ledger.schema import Cdr
 
 MALFORMED = 10
@@ -134,16 +133,6 @@ def test_a_challenge_that_a_call_answers_leaves_the_row_of_the_call(tmp_path: Pa
     journal.end_call(T0_US + S, settles=asked)
     [row] = rows_of(journal, tmp_path)
     assert (row.kind, row.endReason, row.billingMode, row.callerGateway) == ("call", -15, 1, "carrier-a")
-
-
-def test_a_challenge_that_may_still_be_answered_is_no_row_yet(tmp_path: Path) -> None:
-    now_us = SystemClock().utc_us()
-    journal = Journal()
-    journal.challenge(now_us - 31 * S, method=REGISTER)
-    assert rows_of(journal, tmp_path / "waiting") == []
-    journal = Journal()
-    journal.challenge(now_us - 3600 * S, method=REGISTER)
-    assert [row.reason for row in rows_of(journal, tmp_path / "over")] == ["unanswered_challenge"]
 
 
 @pytest.mark.parametrize(("method", "kind"), [(1, "illegal"), (REGISTER, "event")])
