@@ -39,7 +39,7 @@ use calls::{Calling, Order};
 use receive::{BATCHES, Command, QUEUE, Receiving};
 use shared::{Shared, UdpListener};
 use stream::Streams;
-use write::Writing;
+use write::{Desk, Writing};
 
 /// The receive thread answers a command between two batches.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,10 +150,18 @@ impl Edge {
             move || keep_durable(&syncer, &shared, &current, &stop_sync_out)
         })?;
         let run = edge_opened.run;
-        let receiving =
-            Receiving { shared: Arc::clone(&shared), guard, run, commands: commands_out, arrivals, returned, work };
-        let writing =
-            Writing { shared: Arc::clone(&shared), writer: edge_writer, work: work_out, returned: returned_in };
+        let desk = Arc::new(Mutex::new(Desk::new(Arc::clone(&shared), edge_writer)));
+        let receiving = Receiving {
+            shared: Arc::clone(&shared),
+            guard,
+            run,
+            commands: commands_out,
+            arrivals,
+            desk: Arc::clone(&desk),
+            returned,
+            work,
+        };
+        let writing = Writing { shared: Arc::clone(&shared), desk, work: work_out, returned: returned_in };
         let calling = Calling {
             shared: Arc::clone(&shared),
             writer: calls_writer,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The receive thread: reads, judges, hands admitted requests on at once, and passes the rest to the writer.
 //!
-//! It owns the guard, so nothing of admission is locked. It never waits for the disk: while the writer has every batch it goes on serving
+//! It owns the guard, so nothing of admission is locked. It does not wait for a slow disk: while the writer has every batch it goes on serving
 //! known sources and lets strangers wait in their own kernel queue, whose drops the kernel counts.
 
 use std::collections::VecDeque;
@@ -14,11 +14,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use guard::{Counter, Effects, Flow, FlowKey, Guard, Now, Packet, Peer, Scratch, Snapshot, Tally};
 use journal::Transport;
+use parking_lot::Mutex;
 
 use crate::shared::{Event, Outlet, Pending, Shared};
 use crate::steer;
 use crate::stream::Arrival;
 use crate::sys::{self, BATCH, Poll, Receive};
+use crate::write::Desk;
 
 /// Batches between the receive thread and the writer.
 pub(crate) const BATCHES: usize = 16;
@@ -59,6 +61,7 @@ pub(crate) struct Receiving {
     pub(crate) run: u32,
     pub(crate) commands: Receiver<Command>,
     pub(crate) arrivals: Receiver<Arrival>,
+    pub(crate) desk: Arc<Mutex<Desk>>,
     pub(crate) returned: Receiver<Box<Effects>>,
     pub(crate) work: Sender<Box<Effects>>,
 }
@@ -73,6 +76,8 @@ struct Loop {
     free: Vec<Box<Effects>>,
     /// For known sources while the writer has every batch.
     spare: Box<Effects>,
+    /// There is one core: nobody could write while this thread reads on.
+    is_alone: bool,
     next_tick_ms: u64,
     /// Until then nothing is written: the disk was full.
     losing_until_ms: u64,
@@ -95,6 +100,7 @@ impl Receiving {
             outlet,
             free: (0..BATCHES).map(|_| Box::new(Effects::new())).collect(),
             spare: Box::new(Effects::new()),
+            is_alone: std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1),
             next_tick_ms: 0,
             losing_until_ms: 0,
             last_books: Tally::default(),
@@ -225,11 +231,7 @@ impl Loop {
         }
         drop(scratch);
         self.given.guard.finish(now, &mut effects);
-        self.pass_on(now, effects);
-        if count < BATCH {
-            // Nothing waits to be read. Where the writer shares this core, let it answer now, not when this thread's slice ends.
-            std::thread::yield_now();
-        }
+        self.pass_on(now, effects, self.is_alone || count < BATCH);
     }
 
     fn take_arrivals(&mut self, now: Now) {
@@ -250,7 +252,8 @@ impl Loop {
             self.given.shared.receive_wake.wake();
         }
         self.given.guard.finish(now, &mut effects);
-        self.pass_on(now, effects);
+        let is_short = self.is_alone || self.given.arrivals.is_empty();
+        self.pass_on(now, effects, is_short);
     }
 
     fn open(&mut self, now: Now) {
@@ -262,8 +265,9 @@ impl Loop {
         self.free.pop().unwrap_or_else(|| std::mem::replace(&mut self.spare, Box::new(Effects::new())))
     }
 
-    /// Admitted requests go to the call layer now, frames and answers to the writer.
-    fn pass_on(&mut self, now: Now, mut effects: Box<Effects>) {
+    /// Admitted requests go to the call layer now, frames and answers to the desk: by this thread's own hand if nothing else
+    /// waits for it (`is_short`), no other batch is under way and the disk is quick.
+    fn pass_on(&mut self, now: Now, mut effects: Box<Effects>, is_short: bool) {
         let shared = Arc::clone(&self.given.shared);
         if !effects.admitted.is_empty() {
             let mut pending = shared.pending.lock();
@@ -287,6 +291,8 @@ impl Loop {
         // The spare is not counted among the batches: its frames wait for none of them only if the writer has room.
         if effects.unit.is_empty() {
             shared.commit(&effects.tally);
+        } else if can_write && is_short && self.write(now, &mut effects) {
+            // Written, answered and emptied.
         } else if can_write {
             match self.given.work.try_send(effects) {
                 Ok(()) => return,
@@ -302,6 +308,18 @@ impl Loop {
         if self.free.len() < BATCHES {
             self.free.push(effects);
         }
+    }
+
+    /// Write and answer a batch here; false if that must be left to the write thread.
+    fn write(&mut self, now: Now, effects: &mut Box<Effects>) -> bool {
+        // Frames are numbered when they are judged: a batch may not overtake another.
+        let is_only_one = self.free.len() + 1 == BATCHES;
+        let desk = if is_only_one { self.given.desk.try_lock() } else { None };
+        let Some(mut desk) = desk.filter(|desk| !desk.is_slow(now.ms)) else {
+            return false;
+        };
+        desk.write(std::slice::from_mut(effects));
+        true
     }
 
     /// What this batch recorded cannot be written: it was never numbered, nor answered.
@@ -347,7 +365,7 @@ impl Loop {
             let mut effects = self.batch();
             self.given.guard.push_books(now, &mut effects, self.given.run, books.values());
             self.last_books = books;
-            self.pass_on(now, effects);
+            self.pass_on(now, effects, true);
         }
     }
 

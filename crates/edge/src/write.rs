@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The write thread: frames first, then the answers they account for.
+//! Frames first, then the answers they account for.
 //!
-//! It takes what batches are waiting, appends their frames with one write and sends their answers only after that write
-//! has returned. When the disk refuses, the batches are lost as a whole: nothing of them is answered, and the books say so.
+//! The [`Desk`] takes batches, appends their frames with one write and sends their answers only after that write has
+//! returned. When the disk refuses, the batches are lost as a whole: nothing of them is answered, and the books say so.
+//!
+//! Two threads may stand at the desk. The receive thread writes a short batch itself, since nobody else waits and waking
+//! another thread costs more than the write. Everything else goes to the write thread: full batches, so that a second core
+//! can write while more is read, and whatever comes within a second of a write that took long, so that a slow disk holds
+//! the receive thread up for one batch and no more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +16,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use guard::{Counter, Effects};
 use journal::SegmentWriter;
+use parking_lot::Mutex;
 
 use crate::shared::{Event, Outlet, Shared};
 use crate::sys;
@@ -21,68 +27,116 @@ const TOGETHER: usize = 8;
 /// Time without work after which the age of the live segment is looked at.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// A write that takes longer than this is the disk's doing.
+const SLOW_MS: u64 = 5;
+
+/// So long after a slow write the receive thread keeps away from the desk.
+const SLOW_FOR_MS: u64 = 1000;
+
+/// Where batches are written and answered, one caller at a time.
+pub(crate) struct Desk {
+    shared: Arc<Shared>,
+    writer: SegmentWriter,
+    outlet: Outlet,
+    is_full: bool,
+    slow_until_ms: u64,
+}
+
+impl Desk {
+    pub(crate) fn new(shared: Arc<Shared>, writer: SegmentWriter) -> Self {
+        let outlet = Outlet::new(Arc::clone(&shared));
+        Self { shared, writer, outlet, is_full: false, slow_until_ms: 0 }
+    }
+
+    /// Whether a write of late was slow.
+    pub(crate) fn is_slow(&self, now_ms: u64) -> bool {
+        now_ms < self.slow_until_ms
+    }
+
+    /// Write the batches' frames, send their answers, put both in the books, and empty the batches.
+    pub(crate) fn write(&mut self, batches: &mut [Box<Effects>]) {
+        let began = sys::now();
+        let units = batches.iter().map(|batch| &batch.unit);
+        let outcome = self.writer.append_many(units, began.utc_us);
+        self.took(began.ms, sys::now().ms);
+        match outcome {
+            Ok(()) => {
+                if self.is_full {
+                    self.is_full = false;
+                    self.shared.tell(Event::Trouble(
+                        "the edge journal can be written again; strangers are recorded and answered".into(),
+                    ));
+                }
+                for batch in &mut *batches {
+                    let failed = self.outlet.send(&batch.answers, &batch.bytes);
+                    batch.tally.add(Counter::SendFailed, failed);
+                }
+                if let Some(first) = batches.first_mut() {
+                    first.tally.add(Counter::JournalWrites, 1);
+                }
+            }
+            Err(error) => {
+                // Only the first refusal names where numbering goes on; what was numbered after it follows from that.
+                let resume_at = self.writer.next_seq();
+                let _ = self.shared.full_from.compare_exchange(0, resume_at, Ordering::AcqRel, Ordering::Acquire);
+                if !self.is_full {
+                    self.is_full = true;
+                    self.shared.tell(Event::Trouble(format!(
+                        "strangers are neither recorded nor answered until the edge journal can be written: {error}"
+                    )));
+                }
+                for batch in &mut *batches {
+                    batch.tally.lose();
+                }
+            }
+        }
+        for batch in batches {
+            self.shared.commit(&batch.tally);
+            batch.clear();
+        }
+    }
+
+    /// Remember how long a write took.
+    fn took(&mut self, began_ms: u64, ended_ms: u64) {
+        if ended_ms > began_ms + SLOW_MS {
+            self.slow_until_ms = ended_ms + SLOW_FOR_MS;
+        }
+    }
+
+    /// A stream that is silent for long closes its segment too, so that it can be archived.
+    fn look_at_age(&mut self) {
+        let now_us = sys::now().utc_us;
+        if self.writer.is_due(now_us) {
+            // A full disk shows at the next write.
+            let _ = self.writer.rotate(now_us);
+        }
+    }
+}
+
+/// The write thread.
 pub(crate) struct Writing {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) writer: SegmentWriter,
+    pub(crate) desk: Arc<Mutex<Desk>>,
     pub(crate) work: Receiver<Box<Effects>>,
     pub(crate) returned: Sender<Box<Effects>>,
 }
 
 impl Writing {
     /// Serve until the receive thread is gone and its last batch is written.
-    pub(crate) fn serve(mut self) {
-        let mut outlet = Outlet::new(Arc::clone(&self.shared));
+    pub(crate) fn serve(self) {
         let mut batches: Vec<Box<Effects>> = Vec::with_capacity(TOGETHER);
-        let mut is_full = false;
         loop {
             match self.work.recv_timeout(IDLE) {
                 Ok(first) => batches.push(first),
                 Err(RecvTimeoutError::Timeout) => {
-                    // A stream that is silent for long closes its segment too, so that it can be archived. A full disk shows at the next write.
-                    let now_us = sys::now().utc_us;
-                    if self.writer.is_due(now_us) {
-                        let _ = self.writer.rotate(now_us);
-                    }
+                    self.desk.lock().look_at_age();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             batches.extend(self.work.try_iter().take(TOGETHER - 1));
-            let units = batches.iter().map(|batch| &batch.unit);
-            match self.writer.append_many(units, sys::now().utc_us) {
-                Ok(()) => {
-                    if is_full {
-                        is_full = false;
-                        self.shared.tell(Event::Trouble(
-                            "the edge journal can be written again; strangers are recorded and answered".into(),
-                        ));
-                    }
-                    for batch in &mut batches {
-                        let failed = outlet.send(&batch.answers, &batch.bytes);
-                        batch.tally.add(Counter::SendFailed, failed);
-                    }
-                    if let Some(first) = batches.first_mut() {
-                        first.tally.add(Counter::JournalWrites, 1);
-                    }
-                }
-                Err(error) => {
-                    // Only the first refusal names where numbering goes on; what was numbered after it follows from that.
-                    let resume_at = self.writer.next_seq();
-                    let _ = self.shared.full_from.compare_exchange(0, resume_at, Ordering::AcqRel, Ordering::Acquire);
-                    if !is_full {
-                        is_full = true;
-                        self.shared.tell(Event::Trouble(format!(
-                            "strangers are neither recorded nor answered until the edge journal can be written: {error}"
-                        )));
-                    }
-                    for batch in &mut batches {
-                        batch.tally.lose();
-                    }
-                }
-            }
-            for mut batch in batches.drain(..) {
-                self.shared.commit(&batch.tally);
-                batch.clear();
+            self.desk.lock().write(&mut batches);
+            for batch in batches.drain(..) {
                 let _ = self.returned.send(batch);
             }
             if self.shared.is_starving.swap(false, Ordering::SeqCst) {
@@ -90,6 +144,51 @@ impl Writing {
             }
         }
         // The last run's frames are complete; sealing is the next start's first act.
-        let _ = self.writer.sync();
+        let _ = self.desk.lock().writer.sync();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, VecDeque};
+    use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+
+    use guard::Tally;
+    use journal::{Options, Stream};
+
+    use super::*;
+    use crate::sys::Wake;
+
+    fn desk(journal: &std::path::Path) -> Desk {
+        let (events, _) = crossbeam_channel::bounded(8);
+        let shared = Shared {
+            udp: Vec::new(),
+            books: Mutex::new(Tally::default()),
+            pending: Mutex::new(HashMap::new()),
+            ended: Mutex::new(VecDeque::new()),
+            connections: Mutex::new(HashMap::new()),
+            buffered: AtomicUsize::new(0),
+            events,
+            events_wake: Wake::new().unwrap(),
+            receive_wake: Wake::new().unwrap(),
+            is_starving: AtomicBool::new(false),
+            full_from: AtomicU64::new(0),
+        };
+        let options = Options::of(Stream::Edge);
+        let (writer, _) = SegmentWriter::open(journal, Stream::Edge, &options, 1).unwrap();
+        Desk::new(Arc::new(shared), writer)
+    }
+
+    #[test]
+    fn a_slow_write_keeps_the_receive_thread_away_for_a_second() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut desk = desk(directory.path());
+        desk.took(10_000, 10_005);
+        assert!(!desk.is_slow(10_005));
+        desk.took(20_000, 20_006);
+        assert!(desk.is_slow(20_006) && desk.is_slow(21_005));
+        assert!(!desk.is_slow(21_006));
+        desk.took(30_000, 33_000);
+        assert!(desk.is_slow(33_500), "the second begins when the write is over");
     }
 }
