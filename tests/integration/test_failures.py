@@ -5,13 +5,14 @@ import os
 import socket
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from kit.node import Node
-from kit.sip import Peer, Request
+from kit.sip import Answer, Peer, Request
 from kit.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -172,3 +173,41 @@ def fill(ballast: Path) -> None:
                 file.write(block)
             except OSError:
                 block = block[: len(block) // 2]
+
+
+NARROW = 'ip link set lo mtu 1300 up && exec "$0" "$@"'
+ASK = """
+import socket, sys
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.bind(("127.0.0.1", 0))
+sender.settimeout(5)
+sender.sendto(sys.stdin.buffer.read(), ("127.0.0.1", int(sys.argv[1])))
+sys.stdout.buffer.write(sender.recv(65535))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+def test_an_answer_too_long_for_the_path_is_sent_in_fragments(node: Node) -> None:
+    switch = node.switch(sip=("udp:127.0.0.1:0",), under=("unshare", "-n", "sh", "-c", NARROW))
+    path = "".join(f", SIP/2.0/UDP 10.0.0.{n};branch=z9hG4bK{'x' * 80}{n}" for n in range(12))
+    request = Request()
+    message = request.write().replace(b";rport", b";rport" + path.encode(), 1)
+    asked = subprocess.run(
+        [
+            "nsenter",
+            "-t",
+            str(switch.process.pid),
+            "-n",
+            sys.executable,
+            "-c",
+            ASK,
+            str(switch.address("udp")[1]),
+        ],
+        input=message,
+        capture_output=True,
+        check=True,
+        timeout=20,
+    )
+    answer = Answer.read(asked.stdout)
+    assert answer.status == 403
+    assert 1300 < len(answer.raw) <= len(message)

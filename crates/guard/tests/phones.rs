@@ -167,3 +167,16 @@ fn a_registered_phone_that_comes_from_a_new_port_is_challenged_and_admitted() {
     bench.wait_ms(31 * 86_400_000);
     assert_eq!(bench.throw(PHONE, &ask("INVITE").with(|ask| ask.cseq = 9).bytes()).status(), Some(403));
 }
+
+#[test]
+fn an_address_from_which_a_phone_has_registered_is_not_muted() {
+    let mut bench = Bench::new(snapshot(kit::parameter("RF_MUTE_ATTEMPTS_PER_S", 3)));
+    bind(&mut bench, PHONE);
+    bench.wait_ms(3_600_000);
+    let mut heard = |from: &str| {
+        let calls = (1..=10).map(|cseq| ask("INVITE").with(|ask| ask.cseq = cseq).bytes());
+        calls.filter(|call| bench.throw(from, call).status().is_some()).count()
+    };
+    assert_eq!(heard("198.51.100.20:50000"), 10, "another port behind the phone's address");
+    assert_eq!(heard("198.51.100.21:50000"), 3);
+}

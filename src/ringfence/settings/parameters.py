@@ -260,8 +260,9 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         (0, 100_000),
         unit="attempts/s",
         meaning=(
-            "An unproven source that tries more often than this is muted: still recorded or counted, no "
-            "longer answered. Authorised sources are never muted."
+            "A source that tries more often than this is muted: still recorded or counted, no longer "
+            "answered. Authorised sources, white entries and addresses from which a phone has registered "
+            "are never muted."
         ),
         zero="never mute",
         for_edge=True,
