@@ -43,5 +43,5 @@ def seal_all(ledger: Ledger, clock: ManualClock) -> None:
 
 
 def all_rows(store: ParquetStore, query: CdrQuery | None = None) -> list[Cdr]:
-    """Every row that matches, newest first."""
-    return list(store.page(query or CdrQuery(), limit=100_000).rows)
+    """Every row that matches, pending ones unless a query is given, newest first."""
+    return list(store.page(query or CdrQuery(pending=True), limit=100_000).rows)

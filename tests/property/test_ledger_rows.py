@@ -77,7 +77,7 @@ def journal_of(steps: list[tuple[str, int, int]]) -> Journal:
 
 def rows_of(ledger: Ledger) -> Expected:
     found: Expected = {}
-    for batch in ledger.store.export(CdrQuery()):
+    for batch in ledger.store.export(CdrQuery(pending=True)):
         for row in batch.to_pylist():
             assert row["flowNo"] not in found, "a row was doubled"
             found[row["flowNo"]] = (row["kind"], row["reason"], row["attempts"])

@@ -86,6 +86,9 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--account", metavar="A", help="Account.")
     @click.option("--reason", metavar="R", help="Why it was refused.")
     @click.option("--min-duration", type=click.IntRange(min=0), metavar="S", help="Talk time, s.")
+    @click.option(
+        "--pending", is_flag=True, help="Also challenges younger than 34 s, which may still be answered."
+    )
     @functools.wraps(function)
     def command(
         *args: Any,
@@ -100,6 +103,7 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
         account: str | None,
         reason: str | None,
         min_duration: int | None,
+        pending: bool,
         **arguments: Any,
     ) -> None:
         if reason is not None and reason not in REASON_BY_NAME:
@@ -119,6 +123,7 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
             account=account,
             reason=reason,
             min_duration_s=min_duration,
+            pending=pending,
         )
         function(*args, query=query, **arguments)
 

@@ -235,7 +235,7 @@ class Ledger:
     def _seal(self, epoch: Epoch) -> None:
         # One epoch at a time: the engine keeps the order of one table, but not that of several put together.
         generation = self._manifest.generation + 1
-        held = self._tail.view()
+        held = self._tail.view(self._clock.utc_us())
         span = Span(
             journal_id=self._journal_id(EDGE if epoch.edge_last else CALLS),
             first_seq=epoch.edge_first,
@@ -311,7 +311,7 @@ class Ledger:
         )
 
     def _publish(self) -> None:
-        self._view = View(manifest=self._manifest, tail=self._tail.view())
+        self._view = View(manifest=self._manifest, tail=self._tail.view(self._clock.utc_us()))
 
     def _drop_if_due(self) -> None:
         while self._dropping and self._dropping[0][0] <= self._clock.monotonic_s():

@@ -69,7 +69,8 @@ class CdrQuery:
 
     Shape: no `kinds` means every kind. `since_us` is included, `until_us` is not. `caller` and `callee` match
     the billed number or the number as it came in, whole or, ending in `*`, by what stands before it. `source`
-    matches rows whose source address lies in the network.
+    matches rows whose source address lies in the network. `pending` adds challenges that may still be
+    answered and so are no rows yet.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -82,6 +83,7 @@ class CdrQuery:
     account: str | None = None
     reason: str | None = None
     min_duration_s: int | None = None
+    pending: bool = False
 
     def wants(self, kind: str) -> bool:
         """Whether rows of a kind can match."""

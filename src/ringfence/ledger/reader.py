@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from ringfence import core
+from ringfence.clock import SystemClock
 from ringfence.ledger import engine, manifest
 from ringfence.ledger.feed import Feed, OpenSource
 from ringfence.ledger.pipeline import Pace
@@ -99,7 +100,7 @@ class LedgerReader:
             if tail.epochs and tail.epochs[-1].frames >= _EPOCH_FRAMES:
                 tail.cut()
         self.missing = feed.edge.missing + feed.calls.missing
-        return View(manifest=listed, tail=tail.view())
+        return View(manifest=listed, tail=tail.view(SystemClock().utc_us()))
 
 
 @contextmanager

@@ -130,7 +130,10 @@ class ParquetStore:
             (segment.min_time_us, "read_parquet($paths)", {"paths": [self._path(segment)]})
             for segment in self._segments(view, query)
         ]
-        sources += [(part.min_time_us, view.tail.sql([part]), {}) for part in self._live(view, query)]
+        sources += [
+            (part.min_time_us, view.tail.sql([part], pending=query.pending), {})
+            for part in self._live(view, query)
+        ]
         cursor = self._connection.cursor()
         try:
             for _, source, paths in sorted(sources, key=lambda item: item[0]):
@@ -166,9 +169,9 @@ class ParquetStore:
     def _all_rows(self, view: View, query: CdrQuery) -> tuple[str, Parameters]:
         live = self._live(view, query)
         whole = [part for part in live if part.is_whole]
-        parts = [view.tail.sql([part]) for part in live if not part.is_whole]
+        parts = [view.tail.sql([part], pending=query.pending) for part in live if not part.is_whole]
         if whole:
-            parts.append(view.tail.sql(whole))
+            parts.append(view.tail.sql(whole, pending=query.pending))
         segments = self._segments(view, query)
         bound: Parameters = {}
         if segments:
@@ -195,7 +198,7 @@ class ParquetStore:
             while waiting and len(chosen) < at_once and _go_together(source, waiting[0][2]):
                 chosen.append(heapq.heappop(waiting)[2])
             at_once = min(at_once * 2, _AT_ONCE)
-            relation, paths = self._relation(view, chosen)
+            relation, paths = self._relation(view, chosen, query)
             rows = self._newest(relation, paths, query, limit + 1, below)
             found.extend((Cursor.of(row), row) for row in rows)
             found.sort(key=lambda item: item[0], reverse=True)
@@ -203,10 +206,12 @@ class ParquetStore:
         rows_found = tuple(row for _, row in found[:limit])
         return Page(rows=rows_found, older=found[limit - 1][0] if len(found) > limit else None)
 
-    def _relation(self, view: View, chosen: Sequence[LiveRows | Segment]) -> tuple[str, Parameters]:
+    def _relation(
+        self, view: View, chosen: Sequence[LiveRows | Segment], query: CdrQuery
+    ) -> tuple[str, Parameters]:
         live = [source for source in chosen if isinstance(source, LiveRows)]
         if live:
-            return view.tail.sql(live), {}
+            return view.tail.sql(live, pending=query.pending), {}
         files = [self._path(source) for source in chosen if isinstance(source, Segment)]
         return "read_parquet($paths)", {"paths": files}
 
@@ -256,7 +261,8 @@ class ParquetStore:
         clause, bound = conditions(query)
         sources: list[tuple[str, Parameters]] = []
         if self._live(view, query):
-            sources.append((view.tail.rows_sql([e for e in view.tail.epochs if e.frames]), {}))
+            held = [epoch for epoch in view.tail.epochs if epoch.frames]
+            sources.append((view.tail.rows_sql(held, pending=query.pending), {}))
         if partly:
             sources.append(("read_parquet($paths)", {"paths": partly}))
         for source, paths in sources:

@@ -108,7 +108,11 @@ class LiveRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailView:
-    """The tail at one moment, as SQL; holds no more than names and literals of ours."""
+    """The tail at one moment, as SQL; holds no more than names and literals of ours.
+
+    Shape: a challenge is *pending* while it may still be answered, for `window_us` up to `now_us`. Readers
+    see it as a row only if they ask for that; whoever seals has waited for the answer.
+    """
 
     schema: str
     answers: str
@@ -116,6 +120,7 @@ class TailView:
     journal_id: str
     node: str
     window_us: int
+    now_us: int
 
     def parts(self) -> list[LiveRows]:
         """What rows there are, each row in one part."""
@@ -133,20 +138,25 @@ class TailView:
                 parts.append(whole)
         return parts
 
-    def sql(self, parts: Sequence[LiveRows]) -> str:
+    def sql(self, parts: Sequence[LiveRows], *, pending: bool) -> str:
         """The rows of one part, or of several that are whole epochs."""
         epochs = [part.epoch for part in parts]
         if parts[0].is_whole:
-            return self.rows_sql(epochs)
+            return self.rows_sql(epochs, pending=pending)
         bound = f"{'>=' if parts[0].is_head else '<'} {epochs[0].head_seq}"
         attempts = f"(SELECT * FROM {self.table(epochs[0], 'attempts')} WHERE seq {bound})"
-        return self.rows_sql(epochs, attempts=attempts, has_ready=parts[0].is_head)
+        return self.rows_sql(epochs, pending=pending, attempts=attempts, has_ready=parts[0].is_head)
 
     def rows_sql(
-        self, epochs: Sequence[Epoch], *, attempts: str | None = None, has_ready: bool = True
+        self,
+        epochs: Sequence[Epoch],
+        *,
+        pending: bool,
+        attempts: str | None = None,
+        has_ready: bool = True,
     ) -> str:
-        """SQL for the rows of some epochs."""
-        text = f"{self._judged(epochs, attempts)} {self._record('judged')}"
+        """SQL for the rows of some epochs, with pending challenges or without."""
+        text = f"{self._judged(epochs, attempts, pending=pending)} {self._record('judged')}"
         ready = [epoch for epoch in epochs if epoch.ready_kinds]
         if not ready or not has_ready:
             return f"({text})"
@@ -157,7 +167,7 @@ class TailView:
 
         Shape: sorting before the many constant columns come on costs a third of sorting after.
         """
-        return f"{self._judged([epoch], None)} SELECT * FROM judged ORDER BY time_us, seq"
+        return f"{self._judged([epoch], None, pending=True)} SELECT * FROM judged ORDER BY time_us, seq"
 
     def records_sql(self, judged: str, epoch: Epoch, kind: str | None) -> str:
         """SQL for the records made of a table that `judged_sql` filled; of one kind, or of all.
@@ -170,7 +180,7 @@ class TailView:
             return f"({text})"
         return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.table(epoch, 'ready')})"
 
-    def _judged(self, epochs: Sequence[Epoch], attempts: str | None) -> str:
+    def _judged(self, epochs: Sequence[Epoch], attempts: str | None, *, pending: bool) -> str:
         first = min(epoch.number for epoch in epochs)
         counted = [epoch for epoch in self.epochs if epoch.number >= first and epoch.increments]
         text = _JUDGED_SQL
@@ -178,6 +188,7 @@ class TailView:
             ("{attempts}", attempts or self.union(epochs, "attempts")),
             ("{increments}", self.union(counted or epochs[:1], "increments")),
             ("{settles}", self.answers),
+            ("{decided}", "" if pending else f" AND c.time_us <= {self.now_us - self.window_us}"),
             ("{window_us}", str(self.window_us)),
         ):
             text = text.replace(name, value)
@@ -200,7 +211,7 @@ class TailView:
         return "(" + " UNION ALL ".join(f"SELECT * FROM {self.table(epoch, name)}" for epoch in epochs) + ")"
 
 
-NO_TAIL: Final = TailView(schema="", answers="", epochs=(), journal_id="", node="", window_us=0)
+NO_TAIL: Final = TailView(schema="", answers="", epochs=(), journal_id="", node="", window_us=0, now_us=0)
 
 
 class Tail:
@@ -238,7 +249,7 @@ class Tail:
     def _answers_table(self) -> str:
         return f"{self._schema}.answers_{self._answers}"
 
-    def view(self) -> TailView:
+    def view(self, now_us: int) -> TailView:
         """The tail as it is now, for readers."""
         return TailView(
             schema=self._schema,
@@ -247,6 +258,7 @@ class Tail:
             journal_id=self._journal_id,
             node=self._node,
             window_us=self._window_us,
+            now_us=now_us,
         )
 
     def _table(self, epoch: Epoch, name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kit.clock import ManualClock
 from kit.journal import (
     JOURNAL_ID,
     NO_MESSAGE,
@@ -18,6 +19,7 @@ from kit.journal import (
     Journal,
 )
 from kit.ledgers import all_rows, ledger_of
+from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.schema import Cdr
 
 MALFORMED = 10
@@ -133,6 +135,21 @@ def test_a_challenge_that_a_call_answers_leaves_the_row_of_the_call(tmp_path: Pa
     journal.end_call(T0_US + S, settles=asked)
     [row] = rows_of(journal, tmp_path)
     assert (row.kind, row.endReason, row.billingMode, row.callerGateway) == ("call", -15, 1, "carrier-a")
+
+
+def test_a_challenge_that_may_still_be_answered_is_no_row_unless_pending_ones_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    journal = Journal()
+    journal.challenge(T0_US, method=REGISTER)
+    clock = ManualClock(T0_US + 33 * S)
+    with ledger_of(journal, tmp_path, clock) as ledger:
+        assert all_rows(ledger.store, CdrQuery()) == []
+        assert ledger.store.count(CdrQuery()).rows == 0
+        assert [row.reason for row in all_rows(ledger.store)] == ["unanswered_challenge"]
+        clock.advance(1)
+        ledger.step()
+        assert [row.reason for row in all_rows(ledger.store, CdrQuery())] == ["unanswered_challenge"]
 
 
 @pytest.mark.parametrize(("method", "kind"), [(1, "illegal"), (REGISTER, "event")])

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The one way from frames to rows: asked of the tail, used to seal and to rebuild.
 -- Braces hold names of the tail's tables (attempts, increments, settles), window_us, how long a row may change,
--- and the literals journal_id and node. Sealing keeps what `judged` gives and makes records of that.
+-- decided, what leaves out challenges that may still be answered, and the literals journal_id and node. Sealing keeps
+-- what `judged` gives and makes records of that.
 WITH added AS (
     SELECT
         i.base_seq,
@@ -47,7 +48,7 @@ judged AS (
     LEFT JOIN method_code m ON m.code = c.method
     LEFT JOIN transport_code t ON t.code = c.transport
     LEFT JOIN scope_code w ON w.code = c.scope
-    WHERE NOT c.is_challenge OR c.standing > 0
+    WHERE NOT c.is_challenge OR (c.standing > 0{decided})
 )
 SELECT
     caller AS "callerE164",
