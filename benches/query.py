@@ -17,10 +17,11 @@ from ledger import ShiftedClock
 from verdict import Verdict
 
 from ringfence.core import JournalWriter
+from ringfence.ledger.maintenance import merge_segments
 from ringfence.ledger.pipeline import Ledger, Pace
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reader import cdr_directory, journal_sources
-from ringfence.ledger.schema import EDGE
+from ringfence.ledger.schema import EDGE, LISTED
 from ringfence.ledger.source import stream_directory
 
 DAYS = 10
@@ -84,7 +85,7 @@ def write_journal(data: Path, rows: int) -> None:
 
 
 def take_in(data: Path) -> int:
-    """Everything into Parquet, an hour to a segment as after compaction, off the clock; returns the rows."""
+    """Everything into Parquet and merged by the day, as it would be by now; returns the rows."""
     clock = ShiftedClock()
     hourly = Pace(cut_us=HOUR_US, cut_busy_us=HOUR_US)
     ledger = Ledger(cdr_directory(data), journal_sources(data), clock, node="bench", pace=hourly)
@@ -94,6 +95,7 @@ def take_in(data: Path) -> int:
         clock.ahead_s = 120
         while ledger.seal():
             pass
+        merge_segments(ledger, clock)
         return ledger.progress.rows_sealed
     finally:
         ledger.close()
@@ -141,7 +143,7 @@ def ask(data: Path, rows: int, pages: int) -> Answers:
     sender = subprocess.Popen(
         [
             *(str(subjects.BIN / "sipload"), "--target", f"127.0.0.1:{port}"),
-            *("--rate", str(INGEST_PER_S), "--seconds", "3600"),
+            *("--rate", str(INGEST_PER_S), "--seconds", "3600", "--train", "16"),
         ],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
@@ -156,7 +158,7 @@ def ask(data: Path, rows: int, pages: int) -> Answers:
             for _ in range(pages):
                 wanted = make()
                 asked = time.perf_counter()
-                ledger.store.page(wanted)
+                ledger.store.page(wanted, columns=LISTED)
                 times.append((time.perf_counter() - asked) * 1000)
             answers.milliseconds[name] = times
             say(f"{name:<16} p95 {percentile(times, 0.95):7.1f} ms")

@@ -163,6 +163,17 @@ def test_pages_follow_on_without_skipping_or_repeating(ledger: Ledger, query: Cd
     assert seen == all_rows(ledger.store, query)
 
 
+@pytest.mark.parametrize("query", [CdrQuery(), CdrQuery(reason="rate_exceeded")])
+def test_a_page_of_some_columns_is_the_page_with_the_others_empty(ledger: Ledger, query: CdrQuery) -> None:
+    whole = ledger.store.page(query, limit=40)
+    part = ledger.store.page(query, limit=40, columns=("callerip", "kind"))
+    assert part.older == whole.older
+    assert [(row.flowNo, row.recorded_at, row.callerip, row.kind) for row in part.rows] == [
+        (row.flowNo, row.recorded_at, row.callerip, row.kind) for row in whole.rows
+    ]
+    assert {(row.call_id, row.reason, row.attempts) for row in part.rows} == {("", "", 0)}
+
+
 def test_all_rows_are_newest_first(ledger: Ledger) -> None:
     places = [Cursor.of(row) for row in all_rows(ledger.store)]
     assert places == sorted(places, reverse=True)

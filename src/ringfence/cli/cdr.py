@@ -24,7 +24,7 @@ from ringfence.errors import ConfigError
 from ringfence.ledger.query import DEFAULT_LIMIT, CdrQuery, Cursor, parse_source, timestamp_us
 from ringfence.ledger.reader import LedgerReader, open_reader
 from ringfence.ledger.reasons import REASON_BY_NAME
-from ringfence.ledger.schema import COLUMN_NAMES, Cdr
+from ringfence.ledger.schema import COLUMN_NAMES, LISTED, Cdr
 from ringfence.ledger.store import as_cdr
 from ringfence.ledger.tail import ROW_SCHEMA
 from ringfence.settings.node import Overrides, load
@@ -147,8 +147,10 @@ def list_command(session: Session, *, query: CdrQuery, limit: int, below: str | 
     """
     start = None if below is None else Cursor.parse(below)
     with opened(session) as reader:
-        page = reader.store.page(query, limit=limit, below=start)
-    if session.output.form is Format.TABLE:
+        is_table = session.output.form is Format.TABLE
+        columns = LISTED if is_table else COLUMN_NAMES
+        page = reader.store.page(query, limit=limit, below=start, columns=columns)
+    if is_table:
         session.output.rows(SHOWN, [shown(row) for row in page.rows], empty="no records match")
     else:
         session.output.rows(COLUMN_NAMES, (values(row) for row in page.rows))

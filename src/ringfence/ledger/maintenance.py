@@ -4,19 +4,20 @@
 Limits by age and by bytes hold for each kind of row and for the journal apart, so that a flood of illegal
 calls never costs a paid call its record. Rows are summed up before they go (`rollup`), in the same
 replacement of the manifest. Files are unlinked a while after the manifest stopped naming them, so that
-readers can finish.
+readers can finish. All this may run beside the thread that takes in and seals, one such run at a time.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from ringfence import core
 from ringfence.clock import Clock
-from ringfence.ledger.manifest import LetGo, Retired, Rollup, Segment
+from ringfence.ledger.manifest import LetGo, Manifest, Retired, Rollup, Segment
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.rollup import UNRECORDED
 from ringfence.ledger.schema import CALLS, EDGE, KINDS, STREAMS
@@ -29,6 +30,9 @@ MERGE_AFTER_US: Final = 120_000_000
 MERGED_ROWS: Final = 4_000_000
 _MERGED_ROLLUPS: Final = 16
 _DAY_US: Final = 86_400_000_000
+
+
+File = TypeVar("File", Segment, Rollup, Retired)
 
 
 class Parameters(Protocol):
@@ -89,44 +93,49 @@ def merge_segments(ledger: Ledger, clock: Clock) -> int:
         if not groups:
             return merged
         group = groups[0]
-        present = ledger.manifest
         made = ledger.write_segments(
             "read_parquet($paths)",
             merged_span(group),
             {"paths": [str(ledger.directory / segment.path) for segment in group]},
         )
-        old = {segment.path for segment in group}
-        kept = tuple(segment for segment in present.segments if segment.path not in old)
-        ledger.replace_manifest(
-            msgspec.structs.replace(
-                present,
-                segments=tuple(sorted((*kept, *made), key=lambda s: (s.min_time_us, s.path))),
-                retired=(*present.retired, *_retired(group, clock)),
-            )
-        )
+        ledger.change_manifest(partial(_merge, group=group, made=made, at_us=clock.utc_us()))
         merged += len(group)
+
+
+def _merge(present: Manifest, *, group: Sequence[Segment], made: Sequence[Segment], at_us: int) -> Manifest:
+    kept = _without(present.segments, group)
+    return msgspec.structs.replace(
+        present,
+        segments=tuple(sorted((*kept, *made), key=lambda s: (s.min_time_us, s.path))),
+        retired=(*present.retired, *_retired(group, at_us)),
+    )
 
 
 def merge_rollups(ledger: Ledger, clock: Clock) -> None:
     """Put many small files of sums into one, kind by kind."""
     for kind in (*KINDS, UNRECORDED):
-        present = ledger.manifest
-        group = [rollup for rollup in present.rollups if rollup.kind == kind]
+        group = [rollup for rollup in ledger.manifest.rollups if rollup.kind == kind]
         if len(group) < _MERGED_ROLLUPS:
             continue
-        made = ledger.rollups.merge(group, generation=present.generation + 1)
-        kept = tuple(rollup for rollup in present.rollups if rollup.kind != kind)
-        ledger.replace_manifest(
-            msgspec.structs.replace(
-                present, rollups=kept + made, retired=(*present.retired, *_retired(group, clock))
-            )
-        )
+        made = ledger.rollups.merge(group, label=ledger.label)
+        ledger.change_manifest(partial(_merge_rollups, group=group, made=made, at_us=clock.utc_us()))
+
+
+def _merge_rollups(
+    present: Manifest, *, group: Sequence[Rollup], made: Sequence[Rollup], at_us: int
+) -> Manifest:
+    return msgspec.structs.replace(
+        present,
+        rollups=(*_without(present.rollups, group), *made),
+        retired=(*present.retired, *_retired(group, at_us)),
+    )
 
 
 def unlink_retired(ledger: Ledger, clock: Clock) -> int:
     """Remove files that stopped counting long enough ago; how many."""
-    present = ledger.manifest
-    due = [retired for retired in present.retired if clock.utc_us() - retired.at_us >= UNLINK_AFTER_US]
+    due = [
+        retired for retired in ledger.manifest.retired if clock.utc_us() - retired.at_us >= UNLINK_AFTER_US
+    ]
     if not due:
         return 0
     for retired in due:
@@ -134,11 +143,8 @@ def unlink_retired(ledger: Ledger, clock: Clock) -> int:
         path.unlink(missing_ok=True)
         if not any(path.parent.iterdir()):
             path.parent.rmdir()
-    gone = {retired.path for retired in due}
-    ledger.replace_manifest(
-        msgspec.structs.replace(
-            present, retired=tuple(retired for retired in present.retired if retired.path not in gone)
-        )
+    ledger.change_manifest(
+        lambda present: msgspec.structs.replace(present, retired=_without(present.retired, due))
     )
     return len(due)
 
@@ -147,15 +153,14 @@ def let_rows_go(ledger: Ledger, clock: Clock, limits: Limits) -> tuple[LetGo, ..
     """Let rows beyond their kind's limits go, oldest first, summed up; what went."""
     notes = []
     for kind in KINDS:
-        present = ledger.manifest
         doomed = _beyond(
-            [segment for segment in present.segments if segment.kind == kind],
+            [segment for segment in ledger.manifest.segments if segment.kind == kind],
             limits.of_kind(kind),
             clock.utc_us(),
         )
         if not doomed:
             continue
-        summed: tuple[Rollup, ...] = ledger.rollups.let_go(doomed, generation=present.generation + 1)
+        summed: tuple[Rollup, ...] = ledger.rollups.let_go(doomed, label=ledger.label)
         note = LetGo(
             kind=kind,
             rows=sum(segment.rows for segment in doomed),
@@ -164,18 +169,21 @@ def let_rows_go(ledger: Ledger, clock: Clock, limits: Limits) -> tuple[LetGo, ..
             until_us=max(segment.max_time_us for segment in doomed),
             at_us=clock.utc_us(),
         )
-        gone = {segment.path for segment in doomed}
-        ledger.replace_manifest(
-            msgspec.structs.replace(
-                present,
-                segments=tuple(segment for segment in present.segments if segment.path not in gone),
-                rollups=present.rollups + summed,
-                let_go=(*present.let_go, note),
-                retired=(*present.retired, *_retired(doomed, clock)),
-            )
-        )
+        ledger.change_manifest(partial(_let_go, doomed=doomed, summed=summed, note=note))
         notes.append(note)
     return tuple(notes)
+
+
+def _let_go(
+    present: Manifest, *, doomed: Sequence[Segment], summed: Sequence[Rollup], note: LetGo
+) -> Manifest:
+    return msgspec.structs.replace(
+        present,
+        segments=_without(present.segments, doomed),
+        rollups=(*present.rollups, *summed),
+        let_go=(*present.let_go, note),
+        retired=(*present.retired, *_retired(doomed, note.at_us)),
+    )
 
 
 def _beyond(segments: Sequence[Segment], limit: Limit, now_us: int) -> list[Segment]:
@@ -235,10 +243,16 @@ def let_journal_go(ledger: Ledger, data_dir: Path, clock: Clock, limits: Limits)
             )
         )
     if notes:
-        present = ledger.manifest
-        ledger.replace_manifest(msgspec.structs.replace(present, let_go=(*present.let_go, *notes)))
+        ledger.change_manifest(
+            lambda present: msgspec.structs.replace(present, let_go=(*present.let_go, *notes))
+        )
     return tuple(notes)
 
 
-def _retired(files: Sequence[Segment | Rollup], clock: Clock) -> list[Retired]:
-    return [Retired(path=file.path, at_us=clock.utc_us()) for file in files]
+def _without(files: Sequence[File], gone: Sequence[File]) -> tuple[File, ...]:
+    paths = {file.path for file in gone}
+    return tuple(file for file in files if file.path not in paths)
+
+
+def _retired(files: Sequence[Segment | Rollup], at_us: int) -> list[Retired]:
+    return [Retired(path=file.path, at_us=at_us) for file in files]

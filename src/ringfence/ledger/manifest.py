@@ -34,7 +34,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """One Parquet file of rows, sorted by time.
 
     Shape: `path` is relative to the CDR directory; `first_seq` to `last_seq` are the edge frames whose rows
-    it may hold, `first_call` to `last_call` those of the calls stream (0 to 0: none).
+    it may hold, `first_call` to `last_call` those of the calls stream (0 to 0: none); `reasons` are all that
+    occur in it, none if that is not known.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int = 0
     first_call: int = 0
     last_call: int = 0
+    reasons: tuple[str, ...] = ()
 
 
 class Rollup(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,9 @@ Times are compared within the journal as long as frames arrive; only at its end 
 decide. So a backlog of hours is worked off epoch by epoch, holding a window of it at a time.
 """
 
+import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,7 @@ import msgspec
 from ringfence.clock import Clock
 from ringfence.ledger import engine, manifest
 from ringfence.ledger.feed import GRACE_US, Feed, OpenSource, mark_after
-from ringfence.ledger.manifest import Coverage, Manifest, Segment, StreamMark
+from ringfence.ledger.manifest import Coverage, Manifest, Rollup, Segment, StreamMark
 from ringfence.ledger.rollup import RollupWriter
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
@@ -78,8 +80,9 @@ class Progress:
 class Ledger:
     """Takes in frames and seals them.
 
-    Shape: one thread calls `step` and `seal`; `store`, `view` and `progress` serve any thread. Only the
-    holder of the office's lock may make one on a CDR directory: it removes what the manifest does not list.
+    Shape: one thread calls `step` and `seal`; another one may change the manifest and write merged segments
+    and roll-ups meanwhile (`maintenance`); `store`, `view` and `progress` serve any thread. Only the holder
+    of the office's lock may make one on a CDR directory: it removes what the manifest does not list.
     """
 
     def __init__(
@@ -101,6 +104,10 @@ class Ledger:
         self._tail = Tail(self._connection, node=node, window_us=self._pace.window_us)
         self._segments = SegmentWriter(directory, self._connection.cursor())
         self._rollups = RollupWriter(directory, self._connection.cursor())
+        # Maintenance works beside the thread that seals: it has its own cursors, the manifest a lock.
+        self._merged = SegmentWriter(directory, self._connection.cursor())
+        self.rollups = RollupWriter(directory, self._connection.cursor())
+        self._changing = threading.RLock()
         self._feed = Feed(
             self._tail,
             self._manifest,
@@ -171,21 +178,20 @@ class Ledger:
         self.cut()
         return self._seal_closed()
 
-    def replace_manifest(self, changed: Manifest) -> None:
+    def change_manifest(self, change: Callable[[Manifest], Manifest]) -> None:
         """Put a changed manifest (compaction, retention) in place of the present one and publish it."""
-        self._manifest = manifest.replace(self.directory, changed)
-        self._publish()
+        with self._changing:
+            self._manifest = manifest.replace(self.directory, change(self._manifest))
+            self._publish()
 
     def write_segments(self, rows: str, span: Span, bound: dict[str, object]) -> tuple[Segment, ...]:
-        """Write rows as segments that nothing lists yet, for compaction, on the thread that steps."""
-        return self._segments.write(
-            lambda _: rows, span, generation=self._manifest.generation + 1, bound=bound
-        )
+        """Write rows as segments that nothing lists yet, for compaction."""
+        return self._merged.write(lambda _: rows, span, label=self.label, bound=bound)
 
     @property
-    def rollups(self) -> RollupWriter:
-        """The writer of roll-ups, for retention."""
-        return self._rollups
+    def label(self) -> str:
+        """What keeps the names of files apart that maintenance writes now."""
+        return f"{self._manifest.generation + 1}m"
 
     def close(self) -> None:
         """Let the engine go; what is sealed stays sealed."""
@@ -234,7 +240,7 @@ class Ledger:
 
     def _seal(self, epoch: Epoch) -> None:
         # One epoch at a time: the engine keeps the order of one table, but not that of several put together.
-        generation = self._manifest.generation + 1
+        label = str(self._manifest.generation + 1)
         held = self._tail.view(self._clock.utc_us())
         span = Span(
             journal_id=self._journal_id(EDGE if epoch.edge_last else CALLS),
@@ -247,9 +253,17 @@ class Ledger:
             held.judged_sql(epoch),
             lambda judged, kind: held.records_sql(judged, epoch, kind),
             span,
-            generation=generation,
+            label=label,
         )
-        summed = self._rollups.unrecorded(held.table(epoch, "summaries"), generation=generation)
+        summed = self._rollups.unrecorded(held.table(epoch, "summaries"), label=label)
+        with self._changing:
+            answers = self._list(epoch, made, summed)
+        self._dropping.append((self._clock.monotonic_s() + _DROP_AFTER_S, epoch, answers))
+        self._opened_s.pop(epoch.number, None)
+        self._closed_s.pop(epoch.number, None)
+
+    def _list(self, epoch: Epoch, made: tuple[Segment, ...], summed: tuple[Rollup, ...]) -> str:
+        """Have files stand for an epoch; the name of a table that can go with it."""
         present = self._manifest
         coverage = present.coverage
         for stream, first, last in (
@@ -276,9 +290,7 @@ class Ledger:
         self._tail.forget(epoch)
         answers = self._tail.forget_answers(edge_mark.sealed)
         self._publish()
-        self._dropping.append((self._clock.monotonic_s() + _DROP_AFTER_S, epoch, answers))
-        self._opened_s.pop(epoch.number, None)
-        self._closed_s.pop(epoch.number, None)
+        return answers
 
     def _journal_id(self, stream: int) -> str:
         return (self._feed.edge if stream == EDGE else self._feed.calls).source.journal_id
@@ -311,7 +323,8 @@ class Ledger:
         )
 
     def _publish(self) -> None:
-        self._view = View(manifest=self._manifest, tail=self._tail.view(self._clock.utc_us()))
+        with self._changing:
+            self._view = View(manifest=self._manifest, tail=self._tail.view(self._clock.utc_us()))
 
     def _drop_if_due(self) -> None:
         while self._dropping and self._dropping[0][0] <= self._clock.monotonic_s():

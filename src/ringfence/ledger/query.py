@@ -8,9 +8,11 @@ newest first, so that paging neither skips nor repeats while rows arrive.
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ringfence.errors import ConfigError
+from ringfence.ledger.reasons import BillingMode
 from ringfence.ledger.schema import Cdr, quoted
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,6 +21,7 @@ Parameters = dict[str, object]
 DEFAULT_LIMIT: Final = 50
 NEWEST_FIRST: Final = f"recorded_at DESC, {quoted('flowNo')} DESC, journal_id DESC"
 
+_UNBILLED: Final = {"illegal": BillingMode.ILLEGAL_CALL, "event": BillingMode.UNBILLED}
 _CURSOR: Final = re.compile(r"(\d{1,16})-(\d{1,19})-([0-9a-f]{1,32})")
 _FLOW: Final = quoted("flowNo")
 
@@ -53,6 +56,11 @@ class Cursor:
             )
         return cls(time_us=int(match[1]), flow_no=int(match[2]), journal_id=match[3])
 
+    @property
+    def recorded_at(self) -> datetime:
+        """Its time, exact, in UTC."""
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.time_us)
+
     def __str__(self) -> str:
         return f"{self.time_us}-{self.flow_no}-{self.journal_id}"
 
@@ -86,8 +94,32 @@ class CdrQuery:
     pending: bool = False
 
     def wants(self, kind: str) -> bool:
-        """Whether rows of a kind can match."""
-        return not self.kinds or kind in self.kinds
+        """Whether rows of a kind can match: only calls are billed, last, or belong to an account."""
+        if self.kinds and kind not in self.kinds:
+            return False
+        if kind != "call" and (self.account or self.min_duration_s):
+            return False
+        if self.billing_mode is None:
+            return True
+        if kind == "call":
+            return self.billing_mode != BillingMode.ILLEGAL_CALL
+        return self.billing_mode == _UNBILLED[kind]
+
+    def wants_reasons(self, reasons: tuple[str, ...]) -> bool:
+        """Whether rows can match whose reasons are among these; none means that they are not known."""
+        return not reasons or self.reason is None or self.reason in reasons
+
+    def narrowed(self) -> "CdrQuery | None":
+        """The conditions that few rows meet, alone; None if there are none."""
+        narrow = CdrQuery(
+            source=self.source,
+            caller=self.caller,
+            callee=self.callee,
+            account=self.account,
+            reason=self.reason,
+            min_duration_s=self.min_duration_s,
+        )
+        return None if narrow == CdrQuery() else narrow
 
     def overlaps(self, min_time_us: int, max_time_us: int) -> bool:
         """Whether rows of a time span (both ends included) can match."""
@@ -132,10 +164,13 @@ def parse_source(text: str) -> Network:
         ) from error
 
 
-def conditions(query: CdrQuery, below: Cursor | None = None) -> tuple[str, Parameters]:
+def conditions(
+    query: CdrQuery, below: Cursor | None = None, *, is_call: bool = True
+) -> tuple[str, Parameters]:
     """The WHERE clause of a query, and what to bind.
 
-    Shape: the clause is `TRUE` for a query without conditions; it names columns of the record only.
+    Shape: the clause is `TRUE` for a query without conditions; it names columns of the record only. Rows that
+    are no calls have one number each, so one column is looked at where `is_call` is false.
     """
     clauses: list[str] = []
     bound: Parameters = {}
@@ -160,7 +195,10 @@ def conditions(query: CdrQuery, below: Cursor | None = None) -> tuple[str, Param
         need(f"{quoted('holdTime')} >= $min_duration_s", min_duration_s=query.min_duration_s)
     for side, number in (("caller", query.caller), ("callee", query.callee)):
         if number is not None:
-            need(_number(side, is_prefix=number.endswith("*")), **{side: number.removesuffix("*")})
+            names = (f"{side}AccessE164", f"{side}E164") if is_call else (f"{side}AccessE164",)
+            test = "starts_with({}, ${})" if number.endswith("*") else "{} = ${}"
+            tests = " OR ".join(test.format(quoted(name), side) for name in names)
+            need(f"({tests})", **{side: number.removesuffix("*")})
     if query.source is not None:
         clause, values = _in_network(query.source)
         need(clause, **values)
@@ -173,12 +211,6 @@ def conditions(query: CdrQuery, below: Cursor | None = None) -> tuple[str, Param
             below_journal=below.journal_id,
         )
     return " AND ".join(clauses) or "TRUE", bound
-
-
-def _number(side: str, *, is_prefix: bool) -> str:
-    names = (quoted(f"{side}AccessE164"), quoted(f"{side}E164"))
-    test = "starts_with({}, ${})" if is_prefix else "{} = ${}"
-    return "(" + " OR ".join(test.format(name, side) for name in names) + ")"
 
 
 def _in_network(network: Network) -> tuple[str, Parameters]:

@@ -234,7 +234,7 @@ def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path)
             kept += writer.write(
                 lambda _: taken,
                 merged_span([segment]),
-                generation=old.generation,
+                label=str(old.generation),
                 bound={**bound, "paths": [str(old_directory / segment.path)]},
             )
     finally:
@@ -306,4 +306,4 @@ def _let_go_again(ledger: Ledger, old: Manifest) -> None:
                 {"paths": [str(ledger.directory / segment.path)], "end_us": end_us},
             )
     if len(kept) != len(present.segments) or kept != list(present.segments):
-        ledger.replace_manifest(msgspec.structs.replace(present, segments=tuple(kept)))
+        ledger.change_manifest(lambda made: msgspec.structs.replace(made, segments=tuple(kept)))

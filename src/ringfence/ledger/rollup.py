@@ -62,32 +62,32 @@ ORDER BY minute, reason, method
 
 
 class RollupWriter:
-    """Writes roll-ups below a CDR directory, durable but listed nowhere yet."""
+    """Writes roll-ups below a CDR directory, durable but listed nowhere yet; `label` keeps names apart."""
 
     def __init__(self, directory: Path, connection: duckdb.DuckDBPyConnection) -> None:
         self._directory = directory
         self._connection = connection
 
-    def unrecorded(self, summaries: str, *, generation: int) -> tuple[Rollup, ...]:
+    def unrecorded(self, summaries: str, *, label: str) -> tuple[Rollup, ...]:
         """Sum up attempts that leave no row; nothing if there are none. `summaries` is a relation of ours."""
-        return self._write(_UNRECORDED_SQL.replace("{summaries}", summaries), {}, UNRECORDED, generation)
+        return self._write(_UNRECORDED_SQL.replace("{summaries}", summaries), {}, UNRECORDED, label)
 
-    def let_go(self, segments: Sequence[Segment], *, generation: int) -> tuple[Rollup, ...]:
+    def let_go(self, segments: Sequence[Segment], *, label: str) -> tuple[Rollup, ...]:
         """Sum up segments of one kind that are about to go."""
         paths = [str(self._directory / segment.path) for segment in segments]
         bound: dict[str, object] = {"paths": paths, "top": TOP, "digits": PREFIX_DIGITS}
-        return self._write(_LET_GO_SQL, bound, segments[0].kind, generation)
+        return self._write(_LET_GO_SQL, bound, segments[0].kind, label)
 
-    def merge(self, rollups: Sequence[Rollup], *, generation: int) -> tuple[Rollup, ...]:
+    def merge(self, rollups: Sequence[Rollup], *, label: str) -> tuple[Rollup, ...]:
         """Put several files of one kind into one."""
         paths = [str(self._directory / rollup.path) for rollup in rollups]
         sql = (
             "SELECT minute, kind, reason, method, source, prefix, is_other, sum(rows)::BIGINT AS rows, "
             "sum(attempts)::BIGINT AS attempts FROM read_parquet($paths) GROUP BY ALL ORDER BY ALL"
         )
-        return self._write(sql, {"paths": paths}, rollups[0].kind, generation)
+        return self._write(sql, {"paths": paths}, rollups[0].kind, label)
 
-    def _write(self, sql: str, bound: dict[str, object], kind: str, generation: int) -> tuple[Rollup, ...]:
+    def _write(self, sql: str, bound: dict[str, object], kind: str, label: str) -> tuple[Rollup, ...]:
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summed AS {sql}", bound)
         [(rows, attempts, low, high)] = self._connection.execute(
             "SELECT count(*), coalesce(sum(attempts), 0)::BIGINT, "
@@ -95,7 +95,7 @@ class RollupWriter:
         ).fetchall()
         if not rows:
             return ()
-        name = f"rollup/{kind}-{low // 60_000_000:010d}.{generation}.parquet"
+        name = f"rollup/{kind}-{low // 60_000_000:010d}.{label}.parquet"
         path = self._directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")

@@ -237,7 +237,7 @@ def decode_call_ended(payload: bytes) -> CallEnded:
 
 def call_row(ended: CallEnded, *, journal_id: str, seq: int, time_us: int, node: str) -> dict[str, Any]:
     """The record of an ended call, column by column; `recorded_at` in UTC microseconds."""
-    row: dict[str, Any] = {column.name: _EMPTY[column.sql] for column in COLUMNS}
+    row: dict[str, Any] = dict(EMPTY)
     row.update(
         callerE164=ended.caller,
         callerAccessE164=ended.caller_access or ended.caller,
@@ -284,7 +284,7 @@ def call_row(ended: CallEnded, *, journal_id: str, seq: int, time_us: int, node:
     return row
 
 
-_EMPTY: Final[dict[str, Any]] = {
+_EMPTY_OF: Final[dict[str, Any]] = {
     "VARCHAR": "",
     "BLOB": None,
     "BOOLEAN": False,
@@ -292,6 +292,27 @@ _EMPTY: Final[dict[str, Any]] = {
     "DECIMAL(18,6)": Decimal(0),
     **dict.fromkeys(("BIGINT", "UBIGINT", "INTEGER", "UINTEGER", "SMALLINT", "USMALLINT"), 0),
 }
+
+EMPTY: Final[dict[str, Any]] = {column.name: _EMPTY_OF[column.sql] for column in COLUMNS}
+"""What a column holds that nothing is known of; times as microseconds."""
+
+LISTED: Final[tuple[str, ...]] = (
+    "recorded_at",
+    "kind",
+    "callerip",
+    "transport",
+    "method",
+    "callerAccessE164",
+    "calleeAccessE164",
+    "user_agent",
+    "reason",
+    "endReason",
+    "sip_status",
+    "attempts",
+    "scope",
+    "proven",
+)
+"""The columns of a list that people look at."""
 
 
 def as_markdown() -> str:

@@ -43,7 +43,7 @@ class SegmentWriter:
         self._connection = connection
 
     def write_from(
-        self, judged: str, records_of: Callable[[str, str | None], str], span: Span, *, generation: int
+        self, judged: str, records_of: Callable[[str, str | None], str], span: Span, *, label: str
     ) -> tuple[Segment, ...]:
         """Write the records made of what a query gives, keeping that in between; otherwise as `write`.
 
@@ -51,30 +51,31 @@ class SegmentWriter:
         """
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE judged_rows AS {judged}")
         try:
-            return self.write(lambda kind: records_of("judged_rows", kind), span, generation=generation)
+            return self.write(lambda kind: records_of("judged_rows", kind), span, label=label)
         finally:
             self._connection.execute("DROP TABLE judged_rows")
 
     def write(
-        self, rows_of: RowsOf, span: Span, *, generation: int, bound: dict[str, object] | None = None
+        self, rows_of: RowsOf, span: Span, *, label: str, bound: dict[str, object] | None = None
     ) -> tuple[Segment, ...]:
         """Write rows as segments, one per day and kind, durable but listed nowhere yet.
 
         Shape: `rows_of` gives the SQL of a relation with the columns of the record: all rows for None, and
-        for a kind one that has all rows of that kind. `generation` keeps names apart.
+        for a kind one that has all rows of that kind. `label` keeps names apart.
         Raises: OSError, duckdb.Error; files written so far are not listed and go at the next start.
         """
         groups = self._connection.execute(
             f"""
             SELECT kind, CAST(recorded_at AS DATE) AS day, count(*), sum(attempts)::BIGINT,
-                   epoch_us(min(recorded_at)), epoch_us(max(recorded_at)), min(seq)::BIGINT
+                   epoch_us(min(recorded_at)), epoch_us(max(recorded_at)), min(seq)::BIGINT,
+                   list_sort(list(DISTINCT reason))
             FROM {rows_of(None)} GROUP BY ALL ORDER BY ALL
             """,
             bound or {},
         ).fetchall()
         made = []
-        for kind, day, count, attempts, low, high, seq in groups:
-            name = f"dt={day:%Y-%m-%d}/{kind}-{seq:020d}.{generation}.parquet"
+        for kind, day, count, attempts, low, high, seq, reasons in groups:
+            name = f"dt={day:%Y-%m-%d}/{kind}-{seq:020d}.{label}.parquet"
             size = self._copy(rows_of(kind), name, {**(bound or {}), "kind": kind, "day": day})
             made.append(
                 Segment(
@@ -90,6 +91,7 @@ class SegmentWriter:
                     last_seq=span.last_seq,
                     first_call=span.first_call,
                     last_call=span.last_call,
+                    reasons=tuple(reasons),
                 )
             )
         return tuple(made)
@@ -158,16 +160,19 @@ def hour_of(time_us: int) -> datetime:
 
 
 def mergeable(segments: Sequence[Segment], *, before_us: int, most_rows: int) -> list[list[Segment]]:
-    """Groups of small segments of one hour, kind and journal that lie wholly before a time.
+    """Groups of small segments of one kind and journal that lie wholly before a time.
 
-    Shape: each group has at least two segments and at most `most_rows` rows; segments stay in their order.
+    Shape: segments of one hour go together, and of one day once that is over; each group has at least two
+    segments and at most `most_rows` rows; segments stay in their order.
     """
+    today = hour_of(before_us).replace(hour=0)
     groups: list[list[Segment]] = []
     waiting: dict[tuple[datetime, str, str], list[Segment]] = {}
     for segment in segments:
         if segment.max_time_us >= before_us or segment.rows * 2 > most_rows:
             continue
-        key = (hour_of(segment.min_time_us), segment.kind, segment.journal_id)
+        hour = hour_of(segment.min_time_us)
+        key = (hour if hour >= today else hour.replace(hour=0), segment.kind, segment.journal_id)
         group = waiting.setdefault(key, [])
         if sum(other.rows for other in group) + segment.rows > most_rows:
             groups.append(group)

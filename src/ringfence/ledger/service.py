@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger's thread in the office: take in, seal, merge, compress, let go, and say how it is doing."""
+"""The ledger's threads in the office: one takes in and seals, one merges, compresses and lets go.
+
+They are two so that new rows do not wait while old ones are merged.
+"""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -32,7 +35,7 @@ class Stats:
 
     Shape: `lag_s` is how old the newest frame taken in was when it was taken in, 0 while nothing waits;
     `pending` are frames in the journal that are not taken in yet, as far as its sealed segments tell. `error`
-    is what stops it, None while it works.
+    is what stops it or keeps it from tidying up, None while all is well.
     """
 
     progress: Progress | None = None
@@ -64,6 +67,7 @@ class LedgerService:
         self._ledger: Ledger | None = None
         self._thread = threading.Thread(target=self._run, name="ledger")
         self._missing_said = 0
+        self._untidy: str | None = None
         self.stats = Stats()
 
     @property
@@ -113,8 +117,10 @@ class LedgerService:
         if ledger.removed:
             _log.info("ledger.cleaned", files=len(ledger.removed))
         self._ledger = ledger
+        ending = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(ledger, ending), name="ledger-keeper")
+        keeper.start()
         try:
-            maintained_s = self._clock.monotonic_s()
             counted_s = float("-inf")
             while not self._stopping.is_set():
                 came = ledger.step()
@@ -122,17 +128,25 @@ class LedgerService:
                 if now_s - counted_s >= _COUNT_EVERY_S or came == 0:
                     counted_s = now_s
                     self._count(ledger)
-                if now_s - maintained_s >= _MAINTAIN_EVERY_S:
-                    maintained_s = now_s
-                    self._maintain(ledger)
                 if not came:
                     self._stopping.wait(_POLL_S)
         finally:
             self._ledger = None
+            ending.set()
+            keeper.join()
             ledger.close()
 
+    def _keep(self, ledger: Ledger, ending: threading.Event) -> None:
+        """Tidy every minute; what fails is told and tried again."""
+        while not (ending.wait(_MAINTAIN_EVERY_S) or self._stopping.is_set()):
+            try:
+                self._maintain(ledger)
+                self._untidy = None
+            except Exception as error:  # noqa: BLE001 - whatever it is, rows are taken in all the same
+                self._untidy = f"old records cannot be merged or let go: {error}"
+                _log.error("ledger.untidy", error=str(error), kind=type(error).__name__)
+
     def _maintain(self, ledger: Ledger) -> None:
-        """Keep the ledger small; a part that fails is reported and tried again the next time."""
         limits = Limits.of(self._parameters.parameters())
         merged = maintenance.merge_segments(ledger, self._clock)
         maintenance.merge_rollups(ledger, self._clock)
@@ -167,6 +181,7 @@ class LedgerService:
             bytes_by_kind=_by_kind((segment.kind, segment.size) for segment in listed.segments),
             rows_by_kind=_by_kind((segment.kind, segment.rows) for segment in listed.segments),
             rollup_attempts=sum(rollup.attempts for rollup in listed.rollups),
+            error=self._untidy,
         )
 
 

@@ -8,9 +8,10 @@ view and asks again. No row is seen twice or missed for it, because a view lists
 
 import heapq
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -21,16 +22,16 @@ from ringfence.errors import StoreError
 from ringfence.ledger.engine import sql_text
 from ringfence.ledger.manifest import Manifest, Rollup, Segment
 from ringfence.ledger.query import DEFAULT_LIMIT, NEWEST_FIRST, CdrQuery, Cursor, Parameters, conditions
-from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST, Cdr, quoted
-from ringfence.ledger.tail import NO_TAIL, LiveRows, TailView
+from ringfence.ledger.schema import COLUMN_NAMES, EMPTY, SELECT_LIST, Cdr, quoted
+from ringfence.ledger.tail import NO_TAIL, Epoch, LiveRows, TailView
 
 Result = TypeVar("Result")
 
 REPORTS: Final = ("top_sources", "top_callees", "top_reasons", "timeline")
 _TRIES: Final = 5
-_AT_ONCE: Final = 64
-_RECORDED_AT: Final = COLUMN_NAMES.index("recorded_at")
-_KEY: Final = f"recorded_at, {quoted('flowNo')}, journal_id"
+_SLICE_ROWS: Final = 20_000
+_FETCHED_AT_ONCE: Final = 2000
+_KEY: Final = ("recorded_at", "flowNo", "journal_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +69,48 @@ class Report:
     rows: list[tuple[Any, ...]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A page that somebody wants."""
+
+    query: CdrQuery
+    limit: int
+    below: Cursor | None
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slice:
+    """The rows of a segment in a span of time, both ends included."""
+
+    segment: Segment
+    min_time_us: int
+    max_time_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a row lies."""
+
+    path: str
+    number: int
+
+
 class CdrStore(Protocol):
     """A store of call records, as those who ask see it."""
 
-    def page(self, query: CdrQuery, *, limit: int = DEFAULT_LIMIT, below: Cursor | None = None) -> Page:
-        """The newest rows that match, at most `limit`, below a place in the list if one is given."""
+    def page(
+        self,
+        query: CdrQuery,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        below: Cursor | None = None,
+        columns: Sequence[str] = COLUMN_NAMES,
+    ) -> Page:
+        """The newest rows that match, at most `limit`, below a place in the list if one is given.
+
+        Shape: columns that are not asked for are empty in every row, but for time, flow number and journal.
+        """
         ...
 
     def count(self, query: CdrQuery) -> Count:
@@ -108,11 +146,20 @@ class ParquetStore:
         self._renew = renew
         self._cursors = threading.local()
 
-    def page(self, query: CdrQuery, *, limit: int = DEFAULT_LIMIT, below: Cursor | None = None) -> Page:
+    def page(
+        self,
+        query: CdrQuery,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        below: Cursor | None = None,
+        columns: Sequence[str] = COLUMN_NAMES,
+    ) -> Page:
         """The newest rows that match; newest sources are read first, until the page is full."""
         if limit < 1:
             return Page(rows=(), older=below)
-        return self._retrying(lambda view: self._page(view, query, limit, below))
+        wanted = tuple(dict.fromkeys((*_KEY, *columns)))
+        asked = _Asked(query=query, limit=int(limit), below=below, columns=wanted)
+        return self._retrying(lambda view: self._page(view, asked))
 
     def count(self, query: CdrQuery) -> Count:
         """How many rows match; segments that match whole are counted from the manifest."""
@@ -182,73 +229,135 @@ class ParquetStore:
         union = " UNION ALL ".join(f"SELECT {SELECT_LIST} FROM {part}" for part in parts)
         return f"({union})", bound
 
-    def _page(self, view: View, query: CdrQuery, limit: int, below: Cursor | None) -> Page:
+    def _page(self, view: View, asked: _Asked) -> Page:
         # The heap yields sources by their newest moment; a source is asked only while it may still hold a
-        # newer row than the last one of the page.
-        waiting: list[tuple[int, int, LiveRows | Segment]] = []
-        sources: list[LiveRows | Segment] = [*self._live(view, query), *self._segments(view, query)]
-        for number, source in enumerate(sources):
-            if below is None or source.min_time_us <= below.time_us:
-                heapq.heappush(waiting, (-source.max_time_us, number, source))
-        found: list[tuple[Cursor, Cdr]] = []
+        # newer row than the last one of the page. Of what lies in files only the places are looked up first:
+        # to read every column that is shown of each match costs several times as much.
+        waiting = self._waiting(view, asked)
+        is_narrow = asked.query.narrowed() is not None
+        found: dict[Cursor, Cdr | _Place] = {}
+        oldest_us = looked_at = 0
         at_once = 1
-        while waiting and not (len(found) > limit and found[limit][0].time_us > -waiting[0][0]):
-            _, _, source = heapq.heappop(waiting)
-            chosen = [source]
-            while waiting and len(chosen) < at_once and _go_together(source, waiting[0][2]):
+        while waiting and -waiting[0][0] >= oldest_us:
+            chosen = [heapq.heappop(waiting)[2]]
+            # Where most parts of the tail hold nothing that matches, one query for all is the cheapest.
+            most = len(waiting) if is_narrow and isinstance(chosen[0], LiveRows) else at_once
+            while (
+                waiting
+                and len(chosen) < most
+                and -waiting[0][0] >= oldest_us
+                and _go_together(chosen[0], waiting[0][2])
+            ):
                 chosen.append(heapq.heappop(waiting)[2])
-            at_once = min(at_once * 2, _AT_ONCE)
-            relation, paths = self._relation(view, chosen, query)
-            rows = self._newest(relation, paths, query, limit + 1, below)
-            found.extend((Cursor.of(row), row) for row in rows)
-            found.sort(key=lambda item: item[0], reverse=True)
-            del found[limit + 1 :]
-        rows_found = tuple(row for _, row in found[:limit])
-        return Page(rows=rows_found, older=found[limit - 1][0] if len(found) > limit else None)
+            live = [source for source in chosen if isinstance(source, LiveRows)]
+            slices = [source for source in chosen if isinstance(source, _Slice)]
+            if live:
+                found.update(self._newest_live(view, live, asked))
+            if slices:
+                found.update(self._newest_places(slices, asked, oldest_us))
+                looked_at += len(slices)
+            newest = sorted(found, reverse=True)[: asked.limit + 1]
+            found = {cursor: found[cursor] for cursor in newest}
+            missing = asked.limit + 1 - len(found)
+            if not missing:
+                oldest_us = newest[-1].time_us
+            # As many slices as fill the page if rows lie as thick as so far, within reason.
+            at_once = min(max(looked_at * missing // (len(found) or 1), 4), 4 * max(looked_at, 1))
+        cursors = list(found)
+        rows = self._fetched({cursor: found[cursor] for cursor in cursors[: asked.limit]}, asked)
+        older = cursors[asked.limit - 1] if len(cursors) > asked.limit else None
+        return Page(rows=tuple(rows), older=older)
 
-    def _relation(
-        self, view: View, chosen: Sequence[LiveRows | Segment], query: CdrQuery
-    ) -> tuple[str, Parameters]:
-        live = [source for source in chosen if isinstance(source, LiveRows)]
-        if live:
-            return view.tail.sql(live, pending=query.pending), {}
-        files = [self._path(source) for source in chosen if isinstance(source, Segment)]
-        return "read_parquet($paths)", {"paths": files}
+    def _waiting(self, view: View, asked: _Asked) -> list[tuple[int, int, LiveRows | _Slice]]:
+        """A heap of all that may hold rows of a page, newest first."""
+        query, below = asked.query, asked.below
+        sources: list[LiveRows | _Slice] = [*self._live(view, query)]
+        for segment in self._segments(view, query):
+            sources += _slices(segment)
+        waiting = [
+            (-source.max_time_us, number, source)
+            for number, source in enumerate(sources)
+            if query.overlaps(source.min_time_us, source.max_time_us)
+            and (below is None or source.min_time_us <= below.time_us)
+        ]
+        heapq.heapify(waiting)
+        return waiting
 
-    def _newest(
-        self, source: str, paths: Parameters, query: CdrQuery, limit: int, below: Cursor | None
-    ) -> list[Cdr]:
-        """The newest rows of one source: first their keys, then the rows between them.
-
-        Sorting keys alone is cheap; a sort that carries every column of every match is not.
-        """
-        clause, bound = conditions(query, below)
-        bound |= paths
-        cursor = self._cursor()
-        keys = cursor.execute(
-            f"SELECT {_KEY} FROM {source} WHERE {clause} ORDER BY {NEWEST_FIRST} LIMIT {int(limit)}",
+    def _newest_live(
+        self, view: View, live: Sequence[LiveRows], asked: _Asked
+    ) -> Iterator[tuple[Cursor, Cdr]]:
+        """The newest rows of parts of the tail, one more than a page has."""
+        narrow = asked.query.narrowed()
+        if narrow is not None:
+            live = [part for part in live if self._may_match(view, part.epoch, narrow)]
+            if not live:
+                return
+        clause, bound = conditions(asked.query, asked.below)
+        names = ", ".join(quoted(name) for name in asked.columns)
+        relation = view.tail.sql(live, pending=asked.query.pending)
+        rows = self._cursor().execute(
+            f"SELECT {names} FROM {relation} WHERE {clause} ORDER BY {NEWEST_FIRST} LIMIT {asked.limit + 1}",
             bound,
-        ).fetchall()
-        if not keys:
-            return []
-        flows = [key[1] for key in keys]
-        between = (
-            "recorded_at BETWEEN $oldest AND $newest AND seq BETWEEN $low AND $high "
-            f"AND list_contains($flows, {_FLOW})"
         )
-        rows = cursor.execute(
-            f"SELECT {SELECT_LIST} FROM {source} WHERE {between} AND {clause} "
-            f"ORDER BY {NEWEST_FIRST} LIMIT {int(limit)}",
-            {
-                **bound,
-                "oldest": keys[-1][0],
-                "newest": keys[0][0],
-                "low": min(flows) // 2,
-                "high": max(flows) // 2,
-                "flows": flows,
-            },
-        ).fetchall()
-        return [as_cdr(row) for row in rows]
+        for row in rows.fetchall():
+            cdr = as_cdr(row, asked.columns)
+            yield Cursor.of(cdr), cdr
+
+    def _may_match(self, view: View, epoch: Epoch, narrow: CdrQuery) -> bool:
+        clause, bound = conditions(narrow)
+        hints = view.tail.hints_sql(epoch)
+        found = self._cursor().execute(f"SELECT 1 FROM {hints} WHERE {clause} LIMIT 1", bound)
+        return found.fetchone() is not None
+
+    def _newest_places(
+        self, slices: Sequence[_Slice], asked: _Asked, oldest_us: int
+    ) -> Iterator[tuple[Cursor, _Place]]:
+        """Where the newest rows of slices lie, one more than a page has.
+
+        Shape: where slices of several files overlap, rows of slices that were not chosen come too, and are
+        right.
+        """
+        is_call = any(part.segment.kind == "call" for part in slices)
+        clause, bound = conditions(asked.query, asked.below, is_call=is_call)
+        bound |= {
+            "paths": list({self._path(part.segment): None for part in slices}),
+            "from_us": max(oldest_us, min(part.min_time_us for part in slices)),
+            "to_us": max(part.max_time_us for part in slices),
+        }
+        rows = self._cursor().execute(
+            f"SELECT epoch_us(recorded_at), {quoted('flowNo')}, journal_id, filename, file_row_number "
+            f"FROM read_parquet($paths, filename = true, file_row_number = true) WHERE {clause} "
+            "AND recorded_at BETWEEN make_timestamp($from_us) AND make_timestamp($to_us) "
+            f"ORDER BY {NEWEST_FIRST} LIMIT {asked.limit + 1}",
+            bound,
+        )
+        for time_us, flow_no, journal_id, path, number in rows.fetchall():
+            cursor = Cursor(time_us=time_us, flow_no=flow_no, journal_id=journal_id)
+            yield cursor, _Place(path=path, number=number)
+
+    def _fetched(self, found: Mapping[Cursor, Cdr | _Place], asked: _Asked) -> Iterator[Cdr]:
+        """The rows themselves, in their order; what their cursors tell is not read again."""
+        places: dict[str, dict[int, Cursor]] = {}
+        for cursor, place in found.items():
+            if isinstance(place, _Place):
+                places.setdefault(place.path, {})[place.number] = cursor
+        columns = [name for name in asked.columns if name not in _KEY]
+        names = ", ".join(quoted(name) for name in columns)
+        rows: dict[Cursor, Cdr] = {}
+        for path, cursors in places.items():
+            numbers = sorted(cursors)
+            for first in range(0, len(numbers), _FETCHED_AT_ONCE):
+                some = numbers[first : first + _FETCHED_AT_ONCE]
+                read = self._cursor().execute(
+                    f"SELECT file_row_number, {names} FROM read_parquet($path, file_row_number = true) "
+                    f"WHERE file_row_number IN ({', '.join(map(str, some))})",
+                    {"path": path},
+                )
+                for number, *values in read.fetchall():
+                    cursor = cursors[number]
+                    key = (cursor.recorded_at, cursor.flow_no, cursor.journal_id)
+                    rows[cursor] = as_cdr((*key, *values), (*_KEY, *columns))
+        return (place if isinstance(place, Cdr) else rows[cursor] for cursor, place in found.items())
 
     def _count(self, view: View, query: CdrQuery) -> Count:
         total = Count(rows=0, attempts=0)
@@ -272,13 +381,16 @@ class ParquetStore:
         return total
 
     def _live(self, view: View, query: CdrQuery) -> list[LiveRows]:
-        return [part for part in view.tail.parts() if query.overlaps(part.min_time_us, part.max_time_us)]
+        parts = view.tail.parts(whole=query.narrowed() is not None)
+        return [part for part in parts if query.overlaps(part.min_time_us, part.max_time_us)]
 
     def _segments(self, view: View, query: CdrQuery) -> list[Segment]:
         return [
             segment
             for segment in view.manifest.segments
-            if query.wants(segment.kind) and query.overlaps(segment.min_time_us, segment.max_time_us)
+            if query.wants(segment.kind)
+            and query.wants_reasons(segment.reasons)
+            and query.overlaps(segment.min_time_us, segment.max_time_us)
         ]
 
     def _path(self, segment: Segment | Rollup) -> str:
@@ -302,19 +414,30 @@ class ParquetStore:
         raise AssertionError
 
 
-def _go_together(first: LiveRows | Segment, other: LiveRows | Segment) -> bool:
+def _slices(segment: Segment) -> list[_Slice]:
+    """A segment in spans of time with some ten thousand rows each, if they came evenly."""
+    count = -(-segment.rows // _SLICE_ROWS)
+    begin_us, span_us = segment.min_time_us, segment.max_time_us - segment.min_time_us + 1
+    ends = [begin_us + span_us * number // count for number in range(count + 1)]
+    return [
+        _Slice(segment=segment, min_time_us=low, max_time_us=high - 1)
+        for low, high in pairwise(ends)
+        if high > low
+    ]
+
+
+def _go_together(first: LiveRows | _Slice, other: LiveRows | _Slice) -> bool:
     """Whether two sources can be asked in one query."""
-    if isinstance(first, Segment):
-        return isinstance(other, Segment)
+    if isinstance(first, _Slice):
+        return isinstance(other, _Slice)
     return isinstance(other, LiveRows) and first.is_whole and other.is_whole
 
 
-_FLOW: Final = quoted("flowNo")
 EMPTY_ROWS: Final = "(SELECT * FROM no_rows)"
 
 
-def as_cdr(row: Sequence[Any]) -> Cdr:
-    """One fetched row, columns in the order of the record."""
-    values = list(row)
-    values[_RECORDED_AT] = values[_RECORDED_AT].replace(tzinfo=UTC)
-    return Cdr(**dict(zip(COLUMN_NAMES, values, strict=True)))
+def as_cdr(row: Sequence[Any], columns: Sequence[str] = COLUMN_NAMES) -> Cdr:
+    """One fetched row, its columns named in their order; the others are empty."""
+    values = dict(zip(columns, row, strict=True))
+    values["recorded_at"] = values["recorded_at"].replace(tzinfo=UTC)
+    return Cdr(**(values if len(values) == len(COLUMN_NAMES) else EMPTY | values))

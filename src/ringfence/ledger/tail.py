@@ -42,6 +42,13 @@ WINDOW_US: Final = 34_000_000
 _JUDGED_SQL, _RECORD_SQL = sql_text("rows").removesuffix("FROM judged").split("\n)\nSELECT\n")
 _JUDGED_SQL += "\n)"
 _RECORD_SQL = f"SELECT\n{_RECORD_SQL}"
+_HINTS: Final = """
+    callerip, "callerAccessE164", "callerE164", "calleeAccessE164", "calleeE164", reason, account, "holdTime"
+"""
+_HINTS_SQL: Final = """
+SELECT source AS callerip, caller AS "callerAccessE164", caller AS "callerE164", callee AS "calleeAccessE164",
+    callee AS "calleeE164", coalesce(r.name, 'reason_' || a.reason) AS reason, '' AS account, 0 AS "holdTime"
+"""
 _ARROW: Final = {
     "VARCHAR": pa.string(),
     "BLOB": pa.binary(),
@@ -122,20 +129,20 @@ class TailView:
     window_us: int
     now_us: int
 
-    def parts(self) -> list[LiveRows]:
-        """What rows there are, each row in one part."""
+    def parts(self, *, whole: bool = False) -> list[LiveRows]:
+        """What rows there are, each row in one part; with `whole` no epoch is parted."""
         parts = []
         for epoch in self.epochs:
             if not epoch.frames:
                 continue
-            whole = LiveRows(epoch=epoch, min_time_us=epoch.min_time_us, max_time_us=epoch.max_time_us)
-            if epoch is self.epochs[-1] and epoch.rest_max_time_us:
+            every = LiveRows(epoch=epoch, min_time_us=epoch.min_time_us, max_time_us=epoch.max_time_us)
+            if epoch is self.epochs[-1] and epoch.rest_max_time_us and not whole:
                 # Rows that came whole go with the head, whatever their time.
                 head_min_us = epoch.min_time_us if epoch.ready_kinds else epoch.head_min_time_us
-                parts.append(replace(whole, min_time_us=head_min_us, is_head=True))
-                parts.append(replace(whole, max_time_us=epoch.rest_max_time_us, is_rest=True))
+                parts.append(replace(every, min_time_us=head_min_us, is_head=True))
+                parts.append(replace(every, max_time_us=epoch.rest_max_time_us, is_rest=True))
             else:
-                parts.append(whole)
+                parts.append(every)
         return parts
 
     def sql(self, parts: Sequence[LiveRows], *, pending: bool) -> str:
@@ -161,6 +168,18 @@ class TailView:
         if not ready or not has_ready:
             return f"({text})"
         return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.union(ready, 'ready')})"
+
+    def hints_sql(self, epoch: Epoch) -> str:
+        """SQL for what tells that an epoch has no row that a narrow query wants.
+
+        Shape: the columns that `CdrQuery.narrowed` names, for every attempt whether it becomes a row or not,
+        and for every row that came whole. To plan how rows are made takes several times as long as this.
+        """
+        attempts = self.table(epoch, "attempts")
+        text = f"{_HINTS_SQL} FROM {attempts} a LEFT JOIN reason_code r ON r.code = a.reason"
+        if epoch.ready_kinds:
+            text += f" UNION ALL SELECT {_HINTS} FROM {self.table(epoch, 'ready')}"
+        return f"({text})"
 
     def judged_sql(self, epoch: Epoch) -> str:
         """SQL for what is to become records of an epoch, in the order of time.

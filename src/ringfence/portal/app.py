@@ -25,7 +25,7 @@ from ringfence.clock import Clock
 from ringfence.errors import ConfigError, RingfenceError, StoreError
 from ringfence.ledger.query import CdrQuery, Cursor, parse_source
 from ringfence.ledger.reasons import END_REASON_BY_CODE, REASON_BY_NAME
-from ringfence.ledger.schema import KINDS, Cdr
+from ringfence.ledger.schema import KINDS, LISTED, Cdr
 from ringfence.ledger.service import Stats
 from ringfence.ledger.store import CdrStore, Page
 from ringfence.portal.metrics import SwitchCounters, exposition
@@ -137,7 +137,7 @@ class _Pages:
         problem: RingfenceError | None = None
         try:
             query, below = _read(asked)
-            page = self._office.store.page(query, limit=ROWS, below=below)
+            page = self._office.store.page(query, limit=ROWS, below=below, columns=LISTED)
         except ConfigError as error:
             problem, status = error, 400
         except StoreError as error:

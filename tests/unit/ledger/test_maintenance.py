@@ -4,7 +4,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +15,7 @@ from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import PACE, all_rows, ledger_of, seal_all, take_in
 from ringfence.ledger import maintenance
 from ringfence.ledger.maintenance import Limit, Limits
+from ringfence.ledger.manifest import Segment
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.rollup import TOP
@@ -60,6 +63,43 @@ def test_merging_leaves_every_row_as_it_was(ledger: Ledger, clock: ManualClock) 
     hours = {(segment.kind, segment.min_time_us // HOUR_US) for segment in ledger.manifest.segments}
     assert len(hours) == len(ledger.manifest.segments) < len(small)
     assert maintenance.merge_segments(ledger, clock) == 0
+
+
+def test_a_day_that_is_over_becomes_one_file_of_each_kind(ledger: Ledger, clock: ManualClock) -> None:
+    before = all_rows(ledger.store)
+    maintenance.merge_segments(ledger, clock)
+    clock.advance(24 * 3600)
+    assert maintenance.merge_segments(ledger, clock) > 0
+    assert sorted(segment.kind for segment in ledger.manifest.segments) == ["call", "event", "illegal"]
+    assert all_rows(ledger.store) == before
+
+
+def test_what_is_sealed_while_a_merge_is_under_way_stays_listed(
+    ledger: Ledger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = all_rows(ledger.store)
+    listed = ledger.manifest.segments
+    later_us = clock.utc_us() + HOUR_US
+    extra = msgspec.structs.replace(listed[-1], path="new", min_time_us=later_us, max_time_us=later_us)
+    write = ledger.write_segments
+
+    def meanwhile(*arguments: Any) -> tuple[Segment, ...]:
+        made = write(*arguments)
+        ledger.change_manifest(
+            lambda present: msgspec.structs.replace(present, segments=(*present.segments, extra))
+        )
+        monkeypatch.undo()
+        return made
+
+    monkeypatch.setattr(ledger, "write_segments", meanwhile)
+    maintenance.merge_segments(ledger, clock)
+    assert extra in ledger.manifest.segments
+    ledger.change_manifest(
+        lambda present: msgspec.structs.replace(
+            present, segments=tuple(segment for segment in present.segments if segment != extra)
+        )
+    )
+    assert all_rows(ledger.store) == before
 
 
 def test_merged_files_stay_until_no_reader_can_want_them(ledger: Ledger, clock: ManualClock) -> None:
