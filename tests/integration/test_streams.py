@@ -17,7 +17,6 @@ from ringfence.core import flood, streams
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 MEMORY_BYTES = 200_000_000
-NOISE_S = 3.0
 CROWD = 1500
 
 
@@ -176,15 +175,30 @@ def test_one_source_cannot_hold_all_connections(node: Node) -> None:
 
 
 def test_random_bytes_at_full_rate_leave_the_switch_alive_small_and_balanced(node: Node) -> None:
+    survives_noise(node, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_so_does_half_a_minute_of_them(node: Node) -> None:
+    survives_noise(node, 30)
+
+
+def survives_noise(node: Node, seconds: float) -> None:
+    """Random bytes over UDP and TCP at once, as fast as they can be sent, beside a gateway that calls."""
     switch = node.switch()
+    node.cli.ok("gateway", "add", "carrier", "127.0.0.30", "--calls-per-second", "10000", "--burst", "10000")
     noise = threading.Thread(
         target=streams,
         args=("{}:{}".format(*switch.address("tcp")),),
-        kwargs={"seconds": NOISE_S, "connections": 50, "behaviour": "noise"},
+        kwargs={"seconds": seconds, "connections": 50, "behaviour": "noise"},
     )
-    noise.start()
-    sent = flood(switch.target, seconds=NOISE_S, mix={"random": 9, "invite": 1}, sources=1000)
-    noise.join()
+    with served(switch, "127.0.0.30") as statuses:
+        noise.start()
+        sent = flood(switch.target, seconds=seconds, mix={"random": 9, "invite": 1}, sources=1000)
+        noise.join()
+    assert len(statuses) > 10 * seconds
+    assert set(statuses) == {503}
     books = node.quiet()
     assert books.read > 0
     assert books.difference == 0

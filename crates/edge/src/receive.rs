@@ -74,6 +74,8 @@ struct Loop {
     outlet: Outlet,
     #[expect(clippy::vec_box, reason = "a batch goes from thread to thread: one pointer, not five vectors")]
     free: Vec<Box<Effects>>,
+    /// Batches that the write thread has.
+    under_way: usize,
     /// For known sources while the writer has every batch.
     spare: Box<Effects>,
     /// There is one core: nobody could write while this thread reads on.
@@ -99,6 +101,7 @@ impl Receiving {
             poll,
             outlet,
             free: (0..BATCHES).map(|_| Box::new(Effects::new())).collect(),
+            under_way: 0,
             spare: Box::new(Effects::new()),
             is_alone: std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1),
             next_tick_ms: 0,
@@ -114,12 +117,11 @@ impl Receiving {
 impl Loop {
     /// One turn; false when told to stop.
     fn turn(&mut self) -> bool {
-        self.free.extend(self.given.returned.try_iter());
-        let is_starved = self.free.is_empty();
-        if is_starved {
+        self.take_back();
+        if self.free.is_empty() {
             self.given.shared.is_starving.store(true, Ordering::SeqCst);
             // The last batch may have come back between the look and the flag.
-            self.free.extend(self.given.returned.try_iter());
+            self.take_back();
         }
         let is_starved = self.free.is_empty();
         let now = sys::now();
@@ -181,14 +183,22 @@ impl Loop {
         true
     }
 
+    /// Take the batches that the write thread is done with.
+    fn take_back(&mut self) {
+        for batch in self.given.returned.try_iter() {
+            self.under_way -= 1;
+            self.free.push(batch);
+        }
+    }
+
     fn is_losing(&self, now: Now) -> bool {
         now.ms < self.losing_until_ms
     }
 
     /// The disk refused a batch. Once every batch is home, number again from the first frame that was lost.
     fn recover(&mut self, now: Now) {
-        self.free.extend(self.given.returned.try_iter());
-        if self.free.len() >= BATCHES {
+        self.take_back();
+        if self.under_way == 0 {
             let first_lost = self.given.shared.full_from.swap(0, Ordering::AcqRel);
             self.given.guard.resume_at(first_lost);
             self.losing_until_ms = now.ms + FULL_RETRY_MS;
@@ -295,7 +305,10 @@ impl Loop {
             // Written, answered and emptied.
         } else if can_write {
             match self.given.work.try_send(effects) {
-                Ok(()) => return,
+                Ok(()) => {
+                    self.under_way += 1;
+                    return;
+                }
                 Err(refused) => {
                     effects = refused.into_inner();
                     self.lose(&mut effects);
@@ -305,7 +318,7 @@ impl Loop {
             self.lose(&mut effects);
         }
         effects.clear();
-        if self.free.len() < BATCHES {
+        if self.free.len() + self.under_way < BATCHES {
             self.free.push(effects);
         }
     }
@@ -313,8 +326,7 @@ impl Loop {
     /// Write and answer a batch here; false if that must be left to the write thread.
     fn write(&mut self, now: Now, effects: &mut Box<Effects>) -> bool {
         // Frames are numbered when they are judged: a batch may not overtake another.
-        let is_only_one = self.free.len() + 1 == BATCHES;
-        let desk = if is_only_one { self.given.desk.try_lock() } else { None };
+        let desk = if self.under_way == 0 { self.given.desk.try_lock() } else { None };
         let Some(mut desk) = desk.filter(|desk| !desk.is_slow(now.ms)) else {
             return false;
         };
@@ -371,9 +383,12 @@ impl Loop {
 
     /// The run's last frame: the books once every batch before it is written.
     fn close_books(&mut self) {
-        while self.free.len() < BATCHES {
+        while self.under_way > 0 {
             match self.given.returned.recv_timeout(CLOSING) {
-                Ok(batch) => self.free.push(batch),
+                Ok(batch) => {
+                    self.under_way -= 1;
+                    self.free.push(batch);
+                }
                 Err(_) => return,
             }
         }
