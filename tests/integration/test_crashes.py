@@ -17,7 +17,7 @@ from ringfence.ledger.reader import open_reader
 
 pytestmark = pytest.mark.integration
 
-PER_SECOND = 1000
+PER_SECOND = 10_000
 FLOOD = """
 import json, sys
 from ringfence import _core

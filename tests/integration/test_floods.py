@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floods from sources, of numbers and with Call-IDs that never come again: counted exactly, inside the budget."""
+"""Floods from sources and with Call-IDs that never come again: counted exactly, inside the budget."""
 
 import time
 
