@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong around the switch: one clear message each, and nothing lost that was promised."""
 
+import json
 import os
 import socket
 import sqlite3
@@ -14,6 +15,8 @@ import pytest
 from kit.node import Node
 from kit.sip import Answer, Peer, Request
 from kit.waiting import eventually
+from ringfence.ledger.schema import EDGE
+from ringfence.ledger.source import stream_directory
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -211,3 +214,30 @@ def test_an_answer_too_long_for_the_path_is_sent_in_fragments(node: Node) -> Non
     answer = Answer.read(asked.stdout)
     assert answer.status == 403
     assert 1300 < len(answer.raw) <= len(message)
+
+
+def test_a_damaged_journal_segment_is_named_and_the_other_segments_are_served(node: Node) -> None:
+    for burst in range(2):
+        switch = node.switch(sip=("udp:127.0.0.1:0",))
+        with Peer(switch.address("udp")) as stranger:
+            for n in range(20):
+                assert stranger.ask(Request(call_id=f"run{burst}-{n}")).status == 403
+        assert switch.stop() == 0
+    damaged, whole = sorted(stream_directory(node.data_dir, EDGE).glob("*.rfj"))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged.write_bytes(content)
+
+    listed = node.cli("cdr", "list", "--limit", "100", "--format", "json")
+    assert "cannot be read" in listed.stderr
+    assert "ledger verify" in listed.stderr
+    found = {row["call_id"] for row in json.loads(listed.stdout)}
+    assert {f"run1-{n}" for n in range(20)} < found
+    assert "run0-0" in found
+    checked = node.cli("ledger", "verify")
+    assert checked.exit_code == 1
+    assert str(damaged) in checked.stderr
+    assert str(whole) not in checked.stderr
+    office = node.office()
+    eventually(lambda: office.logged("ledger.unreadable"))
+    assert len(office.logged("ledger.unreadable")) == 1

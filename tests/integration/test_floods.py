@@ -16,7 +16,6 @@ from ringfence.ledger.source import JournalSource, stream_directory
 pytestmark = pytest.mark.integration
 
 EVERY_SOURCE = 16_646_144
-MIX = {"invite": 8, "register": 1, "options": 1}
 MEMORY_BYTES = 200_000_000
 OWN, SOURCE, NETWORK, OTHER = range(4)
 SLACK = 1.02
@@ -27,7 +26,9 @@ def flooded(node: Node, seconds: float) -> float:
     """Let a flood of random sources come as fast as it can; how long the switch read it."""
     switch = node.switch(sip=("udp:127.0.0.1:0",))
     began = time.monotonic()
-    sent = flood(switch.target, seconds=seconds, sources=EVERY_SOURCE, mix=MIX)
+    sent = flood(
+        switch.target, seconds=seconds, sources=EVERY_SOURCE, mix={"invite": 8, "register": 1, "options": 1}
+    )
     books = node.quiet()
     took = time.monotonic() - began
     # What the kernel dropped is looked up once a second.

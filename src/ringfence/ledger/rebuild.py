@@ -130,7 +130,10 @@ def swap(data_dir: Path) -> Path:
 
 
 def digest(directory: Path, segments: Iterable[Segment], edge: StreamMark, calls: StreamMark) -> Digest:
-    """The digest of rows in segments, of the marked journals only as far as the marks."""
+    """The digest of rows in segments, of the marked journals only as far as the marks.
+
+    Shape: of a stream whose mark names no journal nothing was sealed yet, so nothing of it counts.
+    """
     paths = [str(directory / segment.path) for segment in segments]
     if not paths:
         return Digest()
@@ -141,8 +144,8 @@ def digest(directory: Path, segments: Iterable[Segment], edge: StreamMark, calls
             f"""
             SELECT kind, count(*), sum(attempts)::BIGINT, sum(hash({columns}))
             FROM read_parquet($paths)
-            WHERE CASE WHEN {_IS_CALLS} THEN journal_id <> $calls_id OR seq <= $calls
-                       ELSE journal_id <> $edge_id OR seq <= $edge END
+            WHERE CASE WHEN {_IS_CALLS} THEN $calls_id <> '' AND (journal_id <> $calls_id OR seq <= $calls)
+                       ELSE $edge_id <> '' AND (journal_id <> $edge_id OR seq <= $edge) END
             GROUP BY kind
             """,
             {

@@ -154,6 +154,20 @@ def test_a_verified_ledger_is_well_and_a_damaged_one_fails(cli: Cli, journal: Di
     assert json.loads(cli.ok("ledger", "verify", "--format", "json").stdout)["is_well"]
 
 
+def test_records_that_were_never_sealed_do_not_differ_from_rebuilt_ones(
+    cli: Cli, journal: DiskJournal
+) -> None:
+    journal.refuse(3)
+    cli.ok("ledger", "rebuild", "--compare")
+
+
+def test_a_directory_without_data_is_not_called_well(cli: Cli) -> None:
+    result = cli("ledger", "verify")
+    assert result.exit_code == 1
+    assert "no journal and no record" in result.stderr
+    assert "--data" in result.stderr
+
+
 def test_a_rebuild_while_an_office_runs_only_compares(cli: Cli, journal: DiskJournal) -> None:
     cli.ok("ledger", "rebuild")
     with hold_lock(cli.data_dir / "office.lock", "an office"):
