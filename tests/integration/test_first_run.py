@@ -136,6 +136,8 @@ def test_the_drill_finds_the_books_balanced(node: Node) -> None:
     requests = sum(step["sent"] - step["acks"] for step in drill["steps"])
     recorded = node.cli.json("cdr", "count", "--attempts", "--pending")["attempts"]
     assert (requests, node.totals().attempts) == (requests, requests)
+    # The table names what each attacker left, also what may still be answered.
+    assert all(step["rows"] > 0 for step in drill["steps"] if step["sent"])
     # A challenge that was answered leaves no row of its own: the answer does.
     assert 0 < recorded <= requests
 

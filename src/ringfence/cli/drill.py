@@ -74,7 +74,7 @@ def command(
         found = {}
         with opened(session) as reader:
             for network in LOOPBACK:
-                query = CdrQuery(source=network, since_us=since_us, until_us=until_us)
+                query = CdrQuery(source=network, since_us=since_us, until_us=until_us, pending=True)
                 report = reader.store.report("top_sources", query, limit=MOST_ASKED)
                 for row in report.rows:
                     named = dict(zip(report.columns, row, strict=True))
