@@ -5,23 +5,28 @@ Limits by age and by bytes hold for each kind of row and for the journal apart, 
 calls never costs a paid call its record. Rows are summed up before they go (`rollup`), in the same
 replacement of the manifest. Files are unlinked a while after the manifest stopped naming them, so that
 readers can finish. All this may run beside the thread that takes in and seals, one such run at a time.
+
+One file that cannot be read must not keep all the others: a step goes on with the next file and raises what
+failed at its end.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+import duckdb
 import msgspec
 
 from ringfence import core
 from ringfence.clock import Clock
-from ringfence.ledger.manifest import LetGo, Manifest, Retired, Rollup, Segment
+from ringfence.ledger.manifest import LetGo, Manifest, Retired, Rollup, Segment, StreamMark
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.rollup import UNRECORDED
 from ringfence.ledger.schema import CALLS, EDGE, KINDS, STREAMS
-from ringfence.ledger.segments import mergeable, merged_span
+from ringfence.ledger.segments import day_directory, mergeable, merged_span
 from ringfence.ledger.source import stream_directory
 
 JOURNAL: Final = "journal"
@@ -53,17 +58,25 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much of each kind of row and of the journal is kept."""
+    """How much of each kind of row and of the journal is kept.
+
+    Shape: `journal` holds for the edge stream, that strangers fill; `calls_journal` for the calls stream.
+    """
 
     illegal: Limit = Limit()
     event: Limit = Limit()
     call: Limit = Limit()
     journal: Limit = Limit()
+    calls_journal: Limit = Limit()
     archive_level: int = core.ARCHIVE_LEVEL
 
     @classmethod
     def of(cls, parameters: Mapping[str, int]) -> "Limits":
-        """The limits that `RF_RETENTION_*` and `RF_ARCHIVE_LEVEL` set; 0 bytes is no limit."""
+        """The limits that `RF_RETENTION_*` and `RF_ARCHIVE_LEVEL` set; 0 bytes is no limit.
+
+        Shape: registrations are restored from the calls stream, so it has no limit by bytes and is kept at
+        least as long as an address stays known, which may be for ever.
+        """
 
         def limit(kind: str) -> Limit:
             return Limit(
@@ -76,6 +89,7 @@ class Limits:
             event=limit("EVENT"),
             call=limit("CALL"),
             journal=limit("JOURNAL"),
+            calls_journal=Limit(age_us=_calls_age_us(parameters)),
             archive_level=parameters["RF_ARCHIVE_LEVEL"],
         )
 
@@ -83,21 +97,51 @@ class Limits:
         """The limit of one kind of row."""
         return {"illegal": self.illegal, "event": self.event, "call": self.call}[kind]
 
+    def of_stream(self, stream: int) -> Limit:
+        """The limit of one stream of the journal."""
+        return {EDGE: self.journal, CALLS: self.calls_journal}[stream]
+
+
+def _calls_age_us(parameters: Mapping[str, int]) -> int | None:
+    memory_days = parameters["RF_REGISTRATION_MEMORY_DAYS"]
+    if not memory_days:
+        return None
+    # An address is remembered from the end of its registration, which lasts a day at most.
+    return max(parameters["RF_RETENTION_JOURNAL_DAYS"], memory_days + 1) * _DAY_US
+
+
+def raise_together(faults: Sequence[Exception]) -> None:
+    """Raise what failed on the way, if anything did."""
+    if faults:
+        raise ExceptionGroup("a part was left undone", faults)
+
 
 def merge_segments(ledger: Ledger, clock: Clock) -> int:
-    """Merge small segments of the same hour that are out of the way; how many went into others."""
+    """Merge small segments of the same hour that are out of the way; how many went into others.
+
+    Raises: ExceptionGroup of what kept groups from being merged, after all others are.
+    """
     merged = 0
+    faults: list[Exception] = []
+    failed: set[str] = set()
     while True:
         before_us = clock.utc_us() - MERGE_AFTER_US
-        groups = mergeable(ledger.manifest.segments, before_us=before_us, most_rows=MERGED_ROWS)
+        listed = [segment for segment in ledger.manifest.segments if segment.path not in failed]
+        groups = mergeable(listed, before_us=before_us, most_rows=MERGED_ROWS)
         if not groups:
+            raise_together(faults)
             return merged
         group = groups[0]
-        made = ledger.write_segments(
-            "read_parquet($paths)",
-            merged_span(group),
-            {"paths": [str(ledger.directory / segment.path) for segment in group]},
-        )
+        try:
+            made = ledger.write_segments(
+                "read_parquet($paths)",
+                merged_span(group),
+                {"paths": [str(ledger.directory / segment.path) for segment in group]},
+            )
+        except (OSError, duckdb.Error) as error:
+            faults.append(error)
+            failed.update(segment.path for segment in group)
+            continue
         ledger.change_manifest(partial(_merge, group=group, made=made, at_us=clock.utc_us()))
         merged += len(group)
 
@@ -132,46 +176,77 @@ def _merge_rollups(
 
 
 def unlink_retired(ledger: Ledger, clock: Clock) -> int:
-    """Remove files that stopped counting long enough ago; how many."""
-    due = [
-        retired for retired in ledger.manifest.retired if clock.utc_us() - retired.at_us >= UNLINK_AFTER_US
-    ]
-    if not due:
-        return 0
-    for retired in due:
-        path = ledger.directory / retired.path
-        path.unlink(missing_ok=True)
-        if not any(path.parent.iterdir()):
-            path.parent.rmdir()
-    ledger.change_manifest(
-        lambda present: msgspec.structs.replace(present, retired=_without(present.retired, due))
-    )
-    return len(due)
+    """Remove files that stopped counting long enough ago; how many.
+
+    Raises: ExceptionGroup of what kept files from being removed, after all others are.
+    """
+    gone: list[Retired] = []
+    faults: list[Exception] = []
+    for retired in ledger.manifest.retired:
+        if clock.utc_us() - retired.at_us < UNLINK_AFTER_US:
+            continue
+        try:
+            (ledger.directory / retired.path).unlink(missing_ok=True)
+        except OSError as error:
+            faults.append(error)
+        else:
+            gone.append(retired)
+    if gone:
+        ledger.change_manifest(
+            lambda present: msgspec.structs.replace(present, retired=_without(present.retired, gone))
+        )
+    # The thread that seals may be about to write below the directory of the present day.
+    today = day_directory(clock.utc_us())
+    for name in {parent for retired in gone if (parent := str(Path(retired.path).parent)).startswith("dt=")}:
+        if name < today:
+            with contextlib.suppress(OSError):
+                (ledger.directory / name).rmdir()
+    raise_together(faults)
+    return len(gone)
 
 
 def let_rows_go(ledger: Ledger, clock: Clock, limits: Limits) -> tuple[LetGo, ...]:
-    """Let rows beyond their kind's limits go, oldest first, summed up; what went."""
-    notes = []
+    """Let rows beyond their kind's limits go, oldest first, summed up; what went.
+
+    Raises: ExceptionGroup of what kept segments from being summed up, after all others went.
+    """
+    notes: list[LetGo] = []
+    faults: list[Exception] = []
     for kind in KINDS:
         doomed = _beyond(
             [segment for segment in ledger.manifest.segments if segment.kind == kind],
             limits.of_kind(kind),
             clock.utc_us(),
         )
-        if not doomed:
-            continue
-        summed: tuple[Rollup, ...] = ledger.rollups.let_go(doomed, label=ledger.label)
-        note = LetGo(
-            kind=kind,
-            rows=sum(segment.rows for segment in doomed),
-            attempts=sum(segment.attempts for segment in doomed),
-            size=sum(segment.size for segment in doomed),
-            until_us=max(segment.max_time_us for segment in doomed),
-            at_us=clock.utc_us(),
-        )
-        ledger.change_manifest(partial(_let_go, doomed=doomed, summed=summed, note=note))
-        notes.append(note)
+        waiting = [doomed] if doomed else []
+        while waiting:
+            some = waiting.pop()
+            try:
+                notes.append(_sum_up(ledger, clock, some))
+            except (OSError, duckdb.Error) as error:
+                middle = len(some) // 2
+                if not middle:
+                    faults.append(error)
+                else:
+                    # The file at fault is found by halving, and stays alone.
+                    waiting += [some[middle:], some[:middle]]
+    raise_together(faults)
     return tuple(notes)
+
+
+def _sum_up(ledger: Ledger, clock: Clock, doomed: Sequence[Segment]) -> LetGo:
+    """Let segments of one kind go."""
+    summed: tuple[Rollup, ...] = ledger.rollups.let_go(doomed, label=ledger.label)
+    note = LetGo(
+        kind=doomed[0].kind,
+        rows=sum(segment.rows for segment in doomed),
+        attempts=sum(segment.attempts for segment in doomed),
+        size=sum(segment.size for segment in doomed),
+        until_us=max(segment.max_time_us for segment in doomed),
+        at_us=clock.utc_us(),
+    )
+    ledger.change_manifest(partial(_let_go, doomed=doomed, summed=summed, note=note))
+    return note
 
 
 def _let_go(
@@ -209,44 +284,44 @@ def archive_journal(data_dir: Path, limits: Limits) -> int:
 
 
 def let_journal_go(ledger: Ledger, data_dir: Path, clock: Clock, limits: Limits) -> tuple[LetGo, ...]:
-    """Let journal segments beyond the limits go, oldest first; never one that the ledger may still read."""
-    limit = limits.journal
-    needed = (ledger.manifest.edge, ledger.manifest.calls)
-    segments = [
-        (segment, stream)
-        for stream in (EDGE, CALLS)
-        for segment in core.segments(stream_directory(data_dir, stream))
+    """Let journal segments beyond their stream's limit go, oldest first; what went.
+
+    Shape: never a segment that the ledger may still read.
+    """
+    notes = [
+        note
+        for stream, mark in ((EDGE, ledger.manifest.edge), (CALLS, ledger.manifest.calls))
+        for note in _let_stream_go(data_dir, stream, mark, clock.utc_us(), limits.of_stream(stream))
     ]
-    excess = sum(segment.disk_bytes for segment, _ in segments) - limit.size if limit.size is not None else 0
-    notes = []
-    blocked = set()
-    for segment, stream in sorted(segments, key=lambda item: item[0].first_time_us):
-        mark = needed[stream]
-        last_seq, last_time_us = segment.last_seq, segment.last_time_us
-        if last_seq is None or last_time_us is None or last_seq >= mark.context or not mark.sealed:
-            blocked.add(stream)
-        if stream in blocked or last_time_us is None:
-            continue
-        is_old = limit.age_us is not None and last_time_us < clock.utc_us() - limit.age_us
-        if not is_old and excess <= 0:
-            continue
-        Path(segment.path).unlink(missing_ok=True)
-        excess -= segment.disk_bytes
-        notes.append(
-            LetGo(
-                kind=f"{JOURNAL}/{STREAMS[stream]}",
-                rows=0,
-                attempts=0,
-                size=segment.disk_bytes,
-                until_us=last_time_us,
-                at_us=clock.utc_us(),
-            )
-        )
     if notes:
         ledger.change_manifest(
             lambda present: msgspec.structs.replace(present, let_go=(*present.let_go, *notes))
         )
     return tuple(notes)
+
+
+def _let_stream_go(
+    data_dir: Path, stream: int, mark: StreamMark, now_us: int, limit: Limit
+) -> Iterator[LetGo]:
+    segments = core.segments(stream_directory(data_dir, stream))
+    excess = sum(segment.disk_bytes for segment in segments) - limit.size if limit.size is not None else 0
+    for segment in segments:
+        last_seq, last_time_us = segment.last_seq, segment.last_time_us
+        if last_seq is None or last_time_us is None or last_seq >= mark.context or not mark.sealed:
+            break
+        is_old = limit.age_us is not None and last_time_us < now_us - limit.age_us
+        if not is_old and excess <= 0:
+            break
+        Path(segment.path).unlink(missing_ok=True)
+        excess -= segment.disk_bytes
+        yield LetGo(
+            kind=f"{JOURNAL}/{STREAMS[stream]}",
+            rows=0,
+            attempts=0,
+            size=segment.disk_bytes,
+            until_us=last_time_us,
+            at_us=now_us,
+        )
 
 
 def _without(files: Sequence[File], gone: Sequence[File]) -> tuple[File, ...]:

@@ -154,6 +154,11 @@ def remove_unlisted(directory: Path, manifest: Manifest) -> list[Path]:
     return removed
 
 
+def day_directory(time_us: int) -> str:
+    """The name of the directory with the segments of a UTC day; names sort as days do."""
+    return f"dt={hour_of(time_us):%Y-%m-%d}"
+
+
 def hour_of(time_us: int) -> datetime:
     """The UTC hour that a time falls in."""
     return datetime.fromtimestamp(time_us // 3_600_000_000 * 3600, UTC)

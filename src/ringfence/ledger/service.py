@@ -5,10 +5,10 @@ They are two so that new rows do not wait while old ones are merged.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -27,6 +27,8 @@ _MAINTAIN_EVERY_S: Final = 60.0
 _COUNT_EVERY_S: Final = 1.0
 
 _log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,27 +141,42 @@ class LedgerService:
     def _keep(self, ledger: Ledger, ending: threading.Event) -> None:
         """Tidy every minute; what fails is told and tried again."""
         while not (ending.wait(_MAINTAIN_EVERY_S) or self._stopping.is_set()):
-            try:
-                self._maintain(ledger)
-                self._untidy = None
-            except Exception as error:  # noqa: BLE001 - whatever it is, rows are taken in all the same
-                self._untidy = f"old records cannot be merged or let go: {error}"
-                _log.error("ledger.untidy", error=str(error), kind=type(error).__name__)
+            faults = self._maintain(ledger)
+            told = list(dict.fromkeys(str(fault) for fault in faults))
+            self._untidy = f"old records cannot be merged or let go: {'; '.join(told)}" if told else None
+            for fault in faults:
+                _log.error("ledger.untidy", error=str(fault), kind=type(fault).__name__)
 
-    def _maintain(self, ledger: Ledger) -> None:
-        limits = Limits.of(self._parameters.parameters())
-        merged = maintenance.merge_segments(ledger, self._clock)
-        maintenance.merge_rollups(ledger, self._clock)
-        archived = maintenance.archive_journal(self._data_dir, limits)
-        gone = maintenance.let_rows_go(ledger, self._clock, limits)
-        gone += maintenance.let_journal_go(ledger, self._data_dir, self._clock, limits)
-        maintenance.unlink_retired(ledger, self._clock)
+    def _maintain(self, ledger: Ledger) -> list[Exception]:
+        """Keep house once; what failed. Space is freed first, and no step waits for another to succeed."""
+        faults: list[Exception] = []
+        known = set(ledger.manifest.let_go)
+
+        def tried(step: Callable[..., Result], *arguments: object) -> Result | None:
+            try:
+                return step(*arguments)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other steps are due all the same
+                faults.extend(_single(error))
+                return None
+
+        limits = tried(lambda: Limits.of(self._parameters.parameters()))
+        tried(maintenance.unlink_retired, ledger, self._clock)
+        if limits is not None:
+            tried(maintenance.let_journal_go, ledger, self._data_dir, self._clock, limits)
+            tried(maintenance.let_rows_go, ledger, self._clock, limits)
+        # Summing up may have taken longer than files wait for their readers.
+        tried(maintenance.unlink_retired, ledger, self._clock)
+        merged = tried(maintenance.merge_segments, ledger, self._clock)
+        tried(maintenance.merge_rollups, ledger, self._clock)
+        archived = tried(maintenance.archive_journal, self._data_dir, limits) if limits is not None else None
         if merged or archived:
-            _log.info("ledger.tidied", merged=merged, archived=archived)
-        for note in gone:
-            _log.info(
-                "ledger.let_go", kind=note.kind, rows=note.rows, attempts=note.attempts, bytes=note.size
-            )
+            _log.info("ledger.tidied", merged=merged or 0, archived=archived or 0)
+        for note in ledger.manifest.let_go:
+            if note not in known:
+                _log.info(
+                    "ledger.let_go", kind=note.kind, rows=note.rows, attempts=note.attempts, bytes=note.size
+                )
+        return faults
 
     def _count(self, ledger: Ledger) -> None:
         progress = ledger.progress
@@ -183,6 +200,13 @@ class LedgerService:
             rollup_attempts=sum(rollup.attempts for rollup in listed.rollups),
             error=self._untidy,
         )
+
+
+def _single(error: Exception) -> list[Exception]:
+    """What an error is made of."""
+    if isinstance(error, ExceptionGroup):
+        return [one for inner in error.exceptions for one in _single(inner)]
+    return [error]
 
 
 def _by_kind(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

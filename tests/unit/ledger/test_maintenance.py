@@ -15,7 +15,7 @@ from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import PACE, all_rows, ledger_of, seal_all, take_in
 from ringfence.ledger import maintenance
 from ringfence.ledger.maintenance import Limit, Limits
-from ringfence.ledger.manifest import Segment
+from ringfence.ledger.manifest import Retired, Segment
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.rollup import TOP
@@ -113,6 +113,82 @@ def test_merged_files_stay_until_no_reader_can_want_them(ledger: Ledger, clock: 
     assert ledger.manifest.retired == ()
 
 
+def test_files_that_a_crash_removed_before_the_list_did_are_forgotten(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    maintenance.let_rows_go(ledger, clock, Limits(illegal=Limit(age_us=0), event=Limit(age_us=0)))
+    maintenance.let_rows_go(ledger, clock, Limits(call=Limit(age_us=0)))
+    days = set()
+    for retired in ledger.manifest.retired:
+        path = ledger.directory / retired.path
+        path.unlink()
+        days.add(path.parent)
+    [day] = days
+    day.rmdir()
+    clock.advance(31)
+    assert maintenance.unlink_retired(ledger, clock) > 0
+    assert ledger.manifest.retired == ()
+
+
+def test_the_directory_of_a_day_goes_with_its_last_file_once_the_day_is_over(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    [day] = {(ledger.directory / segment.path).parent for segment in ledger.manifest.segments}
+    everything = Limits(illegal=Limit(age_us=0), event=Limit(age_us=0), call=Limit(age_us=0))
+    listed = ledger.manifest.segments
+    maintenance.let_rows_go(ledger, clock, everything)
+    clock.advance(31)
+    maintenance.unlink_retired(ledger, clock)
+    assert day.is_dir()
+    # The same again on the next day: a file that is gone already is no fault.
+    again = tuple(Retired(path=segment.path, at_us=clock.utc_us()) for segment in listed)
+    ledger.change_manifest(lambda present: msgspec.structs.replace(present, retired=again))
+    clock.advance(24 * 3600)
+    maintenance.unlink_retired(ledger, clock)
+    assert not day.exists()
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_other(
+    ledger: Ledger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maintenance.merge_segments(ledger, clock)
+    stuck = ledger.manifest.retired[0]
+    unlink = Path.unlink
+
+    def failing(path: Path, missing_ok: bool = False) -> None:
+        if path.name == Path(stuck.path).name:
+            raise PermissionError(path)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", failing)
+    clock.advance(31)
+    with pytest.raises(ExceptionGroup):
+        maintenance.unlink_retired(ledger, clock)
+    assert ledger.manifest.retired == (stuck,)
+
+
+def test_a_group_that_cannot_be_merged_keeps_no_other(ledger: Ledger, clock: ManualClock) -> None:
+    damaged = next(segment for segment in ledger.manifest.segments if segment.kind == "event")
+    (ledger.directory / damaged.path).write_bytes(b"PAR1")
+    with pytest.raises(ExceptionGroup) as raised:
+        maintenance.merge_segments(ledger, clock)
+    assert len(raised.value.exceptions) == 1
+    assert damaged in ledger.manifest.segments
+    hours = [s.min_time_us // HOUR_US for s in ledger.manifest.segments if s.kind == "illegal"]
+    assert len(hours) == len(set(hours))
+
+
+def test_a_file_that_cannot_be_summed_up_stays_alone(ledger: Ledger, clock: ManualClock) -> None:
+    damaged = [segment for segment in ledger.manifest.segments if segment.kind == "illegal"][3]
+    (ledger.directory / damaged.path).write_bytes(b"PAR1")
+    with pytest.raises(ExceptionGroup) as raised:
+        maintenance.let_rows_go(ledger, clock, Limits(illegal=Limit(age_us=0), event=Limit(age_us=0)))
+    assert len(raised.value.exceptions) == 1
+    left = [segment for segment in ledger.manifest.segments if segment.kind != "call"]
+    assert left == [damaged]
+    assert sum(note.rows for note in ledger.manifest.let_go) == 240 - damaged.rows
+
+
 def test_the_newest_segments_are_not_merged_yet(ledger: Ledger) -> None:
     early = ManualClock(T0_US + 60 * 60 * S)
     maintenance.merge_segments(ledger, early)
@@ -201,3 +277,18 @@ def test_limits_are_what_the_parameters_say() -> None:
     limits = Limits.of(defaults() | {"RF_RETENTION_CALL_BYTES": 0, "RF_RETENTION_EVENT_DAYS": 2})
     assert limits.call.size is None
     assert limits.event.age_us == 2 * 86_400 * S
+
+
+@pytest.mark.parametrize(
+    ("journal_days", "memory_days", "kept_days"), [(90, 30, 90), (7, 30, 31), (7, 0, None)]
+)
+def test_the_calls_journal_is_kept_as_long_as_an_address_stays_known(
+    journal_days: int, memory_days: int, kept_days: int | None
+) -> None:
+    limits = Limits.of(
+        defaults()
+        | {"RF_RETENTION_JOURNAL_DAYS": journal_days, "RF_REGISTRATION_MEMORY_DAYS": memory_days}
+        | {"RF_RETENTION_JOURNAL_BYTES": 1}
+    )
+    assert limits.journal == Limit(age_us=journal_days * 86_400 * S, size=1)
+    assert limits.calls_journal == Limit(age_us=None if kept_days is None else kept_days * 86_400 * S)

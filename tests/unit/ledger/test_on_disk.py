@@ -24,6 +24,7 @@ from ringfence.ledger.schema import CALLS, EDGE, Cdr
 from ringfence.ledger.segments import merged_span
 from ringfence.ledger.source import stream_directory
 from ringfence.ledger.verify import verify
+from ringfence.settings.parameters import defaults
 
 SMALL = replace(PACE, read_frames=10)
 
@@ -246,22 +247,43 @@ def test_the_journal_goes_by_age_but_never_what_the_ledger_may_still_read(journa
         assert all_rows(ledger.store) == before
 
 
-def test_the_journal_goes_by_bytes_oldest_first(journal: DiskJournal) -> None:
+def first_seqs(journal: DiskJournal, stream: int) -> list[int]:
+    return [segment.first_seq for segment in core.segments(stream_directory(journal.data_dir, stream))]
+
+
+@pytest.fixture
+def long_journal(journal: DiskJournal) -> DiskJournal:
+    """Four segments of either stream with something in them, and one without."""
     for _ in range(4):
         journal.refuse(10)
+        journal.end_call(ended())
         journal.pass_time(600)
         journal.rotate()
-    clock = sealed(journal.data_dir)
-    with office(journal.data_dir, clock) as ledger:
-        segments = [s for n in (EDGE, CALLS) for s in core.segments(stream_directory(journal.data_dir, n))]
+    return journal
+
+
+def test_the_journal_goes_by_bytes_oldest_first(long_journal: DiskJournal) -> None:
+    clock = sealed(long_journal.data_dir)
+    with office(long_journal.data_dir, clock) as ledger:
+        segments = core.segments(stream_directory(long_journal.data_dir, EDGE))
         room = sum(segment.disk_bytes for segment in segments) - 1
-        maintenance.let_journal_go(ledger, journal.data_dir, clock, Limits(journal=Limit(size=room)))
-        assert [s.first_seq for s in core.segments(stream_directory(journal.data_dir, EDGE))] == [
-            11,
-            21,
-            31,
-            41,
-        ]
+        limits = Limits(journal=Limit(size=room))
+        maintenance.let_journal_go(ledger, long_journal.data_dir, clock, limits)
+        assert first_seqs(long_journal, EDGE) == [11, 21, 31, 41]
+
+
+def test_a_flood_takes_nothing_of_the_calls_journal(long_journal: DiskJournal) -> None:
+    clock = sealed(long_journal.data_dir)
+    limits = Limits.of(defaults() | {"RF_RETENTION_JOURNAL_BYTES": 1})
+    with office(long_journal.data_dir, clock) as ledger:
+        before = first_seqs(long_journal, CALLS)
+        maintenance.let_journal_go(ledger, long_journal.data_dir, clock, limits)
+        assert first_seqs(long_journal, CALLS) == before
+        assert first_seqs(long_journal, EDGE)[0] > 1
+        # By age it goes.
+        clock.advance(91 * 86_400)
+        maintenance.let_journal_go(ledger, long_journal.data_dir, clock, limits)
+        assert first_seqs(long_journal, CALLS)[0] > 1
 
 
 def test_an_unreadable_segment_is_passed_over_and_counted(journal: DiskJournal) -> None:
