@@ -73,6 +73,8 @@ pub(crate) struct Folding {
     savings: TokenBucket,
     /// (second, next sequence then): records below the front's sequence are older than `REPEAT_S`.
     marks: VecDeque<(u64, u64)>,
+    /// Mixed into what is remembered of requests; another one forgets all of it at once.
+    generation: u64,
 }
 
 impl Folding {
@@ -84,12 +86,13 @@ impl Folding {
             open: BoundedMap::new(OPEN_RECORDS),
             savings: TokenBucket::full(budget.burst_bytes, now_ms),
             marks: VecDeque::new(),
+            generation: 0,
         }
     }
 
     /// Forget every record: after frames were lost to a full disk their sequence numbers are used again.
     pub(crate) fn forget(&mut self) {
-        self.repeats.fill(RepeatSet::default());
+        self.generation = self.generation.wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.open.clear();
         self.marks.clear();
     }
@@ -128,6 +131,7 @@ impl Folding {
         scope: Scope,
         (now_ms, next_seq): (u64, u64),
     ) -> Account {
+        let identity = (identity ^ self.generation).max(1);
         let horizon = self.horizon(now_ms, next_seq);
         if let Some(base_seq) = self.repeated(identity, horizon) {
             return Account::Increment { base_seq, why: IncrementWhy::Retransmission };

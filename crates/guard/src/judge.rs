@@ -97,6 +97,27 @@ impl Default for Scratch<'_> {
     }
 }
 
+/// A nonce that somebody has answered.
+#[derive(Clone, Copy)]
+struct UsedNonce {
+    /// Source and number, hashed: what one number has earned serves no other.
+    who: u64,
+    /// The highest count so far (RFC 7616 §3.4).
+    nc: u32,
+    /// The answer was wrong: no other answer to it is looked at, so that it cannot be guessed with.
+    is_spent: bool,
+}
+
+/// An admitted request.
+#[derive(Clone, Copy)]
+struct Transaction {
+    id: u64,
+    at_ms: u64,
+}
+
+/// A request that comes again later than this is a new one (64 x T1, RFC 3261 §17.1.1.2).
+const TRANSACTION_MS: u64 = 32_000;
+
 enum Judged<'a> {
     Absorbed,
     Repeat(u64),
@@ -113,10 +134,10 @@ pub struct Guard {
     pub(crate) scope: Scope,
     pub(crate) sources: BoundedMap<SourceKey, SourceState>,
     lockouts: Lockouts,
-    nonces: BoundedMap<(u32, u64, u32), u32>,
+    nonces: BoundedMap<(u32, u64, u32), UsedNonce>,
     pub(crate) challenges: ChallengeBudget,
     known: KnownSources,
-    transactions: BoundedMap<u64, u64>,
+    transactions: BoundedMap<u64, Transaction>,
     pub(crate) raw_budget: TokenBucket,
     pub(crate) raw: Vec<u8>,
     pub(crate) next_seq: u64,
@@ -345,8 +366,8 @@ impl Guard {
         (snapshot, gateway): (&Snapshot, &Gateway),
     ) -> Judged<'a> {
         let refused = |refusal: Refusal<'a>| Judged::Refused(refusal.of_gateway(gateway));
-        if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
-            return Judged::Repeat(*id);
+        if let Some(id) = self.repeated(now, packet, view) {
+            return Judged::Repeat(id);
         }
         if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
@@ -384,11 +405,10 @@ impl Guard {
         let source = SourceKey::of(packet.peer.source.ip());
         let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
         let parameters = &snapshot.parameters;
-        let memory_us = parameters.rf_registration_memory_days.saturating_mul(86_400_000_000);
         let may_authenticate = parameters.rf_roaming != 0
             || parameters.rf_unauthorized_code == 407
             || self.flows.get(&flow, now.utc_us).is_some()
-            || self.flows.was_registered(source, now.utc_us, memory_us);
+            || self.was_registered(source, now);
         if !may_authenticate {
             // The stranger hears the same in both cases.
             let reason =
@@ -433,6 +453,10 @@ impl Guard {
                 let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
                 return Judged::Refused(Refusal { detail: fault.why as u16, settles: *settles, ..refusal });
             }
+            if self.is_overloaded {
+                let refusal = Refusal::new(Reason::RateExceeded, Reply::Later);
+                return Judged::Refused(Refusal { settles: *settles, auth_user: view.to_user, ..refusal });
+            }
             effects.tally.add(Counter::Registrations, 1);
         }
         verified
@@ -452,14 +476,20 @@ impl Guard {
         let Some(credentials) = credentials_of(message, header) else {
             return Judged::Refused(Refusal::challenge(status, false));
         };
-        if let Some(id) = self.transactions.get_mut(&self.transaction_key(packet, view)) {
-            return Judged::Repeat(*id);
+        if let Some(id) = self.repeated(now, packet, view) {
+            return Judged::Repeat(id);
         }
         let source = SourceKey::of(packet.peer.source.ip());
         let auth_user = bare(credentials.username);
+        // Whoever names a user is not the one who named none, so the challenge is another one too.
+        let again = || Judged::Refused(Refusal { auth_user, ..Refusal::challenge(status, true) });
         let nonce = match Nonce::check(bare(credentials.nonce), &snapshot.nonce_keys, source, &snapshot.realm) {
             Checked::Good(nonce) => nonce,
-            Checked::UnknownKey => return Judged::Refused(Refusal::challenge(status, true)),
+            Checked::UnknownKey => return again(),
+            // A phone that moved to another address of its network answers with what it has: no forger.
+            Checked::Forged if self.was_registered(source, now) => {
+                return again();
+            }
             Checked::Forged => {
                 // The customer whose address changed between challenge and answer gets a nonce that works.
                 let reply = Reply::Challenge { status, is_stale: true, is_settling: false };
@@ -470,25 +500,29 @@ impl Guard {
         self.prove(source, now, effects);
         let number = auth_user.to_vec();
         let key = (nonce.made_at_s, nonce.settles, nonce.counter);
-        let highest_nc = self.nonces.get_mut(&key).copied();
+        let who = self.folding.identity(source, &[&number], 0);
+        let used = self.nonces.get_mut(&key).copied();
         let age_s = now.utc_s().saturating_sub(nonce.made_at_s);
-        if age_s > if highest_nc.is_some() { REUSE_S } else { FIRST_ANSWER_S } {
-            return Judged::Refused(Refusal::challenge(status, true));
+        let is_old = age_s > if used.is_some() { REUSE_S } else { FIRST_ANSWER_S };
+        if is_old || used.is_some_and(|used| used.who != who) {
+            return again();
         }
-        let settles = if highest_nc.is_none() { nonce.settles } else { 0 };
+        let settles = if used.is_none() { nonce.settles } else { 0 };
         let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
         let is_live = self.flows.get(&flow, now.utc_us).is_some_and(|flow| flow.number == number);
         let is_white = snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
-        if !is_live && !is_white && self.lockouts.is_locked(source, &number, now.ms) {
+        if !is_live && !is_white && self.lockouts.is_locked(who, now.ms) {
             let refusal = Refusal::new(Reason::LockedOut, Reply::Status(403));
             return Judged::Refused(Refusal { settles, auth_user, ..refusal });
         }
         let secret = snapshot.phone(&number);
-        if !is_right(&credentials, secret, view.method.as_bytes()) {
-            if highest_nc.is_none() {
+        let is_spent = used.is_some_and(|used| used.is_spent);
+        if !is_right(&credentials, secret, view.method.as_bytes()) || is_spent {
+            if used.is_none() {
                 let suspend_ms = snapshot.parameters.ss_authentication_failed_suspend.saturating_mul(1000);
                 let rule = LockoutRule { max_retry: snapshot.parameters.ss_authentication_max_retry, suspend_ms };
-                self.lockouts.wrong(source, &number, rule, now.ms);
+                self.lockouts.wrong(who, rule, now.ms);
+                self.nonces.get_or_insert_with(key, || UsedNonce { who, nc: 0, is_spent: true });
             }
             effects.tally.add(Counter::BadCredentials, 1);
             let reply = Reply::Challenge { status, is_stale: false, is_settling: false };
@@ -497,12 +531,25 @@ impl Guard {
         }
         // Without qop there is no nc: such a nonce is good once (RFC 7616 §3.3).
         let nc = if credentials.qop.is_some() { credentials.nc.unwrap_or(0) } else { u32::MAX };
-        if highest_nc.is_some_and(|highest| nc <= highest) {
-            return Judged::Refused(Refusal::challenge(status, true));
+        if used.is_some_and(|used| nc <= used.nc) {
+            return again();
         }
-        *self.nonces.get_or_insert_with(key, || nc) = nc;
-        self.lockouts.right(source, &number);
+        let now_used = UsedNonce { who, nc, is_spent: false };
+        *self.nonces.get_or_insert_with(key, || now_used) = now_used;
+        self.lockouts.right(who);
         Judged::Admitted(Standing::Phone { number, settles })
+    }
+
+    fn was_registered(&self, source: SourceKey, now: Now) -> bool {
+        let memory_us = self.snapshot.parameters.rf_registration_memory_days.saturating_mul(86_400_000_000);
+        self.flows.was_registered(source, now.utc_us, memory_us)
+    }
+
+    /// The request that this one repeats, if it was admitted a short while ago.
+    fn repeated(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) -> Option<u64> {
+        let key = self.transaction_key(packet, view);
+        let transaction = self.transactions.get_mut(&key)?;
+        (now.ms.saturating_sub(transaction.at_ms) < TRANSACTION_MS).then_some(transaction.id)
     }
 
     fn prove(&mut self, source: SourceKey, now: Now, effects: &mut Effects) {
@@ -526,7 +573,8 @@ impl Guard {
         let id = self.next_request;
         self.next_request = id.wrapping_add(1);
         let key = self.transaction_key(packet, view);
-        *self.transactions.get_or_insert_with(key, || id) = id;
+        let transaction = Transaction { id, at_ms: now.ms };
+        *self.transactions.get_or_insert_with(key, || transaction) = transaction;
         let source = SourceKey::of(packet.peer.source.ip());
         effects.admitted.push(Admitted {
             id,

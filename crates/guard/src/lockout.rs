@@ -4,7 +4,6 @@
 //! Kept per (source, number), whether or not the number exists, so that a lock-out neither tells an existing number from a missing one
 //! nor lets a stranger lock a customer out from elsewhere.
 
-use crate::source::SourceKey;
 use crate::table::BoundedMap;
 
 const PAIRS: usize = 1 << 15;
@@ -18,7 +17,8 @@ struct Failures {
 
 /// Wrong answers per source and number.
 pub(crate) struct Lockouts {
-    pairs: BoundedMap<(SourceKey, Vec<u8>), Failures>,
+    /// By a seeded hash of source and number: a number is as long as its sender likes, a hash is not.
+    pairs: BoundedMap<u64, Failures>,
 }
 
 /// `max_retry` wrong answers (0 = never) lead to `suspend_ms` of refusal.
@@ -36,14 +36,14 @@ impl Lockouts {
         Self { pairs: BoundedMap::new(PAIRS) }
     }
 
-    /// Whether `number` is suspended for `source`.
-    pub(crate) fn is_locked(&mut self, source: SourceKey, number: &[u8], now_ms: u64) -> bool {
-        self.pairs.get_mut(&(source, number.to_vec())).is_some_and(|failures| failures.locked_until_ms > now_ms)
+    /// Whether a number is suspended for a source; `who` stands for both.
+    pub(crate) fn is_locked(&mut self, who: u64, now_ms: u64) -> bool {
+        self.pairs.get_mut(&who).is_some_and(|failures| failures.locked_until_ms > now_ms)
     }
 
     /// Count a wrong answer to a fresh nonce.
-    pub(crate) fn wrong(&mut self, source: SourceKey, number: &[u8], rule: LockoutRule, now_ms: u64) {
-        let failures = self.pairs.get_or_insert_with((source, number.to_vec()), Failures::default);
+    pub(crate) fn wrong(&mut self, who: u64, rule: LockoutRule, now_ms: u64) {
+        let failures = self.pairs.get_or_insert_with(who, Failures::default);
         if now_ms.saturating_sub(failures.last_ms) >= rule.suspend_ms {
             failures.wrong = 0;
         }
@@ -56,8 +56,8 @@ impl Lockouts {
     }
 
     /// A right answer clears what was wrong before.
-    pub(crate) fn right(&mut self, source: SourceKey, number: &[u8]) {
-        self.pairs.remove(&(source, number.to_vec()));
+    pub(crate) fn right(&mut self, who: u64) {
+        self.pairs.remove(&who);
     }
 }
 
@@ -73,35 +73,30 @@ mod tests {
 
     const RULE: LockoutRule = LockoutRule { max_retry: 3, suspend_ms: 180_000 };
 
-    fn source(text: &str) -> SourceKey {
-        SourceKey::of(text.parse().expect("an address"))
-    }
-
     #[test]
     fn the_third_wrong_answer_suspends_this_source_and_number_only() {
         let mut lockouts = Lockouts::new();
         for now_ms in 0..3 {
-            assert!(!lockouts.is_locked(source("192.0.2.1"), b"1001", now_ms));
-            lockouts.wrong(source("192.0.2.1"), b"1001", RULE, now_ms);
+            assert!(!lockouts.is_locked(1, now_ms));
+            lockouts.wrong(1, RULE, now_ms);
         }
-        assert!(lockouts.is_locked(source("192.0.2.1"), b"1001", 3));
-        assert!(!lockouts.is_locked(source("192.0.2.2"), b"1001", 3));
-        assert!(!lockouts.is_locked(source("192.0.2.1"), b"1002", 3));
-        assert!(!lockouts.is_locked(source("192.0.2.1"), b"1001", 180_002));
+        assert!(lockouts.is_locked(1, 3));
+        assert!(!lockouts.is_locked(2, 3));
+        assert!(!lockouts.is_locked(1, 180_002));
     }
 
     #[test]
     fn a_right_answer_starts_the_count_anew_and_zero_never_locks() {
         let mut lockouts = Lockouts::new();
-        lockouts.wrong(source("192.0.2.1"), b"1001", RULE, 0);
-        lockouts.wrong(source("192.0.2.1"), b"1001", RULE, 0);
-        lockouts.right(source("192.0.2.1"), b"1001");
-        lockouts.wrong(source("192.0.2.1"), b"1001", RULE, 0);
-        assert!(!lockouts.is_locked(source("192.0.2.1"), b"1001", 1));
+        lockouts.wrong(1, RULE, 0);
+        lockouts.wrong(1, RULE, 0);
+        lockouts.right(1);
+        lockouts.wrong(1, RULE, 0);
+        assert!(!lockouts.is_locked(1, 1));
         let never = LockoutRule { max_retry: 0, ..RULE };
         for _ in 0..2000 {
-            lockouts.wrong(source("192.0.2.1"), b"2", never, 0);
+            lockouts.wrong(2, never, 0);
         }
-        assert!(!lockouts.is_locked(source("192.0.2.1"), b"2", 1));
+        assert!(!lockouts.is_locked(2, 1));
     }
 }

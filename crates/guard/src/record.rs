@@ -51,7 +51,17 @@ impl Guard {
         let identity = match view {
             // The number belongs to it: some tools send every number with one Call-ID, branch and CSeq.
             Some(view) => {
-                let parts = [view.method.as_bytes(), view.call_id, view.branch, view.from_tag, view.callee];
+                // Reason and user too: a guess that keeps all else is not the challenge once more.
+                let reason = [refusal.reason as u8];
+                let parts = [
+                    &reason,
+                    view.method.as_bytes(),
+                    view.call_id,
+                    view.branch,
+                    view.from_tag,
+                    view.callee,
+                    refusal.auth_user,
+                ];
                 self.folding.identity(source, &parts, view.cseq)
             }
             None => self.folding.identity(source, &[packet.bytes], 0),

@@ -306,14 +306,16 @@ impl Snapshot {
 
     /// What the operator's lists say of a source: the longest rule in force decides.
     pub fn source_color(&self, source: IpAddr, now_us: u64) -> Option<Color> {
+        let in_force = |rule: &&SourceRule| rule.expires_at_us == 0 || rule.expires_at_us > now_us;
+        // `cover` goes from the shortest prefix to the longest. A rule that is over hides no wider one.
         let rule = match source.to_canonical() {
             // Most nodes have no list for one of the families: no look into an empty table.
             IpAddr::V4(_) if self.v4.rules.is_empty() => None,
             IpAddr::V6(_) if self.v6.rules.is_empty() => None,
-            IpAddr::V4(ip) => self.v4.rules.get_lpm(&Ipv4Net::from(ip)).map(|(_, rule)| rule),
-            IpAddr::V6(ip) => self.v6.rules.get_lpm(&Ipv6Net::from(ip)).map(|(_, rule)| rule),
-        }?;
-        (rule.expires_at_us == 0 || rule.expires_at_us > now_us).then_some(rule.color)
+            IpAddr::V4(ip) => self.v4.rules.cover(&Ipv4Net::from(ip)).map(|(_, rule)| rule).filter(in_force).last(),
+            IpAddr::V6(ip) => self.v6.rules.cover(&Ipv6Net::from(ip)).map(|(_, rule)| rule).filter(in_force).last(),
+        };
+        rule.map(|rule| rule.color)
     }
 
     /// The secret of a number, if it is a phone of ours.

@@ -107,6 +107,9 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
 
     /// Forget everything.
     pub fn clear(&mut self) {
+        if self.len == 0 {
+            return;
+        }
         for (hashes, slots) in self.hashes.iter_mut().zip(&mut self.slots) {
             hashes.0 = [0; WAYS];
             *slots = std::array::from_fn(|_| None);

@@ -180,3 +180,90 @@ fn an_address_from_which_a_phone_has_registered_is_not_muted() {
     assert_eq!(heard("198.51.100.20:50000"), 10, "another port behind the phone's address");
     assert_eq!(heard("198.51.100.21:50000"), 3);
 }
+
+#[test]
+fn guesses_that_keep_branch_and_number_are_recorded_as_guesses() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let request = ask("REGISTER");
+    let challenge = bench.throw(STRANGER, &request.bytes());
+    for user in ["1001", "1002", "1003"] {
+        let guess = request.answering(&challenge, user, "wrong", 1);
+        let guess = guess.with(|ask| (ask.branch, ask.cseq) = (request.branch.clone(), request.cseq));
+        assert_eq!(bench.throw(STRANGER, &guess.bytes()).status(), Some(401));
+    }
+    let journal = bench.journal();
+    // The nonce is spent after the first; whoever names another number is challenged anew.
+    assert!(journal[1].contains("bad_credentials"), "{journal:?}");
+    assert_eq!(journal.iter().filter(|line| line.contains("challenge")).count(), 3, "{journal:?}");
+    assert_eq!(journal.len(), 4, "{journal:?}");
+    assert_eq!(bench.total.imbalance(), 0);
+}
+
+#[test]
+fn a_nonce_that_one_number_has_earned_serves_no_guess_at_another() {
+    let mut bench = Bench::new(snapshot(|document| {
+        document["phones"].as_array_mut().unwrap().push(serde_json::json!({
+            "number": "2000", "md5": kit::md5_hex("2000:ringfence:own"), "sha256": "0".repeat(64)
+        }));
+    }));
+    let request = ask("REGISTER").with(|ask| ask.caller = "2000".into());
+    let challenge = bench.throw(STRANGER, &request.bytes());
+    assert_eq!(bench.throw(STRANGER, &request.answering(&challenge, "2000", "own", 1).bytes()).admitted.len(), 1);
+    for nc in 2..20 {
+        let guess = request.answering(&challenge, "1001", if nc == 19 { "right" } else { "wrong" }, nc);
+        let heard = bench.throw(STRANGER, &guess.bytes());
+        assert_eq!((heard.admitted.len(), heard.status()), (0, Some(401)));
+        assert!(heard.answers[0].contains("stale=true"));
+    }
+}
+
+#[test]
+fn a_wrong_answer_is_counted_once_and_its_nonce_is_no_good_any_more() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let request = ask("REGISTER");
+    let challenge = bench.throw(PHONE, &request.bytes());
+    for nc in 1..20 {
+        let password = if nc > 10 { "right" } else { "wrong" };
+        let heard = bench.throw(PHONE, &request.answering(&challenge, "1001", password, nc).bytes());
+        // Right and wrong hear the same, so that nothing is learnt; only the first counts towards a lock-out.
+        assert_eq!((heard.admitted.len(), heard.status()), (0, Some(401)));
+        assert!(!heard.answers[0].contains("stale=true"));
+    }
+    assert_eq!(register(&mut bench, PHONE, "right").admitted.len(), 1);
+}
+
+#[test]
+fn a_request_that_comes_again_after_the_transaction_is_over_is_admitted_anew() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let call = ask("OPTIONS").bytes();
+    assert_eq!(bench.throw(kit::GATEWAY, &call).admitted.len(), 1);
+    bench.wait_ms(31_000);
+    assert_eq!(bench.throw(kit::GATEWAY, &call).repeats, 1);
+    bench.wait_ms(1_000);
+    assert_eq!(bench.throw(kit::GATEWAY, &call).admitted.len(), 1);
+}
+
+#[test]
+fn a_phone_that_moved_within_its_network_is_asked_again_and_is_no_forger() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let other = "198.51.100.21:40000";
+    bind(&mut bench, PHONE);
+    bind(&mut bench, other);
+    let request = ask("REGISTER");
+    let challenge = bench.throw(PHONE, &request.bytes());
+    let moved = bench.throw(other, &request.answering(&challenge, "1001", "right", 1).bytes());
+    assert!(moved.answers[0].contains("stale=true"));
+    assert!(bench.journal().iter().all(|line| !line.contains("forged")), "{:?}", bench.journal());
+}
+
+#[test]
+fn registrations_wait_while_the_call_layer_has_too_much_to_do() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    bench.guard.set_overloaded(true);
+    let refused = register(&mut bench, PHONE, "right");
+    assert_eq!((refused.admitted.len(), refused.status()), (0, Some(503)));
+    assert!(bench.journal().last().unwrap().contains("rate_exceeded"));
+    bench.guard.set_overloaded(false);
+    bench.wait_ms(1000);
+    assert_eq!(register(&mut bench, PHONE, "right").admitted.len(), 1);
+}

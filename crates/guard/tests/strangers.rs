@@ -126,6 +126,21 @@ fn a_black_listed_source_is_refused_in_silence_until_its_entry_ends_and_a_gatewa
 }
 
 #[test]
+fn an_entry_that_is_over_hides_no_wider_one_in_force() {
+    let mut bench = Bench::new(snapshot(|document| {
+        document["lists"] = serde_json::json!([
+            {"list": "source", "color": "black", "value": "203.0.113.0/24", "expires_at_us": 0},
+            {"list": "source", "color": "white", "value": "203.0.113.7", "expires_at_us": 1_800_000_010_000_000_u64},
+        ]);
+    }));
+    assert_eq!(bench.throw(STRANGER, &ask("INVITE").bytes()).status(), Some(403));
+    bench.wait_ms(10_000);
+    let after = bench.throw(STRANGER, &ask("INVITE").with(|ask| ask.cseq = 2).bytes());
+    assert!(after.answers.is_empty());
+    assert!(bench.journal().last().unwrap().contains("blacklisted"));
+}
+
+#[test]
 fn a_number_that_no_network_has_is_an_injection() {
     let mut bench = Bench::new(snapshot(|_| {}));
     bench.throw(STRANGER, &ask("INVITE").with(|ask| ask.callee = "100%0D%0A%0D%0A".into()).bytes());
