@@ -104,7 +104,7 @@ impl Desk {
                 Opaque::new(kind, &payload).and_then(|opaque| self.append(&Record::Opaque(opaque)))
             }
             (None, Some(binding)) => request_id.map_or(Ok(()), |id| self.append_binding(id, binding)),
-            (None, None) => Ok(()),
+            (None, None) => request_id.map_or(Ok(()), |id| self.append_answered(id)),
         };
         match written {
             Ok(()) => {
@@ -163,6 +163,31 @@ impl Desk {
             contact,
             call_id: &fields.call_id,
             user_agent: &fields.user_agent,
+        };
+        self.append(&Record::Flow(flow))
+    }
+
+    /// Where no other frame tells that a challenge was answered rightly, one does that says nothing else.
+    fn append_answered(&mut self, id: u64) -> Result<(), JournalError> {
+        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
+            return Ok(());
+        };
+        let Standing::Phone { number, settles: settles @ 1.. } = &admitted.standing else {
+            return Ok(());
+        };
+        let flow = journal::Flow {
+            op: FlowOp::Answered,
+            transport: admitted.peer.transport,
+            flags: 0,
+            source: admitted.peer.source,
+            local: admitted.peer.local,
+            expires_s: 0,
+            cseq: 0,
+            settles: *settles,
+            number,
+            contact: b"",
+            call_id: b"",
+            user_agent: b"",
         };
         self.append(&Record::Flow(flow))
     }
@@ -292,5 +317,6 @@ pub(crate) fn replay(flows: &mut guard::Flows, at_us: u64, frame: &journal::Flow
             let contact = (frame.contact != b"*").then_some(frame.contact);
             flows.remove_number(frame.number, contact);
         }
+        FlowOp::Answered => {}
     }
 }

@@ -126,6 +126,7 @@ impl Edge {
             pending: Mutex::new(HashMap::new()),
             ended: Mutex::new(VecDeque::new()),
             connections: Mutex::new(HashMap::new()),
+            registered: Mutex::new(HashMap::new()),
             buffered: AtomicUsize::new(0),
             events: events_in,
             events_wake: sys::Wake::new().map_err(system("make an event descriptor"))?,

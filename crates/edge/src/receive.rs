@@ -167,10 +167,26 @@ impl Loop {
                     let _ = done.send(version);
                 }
                 Command::Bind { key, flow, done } => {
-                    let _ = done.send(self.given.guard.flows.bind(key, *flow, now.utc_us));
+                    let until_us = flow.expires_at_us;
+                    let gone = self.given.guard.flows.bind(key, *flow, now.utc_us);
+                    let mut registered = self.given.shared.registered.lock();
+                    for (other, _) in &gone {
+                        registered.remove(other);
+                    }
+                    if key.transport != Transport::Udp {
+                        registered.insert(key, until_us);
+                    }
+                    drop(registered);
+                    let _ = done.send(gone);
                 }
                 Command::Unbind { number, contact, done } => {
-                    let _ = done.send(self.given.guard.flows.remove_number(&number, contact.as_deref()));
+                    let gone = self.given.guard.flows.remove_number(&number, contact.as_deref());
+                    let mut registered = self.given.shared.registered.lock();
+                    for (other, _) in &gone {
+                        registered.remove(other);
+                    }
+                    drop(registered);
+                    let _ = done.send(gone);
                 }
                 Command::Answered { gateway_id } => self.given.guard.answered(gateway_id),
                 Command::Flows { done } => {
@@ -219,13 +235,6 @@ impl Loop {
             }
         };
         if count == 0 {
-            return;
-        }
-        if queue == Queue::Strangers && self.is_losing(now) {
-            let mut tally = Tally::default();
-            tally.add(Counter::Read, count as u64);
-            tally.add(Counter::Unrecordable, count as u64);
-            self.given.shared.commit(&tally);
             return;
         }
         let mut effects = self.batch();
@@ -285,8 +294,13 @@ impl Loop {
                 let admitted = Arc::new(admitted);
                 let until_ms = now.ms + UNANSWERED_MS;
                 self.ends.push_back((until_ms, admitted.id));
-                pending.insert(admitted.id, Pending { admitted: Arc::clone(&admitted), answer: None, until_ms });
-                let _ = shared.events.try_send(Event::Request(admitted));
+                let id = admitted.id;
+                pending.insert(id, Pending { admitted: Arc::clone(&admitted), answer: None, until_ms });
+                // Overload sets in long before the queue is full; should it be, the far end repeats its request.
+                if shared.events.try_send(Event::Request(admitted)).is_err() {
+                    pending.remove(&id);
+                    effects.tally.add(Counter::QueueFull, 1);
+                }
             }
             drop(pending);
             shared.events_wake.wake();
@@ -358,12 +372,16 @@ impl Loop {
         self.write_books(now, books);
         let memory_us = self.given.guard.snapshot().parameters.rf_registration_memory_days * 86_400_000_000;
         self.given.guard.flows.expire(now.utc_us, memory_us);
+        shared.registered.lock().retain(|_, until_us| *until_us > now.utc_us);
         let mut pending = shared.pending.lock();
         let mut ended = shared.ended.lock();
         let over = |ends: &mut VecDeque<(u64, u64)>| ends.pop_front_if(|(until_ms, _)| *until_ms <= now.ms);
         while let Some((_, id)) = over(&mut self.ends).or_else(|| over(&mut ended)) {
-            if pending.get(&id).is_some_and(|pending| pending.until_ms <= now.ms) {
-                pending.remove(&id);
+            if pending.get(&id).is_some_and(|pending| pending.until_ms <= now.ms)
+                && let Some(Pending { admitted, answer: None, .. }) = pending.remove(&id)
+                && let guard::Standing::Gateway { id } = admitted.standing
+            {
+                self.given.guard.answered(id);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use guard::{Admitted, Answer, Peer, Tally};
+use guard::{Admitted, Answer, FlowKey, Peer, Tally};
 use journal::Transport;
 use parking_lot::Mutex;
 use socket2::Socket;
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     /// Answered requests in the order of the time when their answer is forgotten.
     pub(crate) ended: Mutex<VecDeque<(u64, u64)>>,
     pub(crate) connections: Mutex<HashMap<u64, Connection>>,
+    /// Flows of registered phones over streams, and when each ends, UTC microseconds: their connections may be idle.
+    pub(crate) registered: Mutex<HashMap<FlowKey, u64>>,
     /// Bytes of unfinished messages that connections hold.
     pub(crate) buffered: AtomicUsize,
     pub(crate) events: crossbeam_channel::Sender<Event>,
@@ -71,6 +73,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether a phone is registered over this connection.
+    pub(crate) fn is_registered(&self, peer: &Peer) -> bool {
+        let key = FlowKey { source: peer.source, transport: peer.transport };
+        self.registered.lock().get(&key).is_some_and(|until_us| *until_us > sys::now().utc_us)
+    }
+
     pub(crate) fn commit(&self, tally: &Tally) {
         self.books.lock().merge(tally);
     }

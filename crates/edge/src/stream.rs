@@ -167,7 +167,7 @@ async fn serve_connection(
     let (outgoing, queue) = mpsc::channel(OUTGOING);
     let connection = Connection { outgoing: outgoing.clone() };
     server.given.shared.connections.lock().insert(place.id, connection);
-    let writing = tokio::spawn(write(writer, queue));
+    let mut writing = tokio::spawn(write(writer, queue));
     let peer = Peer { source, local, transport: Transport::Tcp, channel: place.id };
     tokio::select! {
         () = read(&server, reader, peer, &mut place, &outgoing) => {}
@@ -175,9 +175,13 @@ async fn serve_connection(
     }
     // The answer to the last message is still on its way through the journal.
     tokio::time::sleep(LAST_ANSWER).await;
-    drop(place);
+    server.given.shared.connections.lock().remove(&place.id);
     drop(outgoing);
-    let _ = timeout(WRITE_TIMEOUT, writing).await;
+    if timeout(WRITE_TIMEOUT, &mut writing).await.is_err() {
+        writing.abort();
+    }
+    // A far end that does not read keeps its place until it is cut off.
+    drop(place);
 }
 
 async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
@@ -215,6 +219,8 @@ async fn read(
         };
         let count = match timeout(patience, reader.read(&mut chunk)).await {
             Ok(Ok(count)) if count > 0 => count,
+            // RFC 5626: the connection is the way to the phone for as long as it is registered.
+            Err(_) if has_spoken && started.is_none() && server.given.shared.is_registered(&peer) => continue,
             _ => break,
         };
         let mut rest = chunk.get(..count).unwrap_or_default();

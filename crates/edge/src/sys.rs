@@ -64,8 +64,9 @@ pub(crate) fn udp_socket(address: SocketAddr, receive_buffer_bytes: usize) -> io
 }
 
 /// Have IPv4 datagrams of this socket never fragmented: the kernel then draws no identification for each, 3 % of a refusal.
+/// What ICMP says of a path is not listened to: anybody can send that, and then answers would no longer fit.
 pub(crate) fn forbid_fragments(socket: &Socket) -> io::Result<()> {
-    set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_DO)
+    set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_PROBE)
 }
 
 /// What the kernel holds for a socket: it doubles what it is asked for, for its own book-keeping (socket(7)).

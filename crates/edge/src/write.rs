@@ -167,6 +167,7 @@ mod tests {
             pending: Mutex::new(HashMap::new()),
             ended: Mutex::new(VecDeque::new()),
             connections: Mutex::new(HashMap::new()),
+            registered: Mutex::new(HashMap::new()),
             buffered: AtomicUsize::new(0),
             events,
             events_wake: Wake::new().unwrap(),

@@ -151,6 +151,8 @@ codes! {
         Removed = 3 "removed",
         /// Its time ran out.
         Expired = 4 "expired",
+        /// Nothing: a challenge was answered rightly, and no other frame says so.
+        Answered = 5 "answered",
     }
 }
 
