@@ -13,8 +13,8 @@ from ringfence.cli.steps import steps
 from ringfence.clock import SystemClock, iso_utc
 from ringfence.errors import StoreError
 from ringfence.ledger import manifest
-from ringfence.ledger.reader import cdr_directory
-from ringfence.ledger.rebuild import Rebuilt, rebuild, swap
+from ringfence.ledger.reader import cdr_directory, expect_data
+from ringfence.ledger.rebuild import Rebuilt, discard, rebuild, swap
 from ringfence.ledger.schema import KINDS, STREAMS
 from ringfence.ledger.source import stream_directory
 from ringfence.ledger.verify import verify
@@ -66,26 +66,39 @@ def verify_command(session: Session) -> None:
 
 @command.command("rebuild")
 @click.option("--compare", is_flag=True, help="Only compare; leave the present records in place.")
+@click.option("--force", is_flag=True, help="Replace them even if records are lost by it.")
 @with_session
-def rebuild_command(session: Session, *, compare: bool) -> None:
+def rebuild_command(session: Session, *, compare: bool, force: bool) -> None:
     """Make the call records again from the journal, and put them in place of the present ones.
 
     The present ones stay beside them until the next rebuild. The switch may run; the office must not, unless
-    with
-    --compare.
+    with --compare. Where the journal is damaged and the present records may hold what it no longer gives,
+    they are left in place.
     """
     data_dir = session.data_dir
+    expect_data(data_dir)
     with ExitStack() as held:
         if not compare:
             held.enter_context(hold_lock(data_dir / "office.lock", "an office"))
         with steps("rebuilding") as report:
             made = rebuild(data_dir, SystemClock(), node=session.config.name, report=report)
-        before = None if compare else swap(data_dir)
+        is_swapped = not compare and (force or not made.may_lose)
+        before = swap(data_dir) if is_swapped else None
+        if before is None:
+            discard(data_dir)
     _tell(session, made)
     for path in made.unreadable:
         note(f"{path} could not be read: its records are there again only if the journal has them")
+    if made.missing or made.short:
+        note(f"{made.missing + made.short} frames of the journal cannot be read")
     if before is not None:
         note(f"the records before are in {before}")
+    elif not compare:
+        raise StoreError(
+            "the journal may not give all the records that are in place, so they were left there",
+            hint="`ringfence ledger verify` says what is damaged; rebuild --force replaces them all the same",
+            code="fewer",
+        )
     if compare and not made.is_same:
         raise StoreError(
             "the records in place are not those that the journal gives",

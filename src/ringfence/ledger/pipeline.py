@@ -184,9 +184,18 @@ class Ledger:
             self._manifest = manifest.replace(self.directory, change(self._manifest))
             self._publish()
 
-    def write_segments(self, rows: str, span: Span, bound: dict[str, object]) -> tuple[Segment, ...]:
-        """Write rows as segments that nothing lists yet, for compaction."""
-        return self._merged.write(lambda _: rows, span, label=self.label, bound=bound)
+    def journal_id(self, stream: int) -> str:
+        """The journal that is read; empty while there is none."""
+        return (self._feed.edge if stream == EDGE else self._feed.calls).source.journal_id
+
+    def write_segments(
+        self, rows: str, span: Span, bound: dict[str, object], *, part: str = ""
+    ) -> tuple[Segment, ...]:
+        """Write rows as segments that nothing lists yet, for compaction.
+
+        Shape: `part` keeps names apart of what is written before the manifest changes.
+        """
+        return self._merged.write(lambda _: rows, span, label=self.label + part, bound=bound)
 
     @property
     def label(self) -> str:
@@ -243,7 +252,7 @@ class Ledger:
         label = str(self._manifest.generation + 1)
         held = self._tail.view(self._clock.utc_us())
         span = Span(
-            journal_id=self._journal_id(EDGE if epoch.edge_last else CALLS),
+            journal_id=self.journal_id(EDGE if epoch.edge_last else CALLS),
             first_seq=epoch.edge_first,
             last_seq=epoch.edge_last,
             first_call=epoch.calls_first,
@@ -271,7 +280,7 @@ class Ledger:
             (CALLS, epoch.calls_first, epoch.calls_last),
         ):
             if last:
-                added = Coverage(journal_id=self._journal_id(stream), stream=stream, first=first, last=last)
+                added = Coverage(journal_id=self.journal_id(stream), stream=stream, first=first, last=last)
                 coverage = manifest.covered(coverage, added)
         edge_mark = self._edge_mark(epoch)
         self._manifest = manifest.replace(
@@ -291,9 +300,6 @@ class Ledger:
         answers = self._tail.forget_answers(edge_mark.sealed)
         self._publish()
         return answers
-
-    def _journal_id(self, stream: int) -> str:
-        return (self._feed.edge if stream == EDGE else self._feed.calls).source.journal_id
 
     def _edge_mark(self, epoch: Epoch) -> StreamMark:
         present = self._manifest.edge

@@ -14,10 +14,11 @@ from typing import Final
 
 from ringfence import core
 from ringfence.clock import SystemClock
+from ringfence.errors import StoreError
 from ringfence.ledger import engine, manifest
 from ringfence.ledger.feed import Feed, OpenSource
 from ringfence.ledger.pipeline import Pace
-from ringfence.ledger.schema import EDGE
+from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.source import JournalSource, stream_directory
 from ringfence.ledger.store import ParquetStore, View
 from ringfence.ledger.tail import Tail
@@ -37,6 +38,20 @@ def cdr_directory(data_dir: Path) -> Path:
 def journal_sources(data_dir: Path) -> OpenSource:
     """Opens the streams of a data directory's journal."""
     return lambda stream, after: JournalSource(stream_directory(data_dir, stream), stream, after)
+
+
+def expect_data(data_dir: Path) -> None:
+    """Have a data directory be one.
+
+    Raises: StoreError("no_data") if there is neither a journal nor a list of records.
+    """
+    places = (*(stream_directory(data_dir, stream) for stream in (EDGE, CALLS)), cdr_directory(data_dir))
+    if not any(path.exists() for path in places):
+        raise StoreError(
+            f"there is no journal and no record in {data_dir}",
+            hint="name the data directory with --data DIR",
+            code="no_data",
+        )
 
 
 def last_seq(data_dir: Path, stream: int) -> int:

@@ -8,11 +8,12 @@ go stays gone.
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,11 +22,12 @@ from ringfence import core
 from ringfence.clock import Clock
 from ringfence.errors import StoreError
 from ringfence.ledger import engine, manifest
-from ringfence.ledger.feed import GRACE_US
-from ringfence.ledger.manifest import Manifest, Segment, StreamMark
+from ringfence.ledger.feed import GRACE_US, FrameSource
+from ringfence.ledger.frames import Frames
+from ringfence.ledger.manifest import Manifest, Rollup, Segment, StreamMark
 from ringfence.ledger.pipeline import Ledger, Pace
-from ringfence.ledger.reader import Report, cdr_directory, journal_sources, last_seq
-from ringfence.ledger.rollup import UNRECORDED
+from ringfence.ledger.reader import Report, cdr_directory, expect_data, journal_sources, last_seq
+from ringfence.ledger.rollup import UNRECORDED, RollupWriter
 from ringfence.ledger.schema import CALLS, COLUMN_NAMES, EDGE, quoted
 from ringfence.ledger.segments import SegmentWriter, merged_span
 from ringfence.ledger.source import JournalSource, stream_directory
@@ -58,7 +60,8 @@ class Rebuilt:
 
     Shape: `old` is None if there were no old records that could be listed; `kept` rows were taken over from
     them; `unreadable` are old files that could not be read, whose rows are only there if the journal had
-    them.
+    them. `missing` frames of the journal could not be read, `short` ones the old records have been made from
+    and are not in the journal any more, at its end.
     """
 
     directory: Path
@@ -66,27 +69,56 @@ class Rebuilt:
     old: Digest | None
     kept: int
     unreadable: tuple[str, ...] = ()
+    missing: int = 0
+    short: int = 0
+    had_records: bool = False
 
     @property
     def is_same(self) -> bool:
         """Whether the rows are the same."""
-        return self.old is None or (self.old == self.new and not self.unreadable)
+        return self.old is None or (self.old == self.new and not self.unreadable and not self.short)
+
+    @property
+    def may_lose(self) -> bool:
+        """Whether the old records may have rows that the new ones have not."""
+        return (
+            self.old is not None
+            and self.had_records
+            and (self.missing > 0 or self.short > 0 or self.new.rows < self.old.rows)
+        )
 
 
 def rebuild(data_dir: Path, clock: Clock, *, node: str, report: Report, pace: Pace | None = None) -> Rebuilt:
     """Make the records of a data directory again, beside the old ones.
 
     Raises: StoreError if the journal or the new directory cannot be used; the old records are untouched in
-    any case.
+    any case, and nothing new is left behind.
     """
-    old_directory = cdr_directory(data_dir)
+    expect_data(data_dir)
     target = data_dir / NEW
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    discard(data_dir)
+    target.mkdir()
+    try:
+        return _rebuild(data_dir, target, clock, node=node, report=report, pace=pace)
+    except BaseException:
+        discard(data_dir)
+        raise
+
+
+def discard(data_dir: Path) -> None:
+    """Remove records that were made again."""
+    shutil.rmtree(data_dir / NEW, ignore_errors=True)
+
+
+def _rebuild(
+    data_dir: Path, target: Path, clock: Clock, *, node: str, report: Report, pace: Pace | None
+) -> Rebuilt:
+    old_directory = cdr_directory(data_dir)
     try:
         old: Manifest | None = manifest.load(old_directory)
     except StoreError:
         old = None
+    had_records = old is not None and bool(old.segments)
     unreadable: list[str] = []
     if old is not None:
         unreadable = [segment.path for segment in old.segments if not _is_readable(old_directory, segment)]
@@ -94,7 +126,15 @@ def rebuild(data_dir: Path, clock: Clock, *, node: str, report: Report, pace: Pa
             old, segments=tuple(segment for segment in old.segments if segment.path not in unreadable)
         )
     kept = _take_over(data_dir, old_directory, old, target) if old is not None else 0
-    ledger = Ledger(target, journal_sources(data_dir), clock, node=node, pace=pace)
+    sealed = (0, 0) if old is None else (old.edge.sealed, old.calls.sealed)
+    sources = journal_sources(data_dir)
+
+    def open_source(stream: int, after: int) -> FrameSource:
+        until = sealed[0] if stream == EDGE else sealed[1]
+        # The ledger, which opens its streams, is not there yet.
+        return _InTwo(sources(stream, after), after, until, lambda: ledger.cut())  # noqa: PLW0108
+
+    ledger = Ledger(target, open_source, clock, node=node, pace=pace)
     try:
         whole = last_seq(data_dir, EDGE)
         while ledger.step():
@@ -102,17 +142,72 @@ def rebuild(data_dir: Path, clock: Clock, *, node: str, report: Report, pace: Pa
         ledger.seal()
         if old is not None:
             _let_go_again(ledger, old)
-        new_manifest = ledger.manifest
+        new_manifest, progress = ledger.manifest, ledger.progress
+        journals = ledger.journal_id(EDGE), ledger.journal_id(CALLS)
     finally:
         ledger.close()
-    reach = (new_manifest.edge, new_manifest.calls) if old is None else (old.edge, old.calls)
+    reach = (new_manifest.edge, new_manifest.calls)
+    short = 0
+    if old is not None:
+        edge = _both(old.edge, new_manifest.edge, journals[0])
+        reach = edge, _both(old.calls, new_manifest.calls, journals[1])
+        short = _short(old.edge, progress.edge_read, journals[0])
+        short += _short(old.calls, progress.calls_read, journals[1])
     return Rebuilt(
         directory=target,
         new=digest(target, new_manifest.segments, *reach),
         old=None if old is None else digest(old_directory, old.segments, *reach),
         kept=kept,
         unreadable=tuple(unreadable),
+        missing=progress.missing,
+        short=short,
+        had_records=had_records,
     )
+
+
+class _InTwo:
+    """A stream that says when it goes beyond what is sealed in the old records, so that an epoch ends there.
+
+    Otherwise the frames of a quiet day are one epoch with those of this moment, which cannot be sealed yet.
+    """
+
+    def __init__(self, source: FrameSource, after: int, until: int, going_on: Callable[[], None]) -> None:
+        self._source = source
+        self._last = after
+        self._until = until
+        self._going_on = going_on
+
+    @property
+    def journal_id(self) -> str:
+        """The journal that is read; empty while there is none."""
+        return self._source.journal_id
+
+    def read(self, max_frames: int) -> Frames | None:
+        """The next whole writes, about `max_frames` frames; None at the end, for now."""
+        left = self._until - self._last
+        if self._until and left <= 0:
+            self._until = 0
+            self._going_on()
+        frames = self._source.read(min(max_frames, left) if left > 0 else max_frames)
+        if frames is not None:
+            self._last = frames.last_seq
+        return frames
+
+
+def _both(old: StreamMark, new: StreamMark, journal_id: str) -> StreamMark:
+    """How far a stream is sealed in both the old and the new records.
+
+    Shape: while the switch writes, the newest rows may still change and are in the old records only because
+    their epochs were cut elsewhere.
+    """
+    if old.journal_id != journal_id:
+        return old
+    return msgspec.structs.replace(old, sealed=min(old.sealed, new.sealed))
+
+
+def _short(old: StreamMark, read: int, journal_id: str) -> int:
+    """How many frames a journal lacks at its end that the old records have been made from."""
+    return max(old.sealed - read, 0) if journal_id in {"", old.journal_id} else 0
 
 
 def swap(data_dir: Path) -> Path:
@@ -184,7 +279,9 @@ def _start(data_dir: Path, old: Manifest) -> _Start:
         )
     edge_first = edge_segments[0].first_seq if edge_segments else 1
     if edge_first == 1 and calls_first == 1:
-        return _Start(edge=StreamMark(), calls=calls, time_us=0)
+        # What was summed up before this journal began comes from a former one.
+        begin_us = edge_segments[0].first_time_us if edge_segments else old.edge.sealed_time_us + _MINUTE_US
+        return _Start(edge=StreamMark(), calls=calls, time_us=begin_us // _MINUTE_US * _MINUTE_US)
     # Increments and answers of the first moments may belong to frames that are gone. So rows are made anew
     # from the first minute that begins a window later: minutes, because sums are kept by the minute.
     known_us = max(
@@ -231,22 +328,19 @@ def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path)
         "ELSE journal_id <> $edge_id OR seq <= $edge END)"
     )
     try:
-        for segment in old.segments:
+        for number, segment in enumerate(old.segments):
             if not _is_needed(segment, start, old):
                 continue
             kept += writer.write(
                 lambda _: taken,
                 merged_span([segment]),
-                label=str(old.generation),
+                # Former journals number their frames alike.
+                label=f"{old.generation}.{number}",
                 bound={**bound, "paths": [str(old_directory / segment.path)]},
             )
+        rollups = _take_over_sums(old_directory, old, start, target, connection)
     finally:
         connection.close()
-    rollups = [r for r in old.rollups if r.kind != UNRECORDED or r.max_time_us < start.time_us]
-    for rollup in rollups:
-        path = target / rollup.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.link(old_directory / rollup.path, path)
     manifest.replace(
         target,
         Manifest(
@@ -260,6 +354,24 @@ def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path)
         ),
     )
     return sum(segment.rows for segment in kept)
+
+
+def _take_over_sums(
+    old_directory: Path, old: Manifest, start: _Start, target: Path, connection: duckdb.DuckDBPyConnection
+) -> list[Rollup]:
+    """Bring the sums into the new directory; of attempts without rows only what the journal cannot give."""
+    writer = RollupWriter(target, connection)
+    kept: list[Rollup] = []
+    for number, rollup in enumerate(old.rollups):
+        path = old_directory / rollup.path
+        if rollup.kind != UNRECORDED or rollup.max_time_us < start.time_us:
+            copy = target / rollup.path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy)
+            kept.append(rollup)
+        elif rollup.min_time_us < start.time_us:
+            kept += writer.before(path, rollup.kind, start.time_us, label=f"{old.generation}.{number}")
+    return kept
 
 
 def _is_readable(directory: Path, segment: Segment) -> bool:
@@ -298,7 +410,7 @@ def _let_go_again(ledger: Ledger, old: Manifest) -> None:
         until[note.kind] = max(until.get(note.kind, 0), note.until_us)
     present = ledger.manifest
     kept: list[Segment] = []
-    for segment in present.segments:
+    for number, segment in enumerate(present.segments):
         end_us = until.get(segment.kind, -1)
         if segment.min_time_us > end_us:
             kept.append(segment)
@@ -307,6 +419,7 @@ def _let_go_again(ledger: Ledger, old: Manifest) -> None:
                 "(SELECT * FROM read_parquet($paths) WHERE recorded_at > make_timestamp($end_us))",
                 merged_span([segment]),
                 {"paths": [str(ledger.directory / segment.path)], "end_us": end_us},
+                part=f".{number}",
             )
     if len(kept) != len(present.segments) or kept != list(present.segments):
         ledger.change_manifest(lambda made: msgspec.structs.replace(made, segments=tuple(kept)))

@@ -87,6 +87,11 @@ class RollupWriter:
         )
         return self._write(sql, {"paths": paths}, rollups[0].kind, label)
 
+    def before(self, path: Path, kind: str, time_us: int, *, label: str) -> tuple[Rollup, ...]:
+        """Write the minutes of a file, which may lie elsewhere, that begin before a time anew."""
+        sql = "SELECT * FROM read_parquet($paths) WHERE minute < make_timestamp($time_us)"
+        return self._write(sql, {"paths": [str(path)], "time_us": time_us}, kind, label)
+
     def _write(self, sql: str, bound: dict[str, object], kind: str, label: str) -> tuple[Rollup, ...]:
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summed AS {sql}", bound)
         [(rows, attempts, low, high)] = self._connection.execute(

@@ -62,7 +62,8 @@ class SegmentWriter:
 
         Shape: `rows_of` gives the SQL of a relation with the columns of the record: all rows for None, and
         for a kind one that has all rows of that kind. `label` keeps names apart.
-        Raises: OSError, duckdb.Error; files written so far are not listed and go at the next start.
+        Raises: OSError, duckdb.Error; FileExistsError rather than write over a file, which may be listed.
+            Files of this call that were written so far are removed.
         """
         groups = self._connection.execute(
             f"""
@@ -73,33 +74,49 @@ class SegmentWriter:
             """,
             bound or {},
         ).fetchall()
-        made = []
-        for kind, day, count, attempts, low, high, seq, reasons in groups:
-            name = f"dt={day:%Y-%m-%d}/{kind}-{seq:020d}.{label}.parquet"
-            size = self._copy(rows_of(kind), name, {**(bound or {}), "kind": kind, "day": day})
-            made.append(
-                Segment(
-                    path=name,
-                    kind=kind,
-                    journal_id=span.journal_id,
-                    rows=count,
-                    attempts=attempts,
-                    size=size,
-                    min_time_us=low,
-                    max_time_us=high,
-                    first_seq=span.first_seq,
-                    last_seq=span.last_seq,
-                    first_call=span.first_call,
-                    last_call=span.last_call,
-                    reasons=tuple(reasons),
+        made: list[Segment] = []
+        try:
+            for kind, day, count, attempts, low, high, seq, reasons in groups:
+                name = f"dt={day:%Y-%m-%d}/{kind}-{seq:020d}.{label}.parquet"
+                size = self._copy(rows_of(kind), name, {**(bound or {}), "kind": kind, "day": day})
+                made.append(
+                    Segment(
+                        path=name,
+                        kind=kind,
+                        journal_id=span.journal_id,
+                        rows=count,
+                        attempts=attempts,
+                        size=size,
+                        min_time_us=low,
+                        max_time_us=high,
+                        first_seq=span.first_seq,
+                        last_seq=span.last_seq,
+                        first_call=span.first_call,
+                        last_call=span.last_call,
+                        reasons=tuple(reasons),
+                    )
                 )
-            )
+        except (OSError, duckdb.Error):
+            # Where the disk is full, every attempt would leave some behind until the next start.
+            for segment in made:
+                (self._directory / segment.path).unlink(missing_ok=True)
+            raise
         return tuple(made)
 
     def _copy(self, rows: str, name: str, bound: dict[str, object]) -> int:
         path = self._directory / name
+        if path.exists():
+            raise FileExistsError(f"{path} is there already")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + _TEMPORARY)
+        try:
+            self._write_sorted(rows, temporary, bound)
+            return publish(temporary, path)
+        except (OSError, duckdb.Error):
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _write_sorted(self, rows: str, temporary: Path, bound: dict[str, object]) -> None:
         chosen = f"SELECT {SELECT_LIST} FROM {rows} WHERE kind = $kind AND CAST(recorded_at AS DATE) = $day"
         # The engine keeps the order of a relation, but promises it only for ORDER BY. Sorting finished rows
         # costs more than all the rest, so they are looked at first.
@@ -108,7 +125,6 @@ class SegmentWriter:
             self._connection.execute(
                 f"COPY ({chosen} ORDER BY {IN_ORDER}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound
             )
-        return publish(temporary, path)
 
     def _in_order(self, path: Path) -> bool:
         [(backward,)] = self._connection.execute(

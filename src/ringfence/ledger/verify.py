@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ringfence import core
-from ringfence.errors import StoreError
 from ringfence.ledger import engine, manifest
 from ringfence.ledger.manifest import Manifest
-from ringfence.ledger.reader import Report, cdr_directory
+from ringfence.ledger.reader import Report, cdr_directory, expect_data
 from ringfence.ledger.schema import CALLS, EDGE, STREAMS, quoted
 from ringfence.ledger.source import stream_directory
 
@@ -50,19 +49,7 @@ def verify(data_dir: Path, report: Callable[[str], Report]) -> Verification:
     Shape: `report` gives the progress function for a named part of the work.
     Raises: StoreError("no_data") if there is neither a journal nor a list of records.
     """
-    if not any(
-        path.exists()
-        for path in (
-            stream_directory(data_dir, EDGE),
-            stream_directory(data_dir, CALLS),
-            cdr_directory(data_dir),
-        )
-    ):
-        raise StoreError(
-            f"there is no journal and no record in {data_dir}",
-            hint="name the data directory with --data DIR",
-            code="no_data",
-        )
+    expect_data(data_dir)
     faults: list[str] = []
     streams = []
     for stream in (EDGE, CALLS):

@@ -13,6 +13,7 @@ import pytest
 from kit.cli import Cli
 from kit.journal import ended
 from kit.native import DiskJournal
+from ringfence import core
 from ringfence.cli.lock import hold_lock
 from ringfence.clock import SystemClock
 from ringfence.ledger.schema import COLUMN_NAMES
@@ -181,3 +182,35 @@ def test_status_tells_what_there_is(cli: Cli, journal: DiskJournal) -> None:
     cli.ok("ledger", "rebuild")
     found = json.loads(cli.ok("ledger", "status", "--format", "json").stdout)
     assert (found["illegal_records"], found["event_records"], found["edge_sealed"]) == (9, 3, 13)
+
+
+def test_a_rebuild_does_not_replace_records_with_fewer_unless_forced(cli: Cli, journal: DiskJournal) -> None:
+    journal.rotate()
+    journal.refuse(5)
+    cli.ok("ledger", "rebuild")
+    before = rows(cli)
+    [first, *_] = core.segments(str(cli.data_dir / "journal" / "edge"))
+    content = bytearray(Path(first.path).read_bytes())
+    content[200:] = b"\0" * (len(content) - 200)
+    Path(first.path).write_bytes(content)
+    result = cli("ledger", "rebuild")
+    assert result.exit_code == 1
+    assert "--force" in result.stderr
+    assert rows(cli) == before
+    assert not (cli.data_dir / "cdr.rebuilt").exists()
+    cli.ok("ledger", "rebuild", "--force")
+    assert len(rows(cli)) < len(before)
+    assert (cli.data_dir / "cdr.before-rebuild").is_dir()
+
+
+def test_a_comparison_leaves_nothing_behind(cli: Cli, journal: DiskJournal) -> None:
+    cli.ok("ledger", "rebuild")
+    cli.ok("ledger", "rebuild", "--compare")
+    assert not (cli.data_dir / "cdr.rebuilt").exists()
+
+
+def test_without_data_a_rebuild_says_so_and_makes_no_directory(cli: Cli, tmp_path: Path) -> None:
+    result = cli("ledger", "rebuild", "--data", str(tmp_path / "nope"))
+    assert result.exit_code == 1
+    assert "no journal and no record" in result.stderr
+    assert not (tmp_path / "nope").exists()

@@ -4,8 +4,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from kit.clock import ManualClock
@@ -229,6 +231,134 @@ def test_a_rebuild_does_not_bring_back_what_was_let_go(journal: DiskJournal) -> 
     assert read_all(journal.data_dir) == before
 
 
+def damage(path: Path) -> None:
+    """Make a journal segment unreadable behind its header."""
+    content = bytearray(path.read_bytes())
+    content[200:] = b"\0" * (len(content) - 200)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("index", [1, -1], ids=["in the middle", "at the end"])
+def test_a_rebuild_tells_when_the_journal_gives_less_than_the_records_hold(
+    journal: DiskJournal, index: int
+) -> None:
+    for _ in range(3):
+        journal.refuse(10)
+        journal.pass_time(600)
+        journal.rotate()
+    clock = sealed(journal.data_dir)
+    assert not rebuild(journal.data_dir, clock, node="n1", report=nothing).may_lose
+    full = [s for s in core.segments(stream_directory(journal.data_dir, EDGE)) if s.first_seq <= 30]
+    damage(Path(full[index].path))
+    made = rebuild(journal.data_dir, clock, node="n1", report=nothing)
+    assert made.may_lose
+    assert made.missing + made.short == 10
+    assert not made.is_same
+
+
+def test_records_that_are_not_listed_cannot_be_lost(journal: DiskJournal) -> None:
+    journal.refuse(10)
+    journal.rotate()
+    journal.refuse(10)
+    journal.rotate()
+    journal.refuse(10)
+    damage(Path(core.segments(stream_directory(journal.data_dir, EDGE))[1].path))
+    made = rebuild(journal.data_dir, ManualClock(journal.now_us), node="n1", report=nothing)
+    assert (made.missing, made.may_lose) == (10, False)
+
+
+def test_a_comparison_beside_a_running_switch_goes_as_far_as_both_are_sealed(journal: DiskJournal) -> None:
+    journal.refuse(40)
+    journal.end_call(ended())
+    sealed(journal.data_dir)
+    journal.pass_time(3600)
+    journal.refuse(7)
+    journal.end_call(ended())
+    made = rebuild(journal.data_dir, ManualClock(journal.now_us), node="n1", report=nothing)
+    assert made.is_same
+    assert made.old is not None
+    assert made.new.rows == made.old.rows == 41
+
+
+def test_a_rebuild_that_fails_leaves_nothing_behind(
+    journal: DiskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.refuse(10)
+
+    def failing(_done: int, _whole: int) -> None:
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        rebuild(journal.data_dir, ManualClock(T0_US), node="n1", report=failing)
+    assert [path.name for path in journal.data_dir.iterdir()] == ["journal"]
+
+
+def sums(data_dir: Path) -> dict[datetime, int]:
+    """Attempts without a row, by the minute."""
+    directory = cdr_directory(data_dir)
+    found: dict[datetime, int] = {}
+    for rollup in manifest.load(directory).rollups:
+        for row in pq.read_table(directory / rollup.path).to_pylist():
+            found[row["minute"]] = found.get(row["minute"], 0) + row["attempts"]
+    return found
+
+
+def test_a_rebuild_keeps_sums_of_minutes_that_the_journal_no_longer_holds(journal: DiskJournal) -> None:
+    for _ in range(20):
+        journal.edge.summary(time_us=journal.now_us, count=5)
+        journal.refuse(10)
+        journal.pass_time(120)
+        journal.rotate()
+    clock = sealed(journal.data_dir)
+    with office(journal.data_dir, clock) as ledger:
+        maintenance.merge_rollups(ledger, clock)
+        assert len(ledger.manifest.rollups) == 1
+    before = sums(journal.data_dir)
+    assert len(before) == 20
+    for segment in core.segments(stream_directory(journal.data_dir, EDGE))[:5]:
+        Path(segment.path).unlink()
+    made = rebuild(journal.data_dir, clock, node="n1", report=nothing)
+    assert not made.may_lose
+    swap(journal.data_dir)
+    assert sums(journal.data_dir) == before
+
+
+def test_a_rebuild_keeps_what_two_former_journals_gave_on_one_day(tmp_path: Path) -> None:
+    clock = ManualClock(T0_US)
+    for n in range(3):
+        journal = DiskJournal(tmp_path, now_us=T0_US + n * 3_600_000_000)
+        journal.edge.summary(time_us=journal.now_us, count=5)
+        journal.refuse(10)
+        clock.advance(3600)
+        with office(tmp_path, clock) as ledger:
+            seal_all(ledger, clock)
+        if n < 2:
+            (tmp_path / "journal").rename(tmp_path / f"journal.{n}")
+    before, before_sums = read_all(tmp_path), sums(tmp_path)
+    assert (len(before), len(before_sums)) == (30, 3)
+    made = rebuild(tmp_path, clock, node="n1", report=nothing)
+    assert made.is_same
+    assert made.kept == 20
+    swap(tmp_path)
+    assert read_all(tmp_path) == before
+    assert sums(tmp_path) == before_sums
+
+
+def test_a_segment_is_not_written_over_another(journal: DiskJournal) -> None:
+    journal.refuse(10)
+    clock = sealed(journal.data_dir)
+    with office(journal.data_dir, clock) as ledger:
+        [segment, *_] = ledger.manifest.segments
+        bound: dict[str, object] = {"paths": [str(ledger.directory / segment.path)]}
+        [made] = ledger.write_segments("read_parquet($paths)", merged_span([segment]), bound)
+        content = (ledger.directory / made.path).read_bytes()
+        with pytest.raises(FileExistsError):
+            ledger.write_segments("read_parquet($paths)", merged_span([segment]), bound)
+        assert (ledger.directory / made.path).read_bytes() == content
+        [other] = ledger.write_segments("read_parquet($paths)", merged_span([segment]), bound, part=".1")
+        assert other.path != made.path
+
+
 def test_the_journal_goes_by_age_but_never_what_the_ledger_may_still_read(journal: DiskJournal) -> None:
     for _ in range(4):
         journal.refuse(10)
@@ -293,9 +423,7 @@ def test_an_unreadable_segment_is_passed_over_and_counted(journal: DiskJournal) 
     journal.rotate()
     journal.refuse(10)
     [_, damaged, *_] = core.segments(stream_directory(journal.data_dir, EDGE))
-    content = bytearray(Path(damaged.path).read_bytes())
-    content[200:] = b"\0" * (len(content) - 200)
-    Path(damaged.path).write_bytes(content)
+    damage(Path(damaged.path))
     clock = ManualClock(T0_US)
     with office(journal.data_dir, clock) as ledger:
         assert ledger.progress.missing == 10
