@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kit.clock import ManualClock
 from kit.journal import OPTIONS, RATE_EXCEEDED, SOURCE_IS_AUTHORISED, T0_US, Journal
 from kit.ledgers import all_rows, ledger_of, take_in
-from ringfence.ledger import maintenance
+from ringfence.ledger import maintenance, store
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.query import CdrQuery, Cursor, parse_source, timestamp_us
 from ringfence.ledger.schema import Cdr
@@ -145,7 +145,17 @@ def test_a_query_gives_what_filtering_by_hand_gives(ledger: Ledger, query: CdrQu
     found = ledger.store.count(query)
     assert (found.rows, found.attempts) == (len(wanted), sum(row.attempts for row in wanted))
     exported = [flow for batch in ledger.store.export(query) for flow in batch.column("flowNo").to_pylist()]
-    assert sorted(exported) == sorted(row.flowNo for row in wanted)
+    assert exported == [row.flowNo for row in sorted(wanted, key=Cursor.of)]
+
+
+@pytest.mark.parametrize("at_once", [7, 60])
+def test_an_export_in_parts_is_in_order_too(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(store, "_EXPORTED_AT_ONCE", at_once)
+    query = CdrQuery(pending=True)
+    exported = [flow for batch in ledger.store.export(query) for flow in batch.column("flowNo").to_pylist()]
+    assert exported == [row.flowNo for row in reversed(all_rows(ledger.store, query))]
 
 
 @SLOW_IS_FINE

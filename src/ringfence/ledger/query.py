@@ -20,9 +20,11 @@ Parameters = dict[str, object]
 
 DEFAULT_LIMIT: Final = 50
 NEWEST_FIRST: Final = f"recorded_at DESC, {quoted('flowNo')} DESC, journal_id DESC"
+OLDEST_FIRST: Final = f"recorded_at, {quoted('flowNo')}, journal_id"
 
 _UNBILLED: Final = {"illegal": BillingMode.ILLEGAL_CALL, "event": BillingMode.UNBILLED}
 _CURSOR: Final = re.compile(r"(\d{1,16})-(\d{1,19})-([0-9a-f]{1,32})")
+_MAPPED_BITS: Final = 96
 _FLOW: Final = quoted("flowNo")
 
 
@@ -152,16 +154,22 @@ class CdrQuery:
 def parse_source(text: str) -> Network:
     """Read an address or a network.
 
+    Shape: an IPv4 address mapped into IPv6 (RFC 4291 §2.5.5.2) is the IPv4 address, as in the records.
     Raises: ConfigError("bad_value") if it is neither.
     """
     try:
-        return ipaddress.ip_network(text.strip(), strict=False)
+        network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError as error:
         raise ConfigError(
             f"{text!r} is no IP address and no network",
             hint="for example 198.51.100.7 or 198.51.100.0/24",
             code="bad_value",
         ) from error
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+    return network
 
 
 def conditions(

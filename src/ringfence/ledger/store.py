@@ -21,7 +21,15 @@ import pyarrow as pa
 from ringfence.errors import StoreError
 from ringfence.ledger.engine import sql_text
 from ringfence.ledger.manifest import Manifest, Rollup, Segment
-from ringfence.ledger.query import DEFAULT_LIMIT, NEWEST_FIRST, CdrQuery, Cursor, Parameters, conditions
+from ringfence.ledger.query import (
+    DEFAULT_LIMIT,
+    NEWEST_FIRST,
+    OLDEST_FIRST,
+    CdrQuery,
+    Cursor,
+    Parameters,
+    conditions,
+)
 from ringfence.ledger.schema import COLUMN_NAMES, EMPTY, SELECT_LIST, Cdr, quoted
 from ringfence.ledger.tail import NO_TAIL, Epoch, LiveRows, TailView
 
@@ -31,6 +39,7 @@ REPORTS: Final = ("top_sources", "top_callees", "top_reasons", "timeline")
 _TRIES: Final = 5
 _SLICE_ROWS: Final = 20_000
 _FETCHED_AT_ONCE: Final = 2000
+_EXPORTED_AT_ONCE: Final = 500_000
 _KEY: Final = ("recorded_at", "flowNo", "journal_id")
 
 
@@ -118,7 +127,7 @@ class CdrStore(Protocol):
         ...
 
     def export(self, query: CdrQuery) -> Iterator[pa.RecordBatch]:
-        """All rows that match, oldest first, in bounded memory."""
+        """All rows that match, in order, oldest first, in bounded memory."""
         ...
 
     def report(self, name: str, query: CdrQuery, *, limit: int = DEFAULT_LIMIT) -> Report:
@@ -166,26 +175,34 @@ class ParquetStore:
         return self._retrying(lambda view: self._count(view, query))
 
     def export(self, query: CdrQuery) -> Iterator[pa.RecordBatch]:
-        """All rows that match, oldest source first.
+        """All rows that match, oldest first.
 
         Raises: StoreError("changed") if segments were let go underneath; what was yielded stays right.
         """
         view = self._view()
         clause, bound = conditions(query)
-        order = f"ORDER BY recorded_at, {quoted('flowNo')}"
-        sources: list[tuple[int, str, Parameters]] = [
-            (segment.min_time_us, "read_parquet($paths)", {"paths": [self._path(segment)]})
-            for segment in self._segments(view, query)
-        ]
-        sources += [
-            (part.min_time_us, view.tail.sql([part], pending=query.pending), {})
-            for part in self._live(view, query)
+        segments = self._segments(view, query)
+        live = [
+            part for part in view.tail.parts(whole=True) if query.overlaps(part.min_time_us, part.max_time_us)
         ]
         cursor = self._connection.cursor()
         try:
-            for _, source, paths in sorted(sources, key=lambda item: item[0]):
-                sql = f"SELECT {SELECT_LIST} FROM {source} WHERE {clause} {order}"
-                yield from cursor.execute(sql, {**bound, **paths}).to_arrow_reader(20_000)
+            for low_us, high_us in _spans([*segments, *live]):
+                if not query.overlaps(low_us, high_us):
+                    continue
+                relation, paths = self._union(
+                    view,
+                    [each for each in segments if each.min_time_us <= high_us and each.max_time_us >= low_us],
+                    [part for part in live if part.min_time_us <= high_us and part.max_time_us >= low_us],
+                    query,
+                )
+                sql = (
+                    f"SELECT {SELECT_LIST} FROM {relation} WHERE {clause} "
+                    "AND recorded_at BETWEEN make_timestamp($from_us) AND make_timestamp($to_us) "
+                    f"ORDER BY {OLDEST_FIRST}"
+                )
+                moments = {"from_us": low_us, "to_us": high_us}
+                yield from cursor.execute(sql, {**bound, **paths, **moments}).to_arrow_reader(20_000)
         except (duckdb.IOException, duckdb.CatalogException) as error:
             raise StoreError(
                 "records were moved while they were exported", hint="run the export again", code="changed"
@@ -214,12 +231,16 @@ class ParquetStore:
         return Report(columns=columns, rows=cursor.fetchall())
 
     def _all_rows(self, view: View, query: CdrQuery) -> tuple[str, Parameters]:
-        live = self._live(view, query)
+        return self._union(view, self._segments(view, query), self._live(view, query), query)
+
+    def _union(
+        self, view: View, segments: Sequence[Segment], live: Sequence[LiveRows], query: CdrQuery
+    ) -> tuple[str, Parameters]:
+        """The rows of segments and parts of the tail, as one relation, and what to bind."""
         whole = [part for part in live if part.is_whole]
         parts = [view.tail.sql([part], pending=query.pending) for part in live if not part.is_whole]
         if whole:
             parts.append(view.tail.sql(whole, pending=query.pending))
-        segments = self._segments(view, query)
         bound: Parameters = {}
         if segments:
             parts.append("read_parquet($paths)")
@@ -414,15 +435,37 @@ class ParquetStore:
         raise AssertionError
 
 
+def _spans(sources: Sequence[Segment | LiveRows]) -> Iterator[tuple[int, int]]:
+    """Spans of time, both ends included, that follow each other and hold all rows of the sources.
+
+    Shape: sources that overlap are asked together, some hundred thousand rows at a time if they came evenly;
+    what is more than the engine's memory holds is sorted on disk.
+    """
+    groups: list[tuple[int, int, int]] = []
+    for source in sorted(sources, key=lambda each: each.min_time_us):
+        rows = source.rows if isinstance(source, Segment) else source.epoch.frames
+        low, high = source.min_time_us, source.max_time_us
+        if groups and low <= groups[-1][1]:
+            begin, end, before = groups.pop()
+            low, high, rows = begin, max(end, high), before + rows
+        groups.append((low, high, rows))
+    for low, high, rows in groups:
+        yield from _even_parts(low, high, -(-rows // _EXPORTED_AT_ONCE))
+
+
+def _even_parts(low: int, high: int, count: int) -> Iterator[tuple[int, int]]:
+    """A span of time, both ends included, in at most so many parts of the same length."""
+    count = max(count, 1)
+    ends = [low + (high - low + 1) * number // count for number in range(count + 1)]
+    return ((begin, end - 1) for begin, end in pairwise(ends) if end > begin)
+
+
 def _slices(segment: Segment) -> list[_Slice]:
     """A segment in spans of time with some ten thousand rows each, if they came evenly."""
     count = -(-segment.rows // _SLICE_ROWS)
-    begin_us, span_us = segment.min_time_us, segment.max_time_us - segment.min_time_us + 1
-    ends = [begin_us + span_us * number // count for number in range(count + 1)]
     return [
-        _Slice(segment=segment, min_time_us=low, max_time_us=high - 1)
-        for low, high in pairwise(ends)
-        if high > low
+        _Slice(segment=segment, min_time_us=low, max_time_us=high)
+        for low, high in _even_parts(segment.min_time_us, segment.max_time_us, count)
     ]
 
 
