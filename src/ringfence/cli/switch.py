@@ -64,10 +64,10 @@ class Switch:
         self.stopping = asyncio.Event()
         self.edge: Edge
         self.started: Started
-        self.edge, self.started = Edge.start(edge_config(config), self._snapshot())
+        self.edge, self.started = Edge.start(edge_config(config), self._snapshot(self._state))
 
-    def _snapshot(self) -> bytes:
-        return snapshot_json(self._state, node=self._config.name, now_us=self._clock.utc_us())
+    def _snapshot(self, state: SettingsState) -> bytes:
+        return snapshot_json(state, node=self._config.name, now_us=self._clock.utc_us())
 
     # What the edge let through
 
@@ -174,8 +174,10 @@ class Switch:
     async def _reconfigure(self, version: int) -> int:
         async with self._configuring:
             if version > self._state.version:
-                self._state = await asyncio.to_thread(self._store.state)
-                await asyncio.to_thread(self.edge.configure, self._snapshot())
+                # What the edge does not take is not in force either, and is tried again.
+                state = await asyncio.to_thread(self._store.state)
+                await asyncio.to_thread(self.edge.configure, self._snapshot(state))
+                self._state = state
                 _LOG.info("settings.in_force", version=self._state.version)
             return self._state.version
 
