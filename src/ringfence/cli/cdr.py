@@ -59,6 +59,8 @@ class MomentType(click.ParamType[int]):
             return _us(datetime.now(UTC) - timedelta(seconds=parse_duration(str(value))))
         except ValueError:
             pass
+        except OverflowError:
+            self.fail(f"{value!r} ago is before all time", param, ctx)
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:

@@ -19,6 +19,10 @@ Value = str | int | float | bool | tuple[str, ...] | None
 
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?|-")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# Where the list separator is not the comma, a spreadsheet begins a cell at these too. Apostrophes that are
+# there already count, so that one more can be told from them and taken away again.
+_INNER_FORMULA: Final = re.compile(r"([;|])(?='*[=+\-@])")
+_INNER_DEFUSED: Final = re.compile(r"([;|])'(?='*[=+\-@])")
 
 
 class Format(Enum):
@@ -46,7 +50,8 @@ def csv_text(text: str) -> str:
     >>> csv_text("=cmd()")
     "'=cmd()"
     """
-    return f"'{safe_text(text)}" if text.startswith(_FORMULA) else safe_text(text)
+    safe = _INNER_FORMULA.sub(r"\1'", safe_text(text))
+    return f"'{safe}" if text.startswith(_FORMULA) else safe
 
 
 def read_csv_text(cell: str) -> str:
@@ -55,7 +60,7 @@ def read_csv_text(cell: str) -> str:
     >>> read_csv_text("'+972")
     '+972'
     """
-    stripped = cell.strip()
+    stripped = _INNER_DEFUSED.sub(r"\1", cell.strip())
     return stripped[1:] if stripped.startswith("'") and stripped[1:].startswith(_FORMULA) else stripped
 
 

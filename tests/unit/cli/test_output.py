@@ -35,6 +35,21 @@ def test_formula_is_defused_and_comes_back_on_import(start: str) -> None:
         assert read_csv_text(cell) == f"{start}1+cmd|' /C calc'!A0"
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=1+1", "a;'=1+1"),
+        ("a|@x;-2", "a|'@x;'-2"),
+        ("a;'=1", "a;''=1"),
+        ("=a;+1", "'=a;'+1"),
+        ("x;transport=udp", "x;transport=udp"),
+    ],
+)
+def test_a_formula_behind_another_separator_is_defused_too(text: str, cell: str) -> None:
+    assert csv_text(text) == cell
+    assert read_csv_text(cell) == text
+
+
 @pytest.mark.parametrize("text", ["1+1", "'quoted'", "sip:1001@example", ""])
 def test_text_that_is_no_formula_stays(text: str) -> None:
     assert csv_text(text) == text
