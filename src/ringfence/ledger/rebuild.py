@@ -375,9 +375,11 @@ def _take_over_sums(
 
 
 def _is_readable(directory: Path, segment: Segment) -> bool:
+    """Whether every row of a file can be read; its footer alone says little of what lies before it."""
     try:
-        rows: int = pq.read_metadata(directory / segment.path).num_rows
-    except (OSError, pa.ArrowInvalid):
+        with pq.ParquetFile(directory / segment.path) as file:
+            rows: int = sum(batch.num_rows for batch in file.iter_batches())
+    except (OSError, pa.ArrowException):
         return False
     return rows == segment.rows
 

@@ -293,6 +293,22 @@ def test_a_rebuild_that_fails_leaves_nothing_behind(
     assert [path.name for path in journal.data_dir.iterdir()] == ["journal"]
 
 
+def test_a_rebuild_gets_over_a_file_of_records_that_is_damaged_inside(journal: DiskJournal) -> None:
+    journal.refuse(30)
+    clock = sealed(journal.data_dir)
+    before = read_all(journal.data_dir)
+    directory = cdr_directory(journal.data_dir)
+    [segment, *_] = manifest.load(directory).segments
+    content = bytearray((directory / segment.path).read_bytes())
+    content[4:200] = b"\xff" * 196
+    (directory / segment.path).write_bytes(content)
+    made = rebuild(journal.data_dir, clock, node="n1", report=nothing)
+    assert made.unreadable == (segment.path,)
+    assert not made.may_lose
+    swap(journal.data_dir)
+    assert read_all(journal.data_dir) == before
+
+
 def sums(data_dir: Path) -> dict[datetime, int]:
     """Attempts without a row, by the minute."""
     directory = cdr_directory(data_dir)
