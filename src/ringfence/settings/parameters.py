@@ -443,8 +443,8 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         (1, 3650),
         unit="days",
         meaning=(
-            "How long sealed journal segments are kept. Records can be rebuilt only as far back as the "
-            "journal reaches."
+            "How long sealed journal segments are kept; those of the calls stream at least as long as "
+            "RF_REGISTRATION_MEMORY_DAYS. Records can be rebuilt only as far back as the journal reaches."
         ),
     ),
     _number(
@@ -453,7 +453,10 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         20 * _GIB,
         (_MIB, 1024 * _GIB),
         unit="bytes",
-        meaning="How much disk sealed journal segments may take; the oldest go first.",
+        meaning=(
+            "How much disk sealed segments of the edge stream may take; the oldest go first. The calls "
+            "stream goes by days only: no flood costs a paid call its record."
+        ),
         zero="no limit",
     ),
     _number(
