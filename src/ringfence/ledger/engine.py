@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DuckDB as the ledger uses it: in memory, bounded, shut off from everything but the CDR directory."""
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ WORKING_DIRECTORY: Final = ".work"
 
 _MEMORY_LIMIT: Final = "1GB"
 _THREADS: Final = 2
+_CALL_REJECTED: Final = 21
+"""The Q.850 cause of a reason that this program does not know."""
 
 
 def sql_text(name: str) -> str:
@@ -23,11 +26,17 @@ def sql_text(name: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
 
 
+def literal(text: str) -> str:
+    """A text of ours as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def connect(directory: Path, *, working: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open an in-memory engine that may read `directory` and nothing else.
 
     Shape: `working` takes what does not fit into memory (default: below `directory`, made when needed). The
-    tables `reason_code`, `method_code`, `transport_code` and `scope_code` name the journal's codes.
+    macros `reason_of`, `end_reason_of`, `q850_of`, `method_of`, `transport_of` and `scope_of` name the
+    journal's codes.
     """
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
@@ -46,17 +55,26 @@ def connect(directory: Path, *, working: Path | None = None) -> duckdb.DuckDBPyC
 
 
 def _name_codes(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute(
-        "CREATE TABLE reason_code (code UTINYINT, name VARCHAR, end_reason SMALLINT, q850 USMALLINT)"
+    """Macros, not tables: a query with four joins more takes twice as long to plan."""
+    listed = reasons.REASONS
+    ends = {reason.code: reason.end_reason for reason in listed}
+    causes = {reason.code: reason.q850 for reason in listed}
+    _macro(
+        connection, "reason_of", {reason.code: literal(reason.name) for reason in listed}, "'reason_' || code"
     )
-    connection.executemany(
-        "INSERT INTO reason_code VALUES (?, ?, ?, ?)",
-        [(reason.code, reason.name, reason.end_reason, reason.q850) for reason in reasons.REASONS],
-    )
-    for table, names in (
-        ("method_code", reasons.METHODS),
-        ("transport_code", reasons.TRANSPORTS),
-        ("scope_code", reasons.SCOPES),
+    _macro(connection, "end_reason_of", ends, str(reasons.SECURITY_EVENT))
+    _macro(connection, "q850_of", causes, str(_CALL_REJECTED))
+    for name, words in (
+        ("method", reasons.METHODS),
+        ("transport", reasons.TRANSPORTS),
+        ("scope", reasons.SCOPES),
     ):
-        connection.execute(f"CREATE TABLE {table} (code UTINYINT, name VARCHAR)")
-        connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", list(enumerate(names)))
+        texts = {code: literal(word) for code, word in enumerate(words)}
+        _macro(connection, f"{name}_of", texts, f"'{name}_' || code")
+
+
+def _macro(
+    connection: duckdb.DuckDBPyConnection, name: str, values: Mapping[int, object], otherwise: str
+) -> None:
+    cases = " ".join(f"WHEN {code} THEN {value}" for code, value in values.items())
+    connection.execute(f"CREATE MACRO {name}(code) AS CASE code {cases} ELSE {otherwise} END")

@@ -11,9 +11,9 @@ from typing import Final
 
 import duckdb
 
+from ringfence.ledger.engine import literal
 from ringfence.ledger.manifest import Rollup, Segment
 from ringfence.ledger.segments import publish
-from ringfence.ledger.tail import literal
 
 TOP: Final = 20
 PREFIX_DIGITS: Final = 6
@@ -50,12 +50,9 @@ ORDER BY minute, kind, is_other, attempts DESC
 _UNRECORDED_SQL: Final = """
 SELECT
     date_trunc('minute', make_timestamp(s.time_us::BIGINT)) AS minute, 'unrecorded' AS kind,
-    coalesce(r.name, 'reason_' || s.reason) AS reason,
-    coalesce(m.name, 'method_' || s.method) AS method,
+    reason_of(s.reason) AS reason, method_of(s.method) AS method,
     '' AS source, '' AS prefix, true AS is_other, 0::BIGINT AS rows, sum(s.count)::BIGINT AS attempts
 FROM {summaries} s
-LEFT JOIN reason_code r ON r.code = s.reason
-LEFT JOIN method_code m ON m.code = s.method
 GROUP BY ALL
 ORDER BY minute, reason, method
 """

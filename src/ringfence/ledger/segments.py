@@ -10,9 +10,9 @@ from typing import Final
 
 import duckdb
 
+from ringfence.ledger.engine import literal
 from ringfence.ledger.manifest import Manifest, Segment, sync_directory
 from ringfence.ledger.schema import SELECT_LIST, quoted
-from ringfence.ledger.tail import literal
 
 COPY_OPTIONS: Final = (
     "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880"

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringfence.ledger import reasons
-from ringfence.ledger.engine import sql_text
+from ringfence.ledger.engine import literal, sql_text
 from ringfence.ledger.frames import ATTEMPTS, INCREMENTS, SETTLES, SUMMARIES, Frames
 from ringfence.ledger.schema import (
     CALL_ENDED_FRAME,
@@ -47,7 +47,7 @@ _HINTS: Final = """
 """
 _HINTS_SQL: Final = """
 SELECT source AS callerip, caller AS "callerAccessE164", caller AS "callerE164", callee AS "calleeAccessE164",
-    callee AS "calleeE164", coalesce(r.name, 'reason_' || a.reason) AS reason, '' AS account, 0 AS "holdTime"
+    callee AS "calleeE164", reason_of(a.reason) AS reason, '' AS account, 0 AS "holdTime"
 """
 _ARROW: Final = {
     "VARCHAR": pa.string(),
@@ -176,7 +176,7 @@ class TailView:
         and for every row that came whole. To plan how rows are made takes several times as long as this.
         """
         attempts = self.table(epoch, "attempts")
-        text = f"{_HINTS_SQL} FROM {attempts} a LEFT JOIN reason_code r ON r.code = a.reason"
+        text = f"{_HINTS_SQL} FROM {attempts} a"
         if epoch.ready_kinds:
             text += f" UNION ALL SELECT {_HINTS} FROM {self.table(epoch, 'ready')}"
         return f"({text})"
@@ -528,8 +528,3 @@ def _where(table: pa.Table, *, above: int = 0, up_to: int | None = None) -> pa.T
 def _row_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     columns = {name: [row[name] for row in rows] for name in COLUMN_NAMES}
     return pa.table(columns, schema=ROW_SCHEMA)
-
-
-def literal(text: str) -> str:
-    """A text of ours as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -37,17 +37,13 @@ judged AS (
             WHEN c.flags & 8 <> 0 THEN 'call'
             ELSE 'illegal'
         END AS kind,
-        coalesce(r.name, 'reason_' || c.reason) AS reason_name,
-        coalesce(r.q850, 21) AS q850_cause,
-        coalesce(r.end_reason, -10) AS own_end_reason,
-        CASE WHEN c.method_text <> '' THEN c.method_text ELSE coalesce(m.name, 'method_' || c.method) END AS method_name,
-        coalesce(t.name, 'transport_' || c.transport) AS transport_name,
-        coalesce(w.name, 'scope_' || c.scope) AS scope_name
+        reason_of(c.reason) AS reason_name,
+        q850_of(c.reason) AS q850_cause,
+        end_reason_of(c.reason) AS own_end_reason,
+        CASE WHEN c.method_text <> '' THEN c.method_text ELSE method_of(c.method) END AS method_name,
+        transport_of(c.transport) AS transport_name,
+        scope_of(c.scope) AS scope_name
     FROM counted c
-    LEFT JOIN reason_code r ON r.code = c.reason
-    LEFT JOIN method_code m ON m.code = c.method
-    LEFT JOIN transport_code t ON t.code = c.transport
-    LEFT JOIN scope_code w ON w.code = c.scope
     WHERE NOT c.is_challenge OR (c.standing > 0{decided})
 )
 SELECT
