@@ -47,7 +47,8 @@ pub(crate) struct Pending {
 
 /// A connection's way out.
 pub(crate) struct Connection {
-    pub(crate) outgoing: mpsc::Sender<Vec<u8>>,
+    /// None once the far end has had its last answer; the connection counts until it is closed.
+    pub(crate) outgoing: Option<mpsc::Sender<Vec<u8>>>,
 }
 
 pub(crate) struct Shared {
@@ -136,7 +137,8 @@ impl Outlet {
     fn send_on_stream(&self, peer: &Peer, bytes: &[u8]) -> bool {
         let connections = self.shared.connections.lock();
         // A full queue is a far end that does not read; its connection will end by its own limits.
-        connections.get(&peer.channel).is_some_and(|connection| connection.outgoing.try_send(bytes.to_vec()).is_ok())
+        let outgoing = connections.get(&peer.channel).and_then(|connection| connection.outgoing.as_ref());
+        outgoing.is_some_and(|outgoing| outgoing.try_send(bytes.to_vec()).is_ok())
     }
 }
 

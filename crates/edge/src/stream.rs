@@ -165,7 +165,7 @@ async fn serve_connection(
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let (outgoing, queue) = mpsc::channel(OUTGOING);
-    let connection = Connection { outgoing: outgoing.clone() };
+    let connection = Connection { outgoing: Some(outgoing.clone()) };
     server.given.shared.connections.lock().insert(place.id, connection);
     let mut writing = tokio::spawn(write(writer, queue));
     let peer = Peer { source, local, transport: Transport::Tcp, channel: place.id };
@@ -175,7 +175,9 @@ async fn serve_connection(
     }
     // The answer to the last message is still on its way through the journal.
     tokio::time::sleep(LAST_ANSWER).await;
-    server.given.shared.connections.lock().remove(&place.id);
+    if let Some(connection) = server.given.shared.connections.lock().get_mut(&place.id) {
+        connection.outgoing = None;
+    }
     drop(outgoing);
     if timeout(WRITE_TIMEOUT, &mut writing).await.is_err() {
         writing.abort();

@@ -183,7 +183,7 @@ class _InTwo:
         return self._source.journal_id
 
     def read(self, max_frames: int) -> Frames | None:
-        """The next whole writes, about `max_frames` frames; None at the end, for now."""
+        """The next whole writes, about `max_frames` frames; None where there are none yet."""
         left = self._until - self._last
         if self._until and left <= 0:
             self._until = 0
