@@ -28,6 +28,7 @@ mod record;
 mod snapshot;
 mod source;
 pub mod table;
+mod verify;
 mod view;
 
 pub use counters::{COUNTERS, Counter, Tally};
