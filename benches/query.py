@@ -5,9 +5,8 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,13 +15,16 @@ import subjects
 from ledger import ShiftedClock
 from verdict import Verdict
 
+from ringfence.clock import SystemClock
 from ringfence.core import JournalWriter
 from ringfence.ledger.maintenance import merge_segments
 from ringfence.ledger.pipeline import Ledger, Pace
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reader import cdr_directory, journal_sources
 from ringfence.ledger.schema import EDGE, LISTED
+from ringfence.ledger.service import LedgerService
 from ringfence.ledger.source import stream_directory
+from ringfence.settings.parameters import defaults
 
 DAYS = 10
 INGEST_PER_S = 20_000
@@ -39,6 +41,13 @@ AGENTS = (
     b"Cisco-SIPGateway/IOS-15.4",
     b"",
 )
+
+
+class Defaults:
+    """Parameters as shipped."""
+
+    def parameters(self) -> Mapping[str, int]:
+        return defaults()
 
 
 @dataclass
@@ -126,20 +135,12 @@ def filters(chance: random.Random) -> dict[str, Callable[[], CdrQuery]]:
 
 
 def ask(data: Path, rows: int, pages: int) -> Answers:
-    """Run the ledger in a thread, a switch under load beside it, and ask page after page."""
-    ledger = Ledger(cdr_directory(data), journal_sources(data), ShiftedClock(), node="bench")
-    ending = threading.Event()
-
-    def follow() -> None:
-        while not ending.is_set():
-            if not ledger.step():
-                ending.wait(0.1)
-
+    """Run the ledger as the office does, a switch under load beside it, and ask page after page."""
+    service = LedgerService(data, SystemClock(), Defaults(), node="bench")
     switch = subjects.Switch()
     port = subjects.free_port()
     process = switch.start(port, data.parent)
-    follower = threading.Thread(target=follow, name="ledger")
-    follower.start()
+    service.start()
     sender = subprocess.Popen(
         [
             *(str(subjects.BIN / "sipload"), "--target", f"127.0.0.1:{port}"),
@@ -151,25 +152,30 @@ def ask(data: Path, rows: int, pages: int) -> Answers:
     answers = Answers(rows=rows, ingest_per_s=0.0)
     try:
         time.sleep(5)  # until rows arrive steadily
-        read_before, began = ledger.progress.edge_read, time.perf_counter()
+        store = service.store
+        read_before, began = frames_read(service), time.perf_counter()
         chance = random.Random(11)  # noqa: S311 - repeatable, guards nothing
         for name, make in filters(chance).items():
             times = []
             for _ in range(pages):
                 wanted = make()
                 asked = time.perf_counter()
-                ledger.store.page(wanted, columns=LISTED)
+                store.page(wanted, columns=LISTED)
                 times.append((time.perf_counter() - asked) * 1000)
             answers.milliseconds[name] = times
             say(f"{name:<16} p95 {percentile(times, 0.95):7.1f} ms")
-        answers.ingest_per_s = (ledger.progress.edge_read - read_before) / (time.perf_counter() - began)
+        answers.ingest_per_s = (frames_read(service) - read_before) / (time.perf_counter() - began)
     finally:
         subjects.end(sender)
-        ending.set()
-        follower.join()
-        ledger.close()
+        service.stop()
         switch.stop(process)
     return answers
+
+
+def frames_read(service: LedgerService) -> int:
+    """How many frames of the edge stream the ledger has taken in."""
+    ledger = service.ledger
+    return ledger.progress.edge_read if ledger is not None else 0
 
 
 def percentile(values: list[float], fraction: float) -> float:

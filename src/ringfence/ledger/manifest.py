@@ -35,7 +35,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
     Shape: `path` is relative to the CDR directory; `first_seq` to `last_seq` are the edge frames whose rows
     it may hold, `first_call` to `last_call` those of the calls stream (0 to 0: none); `reasons` are all that
-    occur in it, none if that is not known.
+    occur in it, none if that is not known. `alike` are columns that hold one value in all of its rows, as far
+    as that is known: to read them again for a page would cost as much as reading those that differ.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     first_call: int = 0
     last_call: int = 0
     reasons: tuple[str, ...] = ()
+    alike: tuple[tuple[str, str | int | bool], ...] = ()
 
 
 class Rollup(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 """Parquet files of rows: written under a temporary name, forced to disk, renamed, and only then listed."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,16 +12,17 @@ import duckdb
 
 from ringfence.ledger.engine import literal
 from ringfence.ledger.manifest import Manifest, Segment, sync_directory
-from ringfence.ledger.schema import SELECT_LIST, quoted
+from ringfence.ledger.schema import COLUMNS, LISTED, SELECT_LIST, quoted
 
 COPY_OPTIONS: Final = (
     "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880"
 )
 IN_ORDER: Final = f"recorded_at, {quoted('flowNo')}"
 _TEMPORARY: Final = ".tmp"
-
+_SHORT_TEXT: Final = 64
 
 RowsOf = Callable[[str | None], str]
+Alike = tuple[tuple[str, str | int | bool], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ class SegmentWriter:
         try:
             for kind, day, count, attempts, low, high, seq, reasons in groups:
                 name = f"dt={day:%Y-%m-%d}/{kind}-{seq:020d}.{label}.parquet"
-                size = self._copy(rows_of(kind), name, {**(bound or {}), "kind": kind, "day": day})
+                size, alike = self._copy(rows_of(kind), name, {**(bound or {}), "kind": kind, "day": day})
                 made.append(
                     Segment(
                         path=name,
@@ -94,6 +95,7 @@ class SegmentWriter:
                         first_call=span.first_call,
                         last_call=span.last_call,
                         reasons=tuple(reasons),
+                        alike=alike,
                     )
                 )
         except (OSError, duckdb.Error):
@@ -103,28 +105,34 @@ class SegmentWriter:
             raise
         return tuple(made)
 
-    def _copy(self, rows: str, name: str, bound: dict[str, object]) -> int:
+    def _copy(self, rows: str, name: str, bound: dict[str, object]) -> tuple[int, Alike]:
         path = self._directory / name
         if path.exists():
             raise FileExistsError(f"{path} is there already")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + _TEMPORARY)
         try:
-            self._write_sorted(rows, temporary, bound)
-            return publish(temporary, path)
+            alike = self._write_sorted(rows, temporary, bound)
+            return publish(temporary, path), alike
         except (OSError, duckdb.Error):
             temporary.unlink(missing_ok=True)
             raise
 
-    def _write_sorted(self, rows: str, temporary: Path, bound: dict[str, object]) -> None:
+    def _write_sorted(self, rows: str, temporary: Path, bound: dict[str, object]) -> Alike:
         chosen = f"SELECT {SELECT_LIST} FROM {rows} WHERE kind = $kind AND CAST(recorded_at AS DATE) = $day"
         # The engine keeps the order of a relation, but promises it only for ORDER BY. Sorting finished rows
         # costs more than all the rest, so they are looked at first.
-        self._connection.execute(f"COPY ({chosen}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound)
+        alike = self._write(chosen, temporary, bound)
         if not self._in_order(temporary):
-            self._connection.execute(
-                f"COPY ({chosen} ORDER BY {IN_ORDER}) TO {literal(str(temporary))} ({COPY_OPTIONS})", bound
-            )
+            self._write(f"{chosen} ORDER BY {IN_ORDER}", temporary, bound)
+        return alike
+
+    def _write(self, rows: str, temporary: Path, bound: dict[str, object]) -> Alike:
+        written = self._connection.execute(
+            f"COPY ({rows}) TO {literal(str(temporary))} ({COPY_OPTIONS}, RETURN_STATS)", bound
+        )
+        statistics = [column[0] for column in written.description or ()].index("column_statistics")
+        return tuple(_alike(written.fetchall()[0][statistics]))
 
     def _in_order(self, path: Path) -> bool:
         [(backward,)] = self._connection.execute(
@@ -137,6 +145,29 @@ class SegmentWriter:
             {"paths": [str(path)]},
         ).fetchall()
         return not backward
+
+
+def _alike(statistics: dict[str, dict[str, str]]) -> Iterator[tuple[str, str | int | bool]]:
+    """Listed columns that hold one value, of the least and greatest values that the engine wrote as text."""
+    for column in COLUMNS:
+        of = statistics.get(quoted(column.name), {})
+        value = of.get("min")
+        if (
+            column.name not in LISTED
+            or column.sql == "TIMESTAMP"
+            or value is None
+            or value != of.get("max")
+            or of.get("null_count") != "0"
+            # Statistics of long texts may tell their beginnings only.
+            or len(value) > _SHORT_TEXT
+        ):
+            continue
+        if column.sql == "VARCHAR":
+            yield column.name, value
+        elif column.sql == "BOOLEAN":
+            yield column.name, value in ("1", "true")
+        else:
+            yield column.name, int(value)
 
 
 def publish(temporary: Path, path: Path) -> int:

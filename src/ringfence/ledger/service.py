@@ -4,6 +4,7 @@
 They are two so that new rows do not wait while old ones are merged.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ _POLL_S: Final = 0.1
 _RETRY_S: Final = 2.0
 _MAINTAIN_EVERY_S: Final = 60.0
 _COUNT_EVERY_S: Final = 1.0
+_NICE: Final = 10
 
 _log = structlog.get_logger()
 
@@ -118,6 +120,8 @@ class LedgerService:
         )
         if ledger.removed:
             _log.info("ledger.cleaned", files=len(ledger.removed))
+        # Not before: the engine's own threads, which serve those who ask too, begin with this one's priority.
+        stand_back()
         self._ledger = ledger
         ending = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(ledger, ending), name="ledger-keeper")
@@ -140,6 +144,7 @@ class LedgerService:
 
     def _keep(self, ledger: Ledger, ending: threading.Event) -> None:
         """Tidy every minute; what fails is told and tried again."""
+        stand_back()
         while not (ending.wait(_MAINTAIN_EVERY_S) or self._stopping.is_set()):
             faults = self._maintain(ledger)
             told = list(dict.fromkeys(str(fault) for fault in faults))
@@ -200,6 +205,11 @@ class LedgerService:
             rollup_attempts=sum(rollup.attempts for rollup in listed.rollups),
             error=self._untidy,
         )
+
+
+def stand_back() -> None:
+    """Have this thread wait for the switch and those who ask; what it is late with lies in the journal."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _single(error: Exception) -> list[Exception]:

@@ -101,7 +101,7 @@ class _Slice:
 class _Place:
     """Where a row lies."""
 
-    path: str
+    segment: Segment
     number: int
 
 
@@ -340,8 +340,9 @@ class ParquetStore:
         """
         is_call = any(part.segment.kind == "call" for part in slices)
         clause, bound = conditions(asked.query, asked.below, is_call=is_call)
+        segments = {self._path(part.segment): part.segment for part in slices}
         bound |= {
-            "paths": list({self._path(part.segment): None for part in slices}),
+            "paths": list(segments),
             "from_us": max(oldest_us, min(part.min_time_us for part in slices)),
             "to_us": max(part.max_time_us for part in slices),
         }
@@ -354,30 +355,31 @@ class ParquetStore:
         )
         for time_us, flow_no, journal_id, path, number in rows.fetchall():
             cursor = Cursor(time_us=time_us, flow_no=flow_no, journal_id=journal_id)
-            yield cursor, _Place(path=path, number=number)
+            yield cursor, _Place(segment=segments[path], number=number)
 
     def _fetched(self, found: Mapping[Cursor, Cdr | _Place], asked: _Asked) -> Iterator[Cdr]:
-        """The rows themselves, in their order; what their cursors tell is not read again."""
-        places: dict[str, dict[int, Cursor]] = {}
+        """The rows themselves, in their order; what is known without a look is not read again."""
+        places: dict[Segment, dict[int, Cursor]] = {}
         for cursor, place in found.items():
             if isinstance(place, _Place):
-                places.setdefault(place.path, {})[place.number] = cursor
-        columns = [name for name in asked.columns if name not in _KEY]
-        names = ", ".join(quoted(name) for name in columns)
+                places.setdefault(place.segment, {})[place.number] = cursor
         rows: dict[Cursor, Cdr] = {}
-        for path, cursors in places.items():
+        for segment, cursors in places.items():
+            known = _known(segment, asked)
+            columns = [name for name in asked.columns if name not in _KEY and name not in known]
+            names = "".join(f", {quoted(name)}" for name in columns)
             numbers = sorted(cursors)
             for first in range(0, len(numbers), _FETCHED_AT_ONCE):
                 some = numbers[first : first + _FETCHED_AT_ONCE]
                 read = self._cursor().execute(
-                    f"SELECT file_row_number, {names} FROM read_parquet($path, file_row_number = true) "
+                    f"SELECT file_row_number{names} FROM read_parquet($path, file_row_number = true) "
                     f"WHERE file_row_number IN ({', '.join(map(str, some))})",
-                    {"path": path},
+                    {"path": self._path(segment)},
                 )
                 for number, *values in read.fetchall():
                     cursor = cursors[number]
                     key = (cursor.recorded_at, cursor.flow_no, cursor.journal_id)
-                    rows[cursor] = as_cdr((*key, *values), (*_KEY, *columns))
+                    rows[cursor] = as_cdr((*key, *known.values(), *values), (*_KEY, *known, *columns))
         return (place if isinstance(place, Cdr) else rows[cursor] for cursor, place in found.items())
 
     def _count(self, view: View, query: CdrQuery) -> Count:
@@ -467,6 +469,15 @@ def _slices(segment: Segment) -> list[_Slice]:
         _Slice(segment=segment, min_time_us=low, max_time_us=high)
         for low, high in _even_parts(segment.min_time_us, segment.max_time_us, count)
     ]
+
+
+def _known(segment: Segment, asked: _Asked) -> dict[str, object]:
+    """Columns that are asked for and hold one value in all rows of a segment that match."""
+    known: dict[str, object] = dict(segment.alike)
+    source = asked.query.source
+    if source is not None and source.prefixlen == source.max_prefixlen:
+        known["callerip"] = str(source.network_address)
+    return {name: value for name, value in known.items() if name in asked.columns}
 
 
 def _go_together(first: LiveRows | _Slice, other: LiveRows | _Slice) -> bool:

@@ -18,9 +18,9 @@ from kit.journal import (
     T0_US,
     Journal,
 )
-from kit.ledgers import all_rows, ledger_of
+from kit.ledgers import all_rows, ledger_of, seal_all
 from ringfence.ledger.query import CdrQuery
-from ringfence.ledger.schema import Cdr
+from ringfence.ledger.schema import LISTED, Cdr
 
 MALFORMED = 10
 INJECTION = 13
@@ -226,3 +226,25 @@ def test_a_frame_of_a_call_that_cannot_be_read_is_counted(tmp_path: Path) -> Non
     with ledger_of(journal, tmp_path) as ledger:
         assert ledger.progress.undecodable == 1
         assert len(all_rows(ledger.store)) == 1
+
+
+@pytest.mark.parametrize(
+    "user_agents", [("friendly-scanner",), ("", "x"), ("a" * 300,), ("a" * 299, "a" * 299 + "b")]
+)
+def test_columns_that_are_alike_are_known_without_a_look_and_right(
+    tmp_path: Path, user_agents: tuple[str, ...]
+) -> None:
+    journal = Journal()
+    for number in range(6):
+        journal.refuse(T0_US + number, user_agent=user_agents[number % len(user_agents)], caller=str(number))
+    clock = ManualClock(T0_US)
+    with ledger_of(journal, tmp_path, clock) as ledger:
+        live = ledger.store.page(CdrQuery(), columns=LISTED).rows
+        seal_all(ledger, clock)
+        sealed = ledger.store.page(CdrQuery(), columns=LISTED).rows
+        [segment] = ledger.manifest.segments
+    assert sealed == live
+    alike = dict(segment.alike)
+    assert alike.items() >= {"kind": "illegal", "proven": False, "attempts": 1, "sip_status": 403}.items()
+    assert "callerAccessE164" not in alike
+    assert alike.get("user_agent") == (user_agents[0] if user_agents == ("friendly-scanner",) else None)

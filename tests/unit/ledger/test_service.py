@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger's thread: it takes in, reports, survives what fails, and stops."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -138,3 +139,14 @@ def test_a_step_that_fails_is_told_and_keeps_no_other_from_being_done(
     assert "no space for let_rows_go; " in running.stats.error
     assert running.stats.error.count("nor here") == 1
     assert rows(running) == 1
+
+
+def test_it_waits_for_those_who_ask(journal: DiskJournal, running: LedgerService) -> None:
+    journal.refuse(1)
+    running.start()
+    wait_for(lambda: rows(running) == 1)
+    threads = [thread for thread in threading.enumerate() if thread.name in ("ledger", "ledger-keeper")]
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert len(threads) == 2
+    for thread in threads:
+        assert os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) > own
