@@ -31,7 +31,7 @@ from ringfence.ledger.query import (
     conditions,
 )
 from ringfence.ledger.schema import COLUMN_NAMES, EMPTY, SELECT_LIST, Cdr, quoted
-from ringfence.ledger.tail import NO_TAIL, Epoch, LiveRows, TailView
+from ringfence.ledger.tail import NO_TAIL, LiveRows, TailView
 
 Result = TypeVar("Result")
 
@@ -103,6 +103,9 @@ class _Place:
 
     segment: Segment
     number: int
+
+
+_Waiting = tuple[int, int, LiveRows | _Slice]
 
 
 class CdrStore(Protocol):
@@ -255,21 +258,24 @@ class ParquetStore:
         # newer row than the last one of the page. Of what lies in files only the places are looked up first:
         # to read every column that is shown of each match costs several times as much.
         waiting = self._waiting(view, asked)
-        is_narrow = asked.query.narrowed() is not None
+        narrow = asked.query.narrowed()
         found: dict[Cursor, Cdr | _Place] = {}
         oldest_us = looked_at = 0
         at_once = 1
         while waiting and -waiting[0][0] >= oldest_us:
-            chosen = [heapq.heappop(waiting)[2]]
-            # Where most parts of the tail hold nothing that matches, one query for all is the cheapest.
-            most = len(waiting) if is_narrow and isinstance(chosen[0], LiveRows) else at_once
-            while (
-                waiting
-                and len(chosen) < most
-                and -waiting[0][0] >= oldest_us
-                and _go_together(chosen[0], waiting[0][2])
-            ):
-                chosen.append(heapq.heappop(waiting)[2])
+            first = heapq.heappop(waiting)[2]
+            if narrow is not None and isinstance(first, LiveRows):
+                enough = max(asked.limit + 1 - len(found), 1)
+                chosen = self._holding(view, first, waiting, narrow, enough)
+            else:
+                chosen = [first]
+                while (
+                    waiting
+                    and len(chosen) < at_once
+                    and -waiting[0][0] >= oldest_us
+                    and _go_together(first, waiting[0][2])
+                ):
+                    chosen.append(heapq.heappop(waiting)[2])
             live = [source for source in chosen if isinstance(source, LiveRows)]
             slices = [source for source in chosen if isinstance(source, _Slice)]
             if live:
@@ -289,7 +295,7 @@ class ParquetStore:
         older = cursors[asked.limit - 1] if len(cursors) > asked.limit else None
         return Page(rows=tuple(rows), older=older)
 
-    def _waiting(self, view: View, asked: _Asked) -> list[tuple[int, int, LiveRows | _Slice]]:
+    def _waiting(self, view: View, asked: _Asked) -> list[_Waiting]:
         """A heap of all that may hold rows of a page, newest first."""
         query, below = asked.query, asked.below
         sources: list[LiveRows | _Slice] = [*self._live(view, query)]
@@ -308,11 +314,6 @@ class ParquetStore:
         self, view: View, live: Sequence[LiveRows], asked: _Asked
     ) -> Iterator[tuple[Cursor, Cdr]]:
         """The newest rows of parts of the tail, one more than a page has."""
-        narrow = asked.query.narrowed()
-        if narrow is not None:
-            live = [part for part in live if self._may_match(view, part.epoch, narrow)]
-            if not live:
-                return
         clause, bound = conditions(asked.query, asked.below)
         names = ", ".join(quoted(name) for name in asked.columns)
         relation = view.tail.sql(live, pending=asked.query.pending)
@@ -324,11 +325,36 @@ class ParquetStore:
             cdr = as_cdr(row, asked.columns)
             yield Cursor.of(cdr), cdr
 
-    def _may_match(self, view: View, epoch: Epoch, narrow: CdrQuery) -> bool:
+    def _holding(
+        self,
+        view: View,
+        part: LiveRows,
+        waiting: list[_Waiting],
+        narrow: CdrQuery,
+        enough: int,
+    ) -> list[LiveRows | _Slice]:
+        """The newest parts of the tail that seem to hold so many matches and can be asked in one query.
+
+        Shape: begins with `part` and takes what it has looked at from `waiting`; parts that hold no match are
+        passed over, for to look costs a fraction of asking.
+        """
         clause, bound = conditions(narrow)
-        hints = view.tail.hints_sql(epoch)
-        found = self._cursor().execute(f"SELECT 1 FROM {hints} WHERE {clause} LIMIT 1", bound)
-        return found.fetchone() is not None
+        held: list[LiveRows | _Slice] = []
+        matches = 0
+        while True:
+            found = self._cursor().execute(
+                f"SELECT 1 FROM {view.tail.hints_sql(part)} WHERE {clause} LIMIT {enough}", bound
+            )
+            if count := len(found.fetchall()):
+                held.append(part)
+                matches += count
+            if matches >= enough or not waiting:
+                return held
+            following = waiting[0][2]
+            if not isinstance(following, LiveRows) or (held and not _go_together(held[0], following)):
+                return held
+            part = following
+            heapq.heappop(waiting)
 
     def _newest_places(
         self, slices: Sequence[_Slice], asked: _Asked, oldest_us: int
@@ -404,8 +430,7 @@ class ParquetStore:
         return total
 
     def _live(self, view: View, query: CdrQuery) -> list[LiveRows]:
-        parts = view.tail.parts(whole=query.narrowed() is not None)
-        return [part for part in parts if query.overlaps(part.min_time_us, part.max_time_us)]
+        return [part for part in view.tail.parts() if query.overlaps(part.min_time_us, part.max_time_us)]
 
     def _segments(self, view: View, query: CdrQuery) -> list[Segment]:
         return [

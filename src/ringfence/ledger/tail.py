@@ -150,8 +150,7 @@ class TailView:
         epochs = [part.epoch for part in parts]
         if parts[0].is_whole:
             return self.rows_sql(epochs, pending=pending)
-        bound = f"{'>=' if parts[0].is_head else '<'} {epochs[0].head_seq}"
-        attempts = f"(SELECT * FROM {self.table(epochs[0], 'attempts')} WHERE seq {bound})"
+        attempts = self._attempts(parts[0])
         return self.rows_sql(epochs, pending=pending, attempts=attempts, has_ready=parts[0].is_head)
 
     def rows_sql(
@@ -169,17 +168,23 @@ class TailView:
             return f"({text})"
         return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.union(ready, 'ready')})"
 
-    def hints_sql(self, epoch: Epoch) -> str:
-        """SQL for what tells that an epoch has no row that a narrow query wants.
+    def hints_sql(self, part: LiveRows) -> str:
+        """SQL for what tells that a part has no row that a narrow query wants.
 
         Shape: the columns that `CdrQuery.narrowed` names, for every attempt whether it becomes a row or not,
         and for every row that came whole. To plan how rows are made takes several times as long as this.
         """
-        attempts = self.table(epoch, "attempts")
-        text = f"{_HINTS_SQL} FROM {attempts} a"
-        if epoch.ready_kinds:
-            text += f" UNION ALL SELECT {_HINTS} FROM {self.table(epoch, 'ready')}"
+        text = f"{_HINTS_SQL} FROM {self._attempts(part)} a"
+        if part.epoch.ready_kinds and not part.is_rest:
+            text += f" UNION ALL SELECT {_HINTS} FROM {self.table(part.epoch, 'ready')}"
         return f"({text})"
+
+    def _attempts(self, part: LiveRows) -> str:
+        """The attempts of a part."""
+        table = self.table(part.epoch, "attempts")
+        if part.is_whole:
+            return table
+        return f"(SELECT * FROM {table} WHERE seq {'>=' if part.is_head else '<'} {part.epoch.head_seq})"
 
     def judged_sql(self, epoch: Epoch) -> str:
         """SQL for what is to become records of an epoch, in the order of time.
