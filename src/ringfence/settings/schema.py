@@ -18,9 +18,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest migration, which is what this code reads and writes."""
 
 metadata: Final = MetaData(
@@ -96,6 +97,119 @@ user: Final = Table(
     Column("name", Text, primary_key=True),
     Column("role", Text, nullable=False),
     Column("argon2", Text, nullable=False),
+    # The secret of the second factor (RFC 6238), base 32; null while it is not in use.
+    Column("totp", Text),
+)
+
+session: Final = Table(
+    "portal_session",
+    metadata,
+    # SHA-256 of what the cookie holds, so that whoever reads the table cannot log in.
+    Column("hash", Text, primary_key=True),
+    Column("user_name", Text, ForeignKey("portal_user.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("seen_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+)
+
+api_token: Final = Table(
+    "api_token",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("actor", Text, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger),
+    Column("used_at_us", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+saved_view: Final = Table(
+    "saved_view",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("user_name", Text, ForeignKey("portal_user.name", ondelete="CASCADE"), nullable=False),
+    Column("page", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # The query part of the page's address.
+    Column("query", Text, nullable=False),
+    UniqueConstraint("user_name", "page", "name"),
+    sqlite_autoincrement=True,
+)
+
+idempotency: Final = Table(
+    "idempotency",
+    metadata,
+    Column("actor", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+
+alarm_rule: Final = Table(
+    "alarm_rule",
+    metadata,
+    # Only what differs from the rules that are shipped.
+    Column("code", Integer, primary_key=True, autoincrement=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("lower", BigInteger),
+    Column("upper", BigInteger),
+)
+
+alarm: Final = Table(
+    "alarm",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("code", Integer, nullable=False),
+    Column("level", Text, nullable=False),
+    # What it is about (a process, a disk); empty where there is only one.
+    Column("subject", Text, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("message", Text, nullable=False),
+    # The query part of the page that shows the records behind it.
+    Column("link", Text, nullable=False),
+    Column("opened_at_us", BigInteger, nullable=False),
+    Column("changed_at_us", BigInteger, nullable=False),
+    Column("cleared_at_us", BigInteger),
+    Column("acknowledged_at_us", BigInteger),
+    Column("acknowledged_by", Text),
+    Column("note", Text),
+    Index(None, "code", "subject"),
+    Index(None, "opened_at_us"),
+    sqlite_autoincrement=True,
+)
+
+alarm_channel: Final = Table(
+    "alarm_channel",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    # An address of apprise; it may carry a secret, so it is shown masked and never written to the audit.
+    Column("url", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("least_level", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+webhook: Final = Table(
+    "webhook",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    # Signs what is sent, 64 hex digits.
+    Column("secret", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    # What is sent, names joined by commas: cdr.illegal, cdr.event, cdr.call, alarm.
+    Column("events", Text, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 block: Final = Table(
