@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What pages and API work on: the ledger, the settings, the switch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from ringfence.clock import Clock
+from ringfence.control.client import NOT_RUNNING, ControlClient
+from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.errors import ControlError
+from ringfence.ledger.service import Stats
+from ringfence.ledger.store import CdrStore
+from ringfence.settings.store import SettingsStore
+
+_ASK_S: Final = 0.5
+_TAKE_S: Final = 5.0
+_FLOWS: Final = 10_000
+
+
+class Ledger(Protocol):
+    """Call records."""
+
+    @property
+    def store(self) -> CdrStore:
+        """Where to ask for records.
+
+        Raises: StoreError while there is none.
+        """
+        ...
+
+    @property
+    def stats(self) -> Stats:
+        """How the ledger is doing."""
+        ...
+
+
+class Switch(Protocol):
+    """The switch of this node; None says that none answers."""
+
+    def counters(self) -> Mapping[str, int] | None:
+        """What the edge counted in this run, by name."""
+        ...
+
+    def books(self) -> Books | None:
+        """The balance of this run."""
+        ...
+
+    def flows(self) -> Flows | None:
+        """Registrations in force."""
+        ...
+
+    def lists(self) -> Lists | None:
+        """List entries in force in the edge."""
+        ...
+
+    def status(self) -> Status | None:
+        """Who answers."""
+        ...
+
+    def take(self, version: int) -> bool:
+        """Have it judge by at least this version of the settings; False if none runs.
+
+        Raises: ControlError if it runs and did not take them.
+        """
+        ...
+
+
+class LocalSwitch:
+    """The switch behind the control socket of a data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def counters(self) -> Mapping[str, int] | None:
+        """What the edge counted in this run, by name."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.counters().counters
+        except ControlError:
+            return None
+
+    def books(self) -> Books | None:
+        """The balance of this run."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.books()
+        except ControlError:
+            return None
+
+    def flows(self) -> Flows | None:
+        """Registrations in force."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.flows(_FLOWS)
+        except ControlError:
+            return None
+
+    def lists(self) -> Lists | None:
+        """List entries in force in the edge."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.lists()
+        except ControlError:
+            return None
+
+    def status(self) -> Status | None:
+        """Who answers."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.status()
+        except ControlError:
+            return None
+
+    def take(self, version: int) -> bool:
+        """Have it judge by at least this version of the settings; False if none runs.
+
+        Raises: ControlError if it runs and did not take them.
+        """
+        try:
+            with ControlClient(self._data_dir, timeout_s=_TAKE_S) as client:
+                client.settings_changed(version)
+        except ControlError as error:
+            if error.code == NOT_RUNNING:
+                return False
+            raise
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """Everything that a page or a call of the API may need."""
+
+    ledger: Ledger
+    settings: SettingsStore
+    switch: Switch
+    clock: Clock
+    node: str
+    data_dir: Path
