@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from ringfence.cli.duration import DurationType, parse_duration
+from ringfence.cli.duration import DurationType
 from ringfence.cli.output import Value, note
 from ringfence.cli.session import Session, with_session
 from ringfence.cli.tables import at_line, read_lines, read_rows, shown_name
@@ -17,6 +17,7 @@ from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
 from ringfence.ids import BlockId
 from ringfence.settings import checks
+from ringfence.settings.duration import parse_duration
 from ringfence.settings.model import Block, BlockDraft, Color, ListName
 
 E = TypeVar("E", bound=Enum)

@@ -15,7 +15,6 @@ from typing import IO, Any, Final
 import click
 import pyarrow.parquet as pq
 
-from ringfence.cli.duration import parse_duration
 from ringfence.cli.output import Format, Output, Value, note
 from ringfence.cli.session import Session, config_option, data_option, with_session
 from ringfence.cli.steps import steps
@@ -27,6 +26,7 @@ from ringfence.ledger.reasons import REASON_BY_NAME
 from ringfence.ledger.schema import COLUMN_NAMES, LISTED, Cdr
 from ringfence.ledger.store import as_cdr
 from ringfence.ledger.tail import ROW_SCHEMA
+from ringfence.settings.duration import parse_duration
 from ringfence.settings.node import Overrides, load
 from ringfence.settings.spelling import did_you_mean
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Strangers' text for people's eyes."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 
@@ -17,7 +18,7 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def ago(at: datetime, now: datetime) -> str:
+def ago(at: datetime, now: datetime, say: Callable[..., str] = str.format) -> str:
     """How long ago, in words; after a day the date.
 
     >>> ago(datetime(2026, 11, 22, 11, 58), datetime(2026, 11, 22, 12))  # noqa: DTZ001
@@ -25,9 +26,9 @@ def ago(at: datetime, now: datetime) -> str:
     """
     passed = now - at
     if passed < timedelta(seconds=60):
-        return f"{max(int(passed.total_seconds()), 0)} s ago"
+        return say("{count} s ago", count=max(int(passed.total_seconds()), 0))
     if passed < timedelta(hours=1):
-        return f"{int(passed.total_seconds() // 60)} min ago"
+        return say("{count} min ago", count=int(passed.total_seconds() // 60))
     if passed < timedelta(days=1):
-        return f"{int(passed.total_seconds() // 3600)} h ago"
+        return say("{count} h ago", count=int(passed.total_seconds() // 3600))
     return f"{at:%Y-%m-%d %H:%M}"

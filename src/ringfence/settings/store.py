@@ -21,7 +21,9 @@ from ringfence.settings.objects.gateways import Gateways, all_gateways
 from ringfence.settings.objects.lists import Lists, blocks_not_removed
 from ringfence.settings.objects.parameters import Parameters, values_in_force
 from ringfence.settings.objects.phones import Phones, enabled_secrets
+from ringfence.settings.objects.sessions import Sessions
 from ringfence.settings.objects.users import Users
+from ringfence.settings.objects.views import Views
 
 DEFAULT_REALM: Final = "ringfence"
 BUSY_TIMEOUT_S: Final = 5.0
@@ -31,7 +33,8 @@ class SettingsStore:
     """The way in to the settings; safe to use from several threads.
 
     Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`. Each change writes its
-    audit row and raises the version in the same transaction.
+    audit row and raises the version in the same transaction. `sessions` and `views` belong to the portal and
+    leave the version alone.
     """
 
     def __init__(self, database: Database) -> None:
@@ -40,6 +43,8 @@ class SettingsStore:
         self.gateways = Gateways(database)
         self.phones = Phones(database)
         self.lists = Lists(database)
+        self.sessions = Sessions(database)
+        self.views = Views(database)
 
     @classmethod
     def open_or_create(

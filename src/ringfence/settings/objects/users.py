@@ -88,6 +88,28 @@ class Users:
             act.record("set_password", _KIND, name, user, user)
         return Change(version=act.version, before=user, after=user, changed=True)
 
+    def set_second_factor(self, name: str, secret: str | None, *, actor: str) -> Change[User]:
+        """Have a user show a code of RFC 6238 at each login from now on; None = no longer.
+
+        Shape: `secret` is base 32, proven by a code before this is called; the audit has no trace of it.
+        Raises: NotFoundError, StoreError.
+        """
+        with self._database.change(actor) as act:
+            user = _get(act.connection, name)
+            act.connection.execute(update(schema.user).where(schema.user.c.name == name).values(totp=secret))
+            act.record("set_second_factor" if secret else "remove_second_factor", _KIND, name, user, user)
+        return Change(version=act.version, before=user, after=user, changed=True)
+
+    def second_factor(self, name: str) -> str | None:
+        """The secret of a user's second factor, base 32; None if there is none, or no such user.
+
+        Raises: StoreError.
+        """
+        with self._database.read() as connection:
+            found = connection.execute(select(schema.user.c.totp).where(schema.user.c.name == name))
+            secret: str | None = found.scalar_one_or_none()
+            return secret
+
     def remove(self, name: str, *, actor: str) -> Change[User]:
         """Let a user log in no longer.
 

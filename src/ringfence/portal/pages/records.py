@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Call records: the list with its filters, columns and saved views, one record whole, and exports."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from ringfence.clock import iso_utc
+from ringfence.defence.geography import country_of_address, country_of_number
+from ringfence.errors import ConfigError, NotFoundError, RingfenceError
+from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
+from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASON_BY_CODE, REASON_BY_NAME, REASONS
+from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, KINDS, VOS_COLUMNS, Cdr
+from ringfence.portal import filters
+from ringfence.portal.exports import FORMATS, ExportJobs
+from ringfence.portal.rights import Right
+from ringfence.portal.site import GuardedRoute, Site, Visit, link
+
+ROWS: Final = 50
+_NEW_SHOWN: Final = 1000
+
+SHOWN: Final = (
+    "recorded_at",
+    "kind",
+    "callerip",
+    "method",
+    "callerAccessE164",
+    "calleeAccessE164",
+    "user_agent",
+    "reason",
+    "sip_status",
+    "attempts",
+)
+"""The columns of the list until somebody chooses others."""
+
+_ALWAYS: Final = (
+    "kind",
+    "callerip",
+    "callerAccessE164",
+    "calleeAccessE164",
+    "reason",
+    "endReason",
+    "proven",
+    "scope",
+)
+_TITLES: Final = {
+    "recorded_at": "Time",
+    "kind": "Record",
+    "callerip": "Source",
+    "method": "Method",
+    "callerAccessE164": "Caller",
+    "calleeAccessE164": "Callee",
+    "user_agent": "Tool",
+    "reason": "Why",
+    "sip_status": "Answer",
+    "attempts": "Attempts",
+    "holdTime": "Duration, s",
+    "callerGateway": "Caller's gateway",
+    "calleeGateway": "Callee's gateway",
+    "account": "Account",
+    "transport": "Transport",
+    "source_port": "Source port",
+    "endReason": "End reason",
+    "billingMode": "Billing mode",
+}
+_NUMBERS: Final = frozenset(
+    column.name
+    for column in COLUMNS
+    if column.sql in ("BIGINT", "INTEGER", "UINTEGER", "SMALLINT", "USMALLINT")
+)
+
+
+def routes(site: Site, jobs: ExportJobs) -> list[GuardedRoute]:
+    """List, record, counts, views and exports."""
+    pages = _Records(site, jobs)
+    return [
+        site.route("/cdrs", pages.records, Right.LOOK),
+        site.route("/cdrs/count", pages.count, Right.LOOK),
+        site.route("/cdrs/new", pages.new, Right.LOOK),
+        site.route("/cdrs/views", pages.save_view, Right.OWN, methods=["POST"]),
+        site.route("/cdrs/views/remove", pages.remove_view, Right.OWN, methods=["POST"]),
+        site.route("/cdrs/export", pages.export, Right.LOOK, methods=["POST"]),
+        site.route("/cdrs/{place}", pages.record, Right.LOOK),
+        site.route("/exports", pages.exports, Right.LOOK),
+        site.route("/exports/jobs", pages.jobs, Right.LOOK),
+        site.route("/exports/{job}/file", pages.file, Right.LOOK),
+        site.route("/exports/{job}/cancel", pages.cancel, Right.LOOK, methods=["POST"]),
+        site.route("/search", pages.search, Right.LOOK),
+    ]
+
+
+class _Records:
+    def __init__(self, site: Site, jobs: ExportJobs) -> None:
+        self._site = site
+        self._jobs = jobs
+
+    def records(self, visit: Visit) -> Response:
+        """The newest records that match."""
+        asked = local_times(visit, visit.asked)
+        columns = _chosen(asked.get("columns", ""))
+        problem: RingfenceError | None = None
+        rows: tuple[Cdr, ...] = ()
+        older: Cursor | None = None
+        try:
+            found = filters.parse(asked.items(), now_us=self._site.office.clock.utc_us())
+            page = self._site.office.ledger.store.page(
+                found.query, limit=ROWS, below=found.below, columns=(*_ALWAYS, *columns)
+            )
+            rows, older = page.rows, page.older
+        except ConfigError as error:
+            problem = error
+        kept = {name: value for name, value in asked.items() if name != "below"}
+        return self._site.page(
+            visit,
+            "records.html",
+            status=400 if problem else 200,
+            problem=problem,
+            rows=[shown(visit, row) for row in rows],
+            older=link("/cdrs", kept, below=str(older)) if older else None,
+            newest=link("/cdrs", kept) if "below" in asked else None,
+            kept=kept,
+            chips=[
+                (name, value, link("/cdrs", kept, **{name: None}))
+                for name, value in kept.items()
+                if name != "columns"
+            ],
+            columns=[(name, _TITLES.get(name, name)) for name in columns],
+            numbers=_NUMBERS,
+            choices=[
+                (name, _TITLES.get(name, name), name in columns) for name in COLUMN_NAMES if name != "raw"
+            ],
+            kinds=KINDS,
+            modes=[(mode.value, text) for mode, text in BILLING_MODE_TEXT.items()],
+            reasons=[(reason.name, reason.text) for reason in REASONS],
+            views=self._site.office.settings.views.of(visit.known.name, "cdrs"),
+            counting=link("/cdrs/count", kept),
+            arriving=link("/cdrs/new", kept, above=str(Cursor.of(rows[0])))
+            if rows and "below" not in asked
+            else None,
+            formats=FORMATS,
+        )
+
+    def count(self, visit: Visit) -> Response:
+        """How many records match, exactly; a part of the page."""
+        found = filters.parse(
+            local_times(visit, visit.asked).items(), now_us=self._site.office.clock.utc_us()
+        )
+        counted = self._site.office.ledger.store.count(found.query)
+        said = visit.say("{rows} records", rows=visit.number(counted.rows))
+        if counted.attempts != counted.rows:
+            said += ", " + visit.say("{attempts} attempts", attempts=visit.number(counted.attempts))
+        return Response(said, media_type="text/html")
+
+    def new(self, visit: Visit) -> Response:
+        """How many records have come above the newest one shown; a part of the page."""
+        asked = dict(visit.asked)
+        above = Cursor.parse(asked.pop("above", ""))
+        found = filters.parse(local_times(visit, asked).items(), now_us=self._site.office.clock.utc_us())
+        page = self._site.office.ledger.store.page(
+            replace(found.query, since_us=max(above.time_us + 1, found.query.since_us or 0)),
+            limit=_NEW_SHOWN,
+            columns=(),
+        )
+        count = len(page.rows)
+        if not count:
+            return Response("", media_type="text/html")
+        return self._site.page(
+            visit,
+            "new.html",
+            address=link("/cdrs", asked),
+            count=visit.number(count) + ("+" if page.older else ""),
+        )
+
+    def record(self, visit: Visit) -> Response:
+        """One record, every field explained."""
+        place = Cursor.parse(visit.request.path_params["place"])
+        # A page below the next higher place begins with the row itself.
+        page = self._site.office.ledger.store.page(
+            CdrQuery(since_us=place.time_us, until_us=place.time_us + 1, pending=True),
+            limit=1,
+            below=replace(place, flow_no=place.flow_no + 1),
+        )
+        if not page.rows or Cursor.of(page.rows[0]) != place:
+            raise NotFoundError(
+                visit.say("there is no such record"),
+                hint=visit.say("it was let go by retention, or a challenge was answered meanwhile"),
+            )
+        row = page.rows[0]
+        is_part = visit.request.headers.get("x-part") is not None
+        gateways = self._site.office.settings.gateways.all() if visit.may(Right.SETTINGS) else ()
+        return self._site.page(
+            visit,
+            "record_part.html" if is_part else "record.html",
+            item=shown(visit, row),
+            row=row,
+            place=str(place),
+            sentence=sentence(visit, row),
+            fields=[(column, _value(row, column.name)) for column in COLUMNS if column.name != "raw"],
+            vos=VOS_COLUMNS,
+            raw=None if row.raw is None else row.raw.decode("utf-8", "backslashreplace"),
+            gateways=[gateway.name for gateway in gateways],
+        )
+
+    def save_view(self, visit: Visit) -> Response:
+        """Keep the filters under a name."""
+        query = visit.form.get("query", "")
+        self._site.office.settings.views.save(visit.known.name, "cdrs", visit.form.get("name", ""), query)
+        return self._site.done(f"/cdrs?{query}" if query else "/cdrs", visit.say("The view is saved."))
+
+    def remove_view(self, visit: Visit) -> Response:
+        """Let a saved view go."""
+        text = visit.form.get("id", "")
+        self._site.office.settings.views.remove(
+            visit.known.name, int(text) if text.isascii() and text.isdigit() else 0
+        )
+        return self._site.done("/cdrs", visit.say("The view is removed."))
+
+    def export(self, visit: Visit) -> Response:
+        """Begin to write all records that match into a file."""
+        asked = local_times(visit, dict(parse_qsl(visit.form.get("query", ""), max_num_fields=50)))
+        found = filters.parse(asked.items(), now_us=self._site.office.clock.utc_us())
+        self._jobs.start(found.query, visit.form.get("format", "csv"), caller=visit.known)
+        return self._site.done("/exports", visit.say("The export has begun."))
+
+    def exports(self, visit: Visit) -> Response:
+        """Exports under way and done."""
+        return self._site.page(visit, "exports.html", jobs=self._jobs.of(visit.known))
+
+    def jobs(self, visit: Visit) -> Response:
+        """The table of exports; a part of the page."""
+        return self._site.page(visit, "exports_part.html", jobs=self._jobs.of(visit.known))
+
+    def file(self, visit: Visit) -> Response:
+        """What an export has written."""
+        job = self._jobs.get(visit.request.path_params["job"], visit.known)
+        return FileResponse(
+            self._jobs.path(job.id, visit.known), filename=job.file_name, media_type=job.media_type
+        )
+
+    def cancel(self, visit: Visit) -> Response:
+        """Stop an export, or let its file go."""
+        self._jobs.cancel(visit.request.path_params["job"], visit.known)
+        return self._site.done("/exports", visit.say("The export is gone."))
+
+    def search(self, visit: Visit) -> Response:
+        """From a number, an address or a Call-ID to the records of it."""
+        text = visit.asked.get("q", "").strip()[:200]
+        if not text:
+            return RedirectResponse("/cdrs", 303)
+        try:
+            filters.parse([("source", text)], now_us=0)
+        except ConfigError:
+            name = "callee" if text.rstrip("*").lstrip("+").isdigit() else "caller"
+            return RedirectResponse(link("/cdrs", {name: text}), 303)
+        return RedirectResponse(link("/cdrs", source=text), 303)
+
+
+def local_times(visit: Visit, asked: Mapping[str, str]) -> dict[str, str]:
+    """What was asked, times without a zone taken as the person's own."""
+    found = dict(asked)
+    for name in ("since", "until"):
+        if name in found:
+            try:
+                moment = datetime.fromisoformat(found[name])
+            except ValueError:
+                continue
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=visit.zone)
+            found[name] = iso_utc(int(moment.timestamp()) * 1_000_000 + moment.microsecond)
+    return found
+
+
+def shown(visit: Visit, row: Cdr) -> dict[str, Any]:
+    """A record as lists and details show it."""
+    reason = REASON_BY_NAME.get(row.reason)
+    ended = END_REASON_BY_CODE.get(row.endReason)
+    return {
+        "row": row,
+        "place": str(Cursor.of(row)),
+        "why": visit.say(reason.text if reason else ended.text if ended else ""),
+        "country": country_of_address(row.callerip),
+        "dialled": country_of_number(row.calleeAccessE164),
+        "value": lambda name: _value(row, name),
+    }
+
+
+def sentence(visit: Visit, row: Cdr) -> str:
+    """What we did, in a sentence."""
+    say = visit.say
+    reason = REASON_BY_NAME.get(row.reason)
+    why = say(reason.text) if reason else ""
+    if row.kind == "call":
+        said = say("Call of an authorised source, ended with {code}.", code=row.endReason)
+    elif row.kind == "illegal":
+        said = say("Refused: {why}.", why=why)
+    else:
+        said = say(
+            "Not a call: {method} refused: {why}.", method=row.method or say("no SIP message"), why=why
+        )
+    if row.kind != "call":
+        said += " " + (
+            say("Recorded before {status} was answered.", status=row.sip_status)
+            if row.sip_status
+            else say("Recorded; nothing was answered.")
+        )
+    if row.attempts > 1:
+        said += " " + say("This record stands for {count} messages.", count=visit.number(row.attempts))
+    return said
+
+
+def _chosen(text: str) -> tuple[str, ...]:
+    known = tuple(name for name in text.split(",") if name in COLUMN_NAMES and name != "raw")
+    return tuple(dict.fromkeys(known)) or SHOWN
+
+
+def _value(row: Cdr, name: str) -> str:
+    value = getattr(row, name)
+    if value is None:
+        return ""
+    if name == "recorded_at":
+        return iso_utc(timestamp_us(row))
+    if name == "fingerprint":
+        return f"{value:016x}"
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)

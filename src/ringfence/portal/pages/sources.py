@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may call: mapping gateways by address, phones by registration."""
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from ringfence.errors import ConfigError, RingfenceError
+from ringfence.portal.rights import Right
+from ringfence.portal.site import GuardedRoute, Site, Visit, link
+from ringfence.settings.model import Block, Gateway, GatewayDraft, GatewayEdit, PhoneDraft
+
+
+def routes(site: Site) -> list[GuardedRoute]:
+    """Gateways and phones."""
+    gateways, phones = _Gateways(site), _Phones(site)
+    return [
+        site.route("/gateways", gateways.all, Right.LOOK),
+        site.route("/gateways/add", gateways.add, Right.SETTINGS, methods=["POST"]),
+        site.route("/gateways/address", gateways.add_address, Right.SETTINGS, methods=["POST"]),
+        site.route("/gateways/{name}", gateways.one, Right.LOOK),
+        site.route("/gateways/{name}/edit", gateways.edit, Right.SETTINGS, methods=["POST"]),
+        site.route("/gateways/{name}/remove", gateways.remove, Right.SETTINGS, methods=["POST"]),
+        site.route("/phones", phones.all, Right.LOOK),
+        site.route("/phones/add", phones.add, Right.SETTINGS, methods=["POST"]),
+        site.route("/phones/{number}", phones.one, Right.LOOK),
+        site.route("/phones/{number}/edit", phones.edit, Right.SETTINGS, methods=["POST"]),
+        site.route("/phones/{number}/remove", phones.remove, Right.SETTINGS, methods=["POST"]),
+    ]
+
+
+class _Gateways:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def all(self, visit: Visit) -> Response:
+        """Every gateway, and a form for another."""
+        return self._all(visit)
+
+    def _all(self, visit: Visit, problem: RingfenceError | None = None) -> Response:
+        return self._site.page(
+            visit,
+            "gateways.html",
+            status=400 if problem else 200,
+            problem=problem,
+            gateways=self._site.office.settings.gateways.all(),
+            form=visit.form if problem else visit.asked,
+        )
+
+    def add(self, visit: Visit) -> Response:
+        """Authorise a source."""
+        try:
+            usual = GatewayDraft(name="", addresses=())
+            draft = GatewayDraft(
+                name=visit.form.get("name", "").strip(),
+                addresses=_addresses(visit.form),
+                calls_per_second=_whole(visit, "calls_per_second", usual.calls_per_second),
+                burst=_whole(visit, "burst", usual.burst),
+                in_flight=_whole(visit, "in_flight", usual.in_flight),
+            )
+            change = self._site.office.settings.gateways.add(draft, actor=visit.actor)
+        except ConfigError as error:
+            return self._all(visit, error)
+        said = visit.say("{name} may call now.", name=draft.name) + _lifted(visit, change.lifted)
+        return self._site.done("/gateways", said, change)
+
+    def add_address(self, visit: Visit) -> Response:
+        """Give an address to a gateway that is there: “this is my customer”."""
+        gateway = self._site.office.settings.gateways.get(visit.form.get("name", ""))
+        addresses = (*gateway.addresses, visit.form.get("address", "").strip())
+        edit = GatewayEdit(addresses=addresses)
+        change = self._site.office.settings.gateways.edit(gateway.name, edit, actor=visit.actor)
+        said = visit.say("{address} belongs to {name} now.", address=addresses[-1], name=gateway.name)
+        return self._site.done(_path(gateway.name), said + _lifted(visit, change.lifted), change)
+
+    def one(self, visit: Visit) -> Response:
+        """One gateway."""
+        return self._one(visit, self._site.office.settings.gateways.get(visit.request.path_params["name"]))
+
+    def _one(self, visit: Visit, gateway: Gateway, problem: RingfenceError | None = None) -> Response:
+        settings = self._site.office.settings
+        return self._site.page(
+            visit,
+            "gateway.html",
+            status=400 if problem else 200,
+            problem=problem,
+            gateway=gateway,
+            form=visit.form if problem else {},
+            history=settings.audit(kind="gateway", name=gateway.name, limit=20),
+        )
+
+    def edit(self, visit: Visit) -> Response:
+        """Change a gateway."""
+        settings = self._site.office.settings
+        gateway = settings.gateways.get(visit.request.path_params["name"])
+        try:
+            edit = GatewayEdit(
+                name=visit.form.get("name", gateway.name).strip(),
+                addresses=_addresses(visit.form),
+                enabled="enabled" in visit.form,
+                calls_per_second=_whole(visit, "calls_per_second", gateway.calls_per_second),
+                burst=_whole(visit, "burst", gateway.burst),
+                in_flight=_whole(visit, "in_flight", gateway.in_flight),
+            )
+            change = settings.gateways.edit(gateway.name, edit, actor=visit.actor)
+        except ConfigError as error:
+            return self._one(visit, gateway, error)
+        name = change.after.name if change.after else gateway.name
+        said = visit.say("{name} is changed.", name=name) + _lifted(visit, change.lifted)
+        return self._site.done(_path(name), said, change)
+
+    def remove(self, visit: Visit) -> Response:
+        """Authorise a source no longer."""
+        name = visit.request.path_params["name"]
+        change = self._site.office.settings.gateways.remove(name, actor=visit.actor)
+        return self._site.done("/gateways", visit.say("{name} may not call any longer.", name=name), change)
+
+
+class _Phones:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def all(self, visit: Visit) -> Response:
+        """Every phone, who is registered, and a form for another."""
+        return self._all(visit)
+
+    def _all(self, visit: Visit, problem: RingfenceError | None = None) -> Response:
+        flows = self._site.office.switch.flows()
+        return self._site.page(
+            visit,
+            "phones.html",
+            status=400 if problem else 200,
+            problem=problem,
+            phones=self._site.office.settings.phones.all(),
+            flows={flow.number: flow for flow in flows.flows} if flows else {},
+            form=visit.form if problem else {},
+        )
+
+    def add(self, visit: Visit) -> Response:
+        """Let a phone register."""
+        number = visit.form.get("number", "").strip()
+        try:
+            draft = PhoneDraft(number=number, password=visit.form.get("password", ""))
+            change = self._site.office.settings.phones.add(draft, actor=visit.actor)
+        except ConfigError as error:
+            return self._all(visit, error)
+        return self._site.done("/phones", visit.say("{name} may register now.", name=number), change)
+
+    def one(self, visit: Visit) -> Response:
+        """One phone."""
+        return self._one(visit)
+
+    def _one(self, visit: Visit, problem: RingfenceError | None = None) -> Response:
+        settings = self._site.office.settings
+        phone = settings.phones.get(visit.request.path_params["number"])
+        flows = self._site.office.switch.flows()
+        return self._site.page(
+            visit,
+            "phone.html",
+            status=400 if problem else 200,
+            problem=problem,
+            phone=phone,
+            flows=[flow for flow in flows.flows if flow.number == phone.number] if flows else [],
+            history=settings.audit(kind="phone", name=phone.number, limit=20),
+        )
+
+    def edit(self, visit: Visit) -> Response:
+        """Give a phone another password, or let it register or not."""
+        phones = self._site.office.settings.phones
+        number = visit.request.path_params["number"]
+        try:
+            change = phones.set_enabled(number, enabled="enabled" in visit.form, actor=visit.actor)
+            if visit.form.get("password"):
+                change = phones.set_password(number, visit.form["password"], actor=visit.actor)
+        except ConfigError as error:
+            return self._one(visit, error)
+        return self._site.done(f"/phones/{number}", visit.say("{name} is changed.", name=number), change)
+
+    def remove(self, visit: Visit) -> Response:
+        """Let a phone register no longer."""
+        number = visit.request.path_params["number"]
+        change = self._site.office.settings.phones.remove(number, actor=visit.actor)
+        return self._site.done(
+            "/phones", visit.say("{name} may not register any longer.", name=number), change
+        )
+
+
+def _addresses(form: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(form.get("addresses", "").replace(",", " ").split())
+
+
+def _whole(visit: Visit, name: str, usual: int) -> int:
+    """A whole number of a form.
+
+    Raises: ConfigError("not_a_number").
+    """
+    text = visit.form.get(name, "").strip()
+    if not text:
+        return usual
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ConfigError(
+            visit.say("“{text}” is no whole number", text=text[:20]),
+            hint=visit.say("write digits only"),
+            code="not_a_number",
+        )
+    return int(text)
+
+
+def _lifted(visit: Visit, blocks: tuple[Block, ...]) -> str:
+    if not blocks:
+        return ""
+    values = ", ".join(block.value for block in blocks)
+    return " " + visit.say("Taken off the black list because it covered it: {values}.", values=values)
+
+
+def _path(name: str) -> str:
+    return link(f"/gateways/{name}")
