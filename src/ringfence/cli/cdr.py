@@ -1,31 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringfence cdr`: list, count and export call records; works whether or not anything is running."""
 
-import contextlib
 import functools
-import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
 
 import click
-import pyarrow.parquet as pq
 
 from ringfence.cli.output import Format, Output, Value, note
 from ringfence.cli.session import Session, config_option, data_option, with_session
 from ringfence.cli.steps import steps
-from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
-from ringfence.ledger.query import DEFAULT_LIMIT, CdrQuery, Cursor, parse_source, timestamp_us
+from ringfence.ledger.exports import Form, exporting, first_rows, plain, write, write_hours
+from ringfence.ledger.query import DEFAULT_LIMIT, CdrQuery, Cursor, parse_source
 from ringfence.ledger.reader import LedgerReader, open_reader
 from ringfence.ledger.reasons import REASON_BY_NAME
 from ringfence.ledger.schema import COLUMN_NAMES, LISTED, Cdr
-from ringfence.ledger.store import as_cdr
-from ringfence.ledger.tail import ROW_SCHEMA
 from ringfence.settings.duration import parse_duration
 from ringfence.settings.node import Overrides, load
 from ringfence.settings.spelling import did_you_mean
@@ -182,9 +176,18 @@ def count_command(session: Session, *, query: CdrQuery, attempts: bool) -> None:
 @filters
 @click.option("--limit", type=click.IntRange(min=1), help="So many records at most.  [default: all]")
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="csv", show_default=True
+    "--format",
+    "form",
+    type=click.Choice([form.value for form in Form]),
+    default=Form.CSV.value,
+    show_default=True,
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File.  [default: stdout]")
+@click.option(
+    "--hours",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --format vos: a directory, for one file per hour.",
+)
 def export_command(
     *,
     data: Path | None,
@@ -193,52 +196,33 @@ def export_command(
     limit: int | None,
     form: str,
     output: Path | None,
+    hours: Path | None,
 ) -> None:
-    """Write every record that matches, oldest first, with all columns."""
-    session = Session(
-        config=load(config, Overrides(data=data)),
-        output=Output(Format.JSON if form == "json" else Format.CSV),
-    )
-    if form == "parquet":
-        if output is None and sys.stdout.isatty():
-            raise ConfigError(
-                "Parquet is not for terminals", hint="name a file with --output", code="bad_value"
-            )
-        with opened(session) as reader, _binary(output) as file:
-            write_parquet(reader, query, limit, file)
-        return
-    with opened(session) as reader, _text(output):
-        rows = (values(row) for row in itertools.islice(exported(reader, query), limit))
-        session.output.rows(COLUMN_NAMES, rows)
+    """Write every record that matches, oldest first, with all columns.
 
-
-def exported(reader: LedgerReader, query: CdrQuery) -> Iterator[Cdr]:
-    """Every record that matches, oldest first."""
-    for batch in reader.store.export(query):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield as_cdr(row)
-
-
-def write_parquet(reader: LedgerReader, query: CdrQuery, limit: int | None, file: IO[bytes]) -> None:
-    """Write every record that matches as one Parquet file."""
-    left = limit
-    with pq.ParquetWriter(file, ROW_SCHEMA, compression="zstd") as writer:
-        for batch in reader.store.export(query):
-            taken = batch if left is None else batch.slice(0, left)
-            writer.write_batch(taken.cast(ROW_SCHEMA))
-            left = None if left is None else left - taken.num_rows
-            if left == 0:
-                break
-
-
-@contextmanager
-def _text(path: Path | None) -> Iterator[None]:
-    """Have what is printed go to a file; None = stdout."""
-    if path is None:
-        yield
-        return
-    with _openable(path), path.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
-        yield
+    The formats vos and vos-hourly have the 35 fields of VOS3000, separated by |.
+    """
+    session = Session(config=load(config, Overrides(data=data)), output=Output(Format.CSV))
+    wanted = Form(form)
+    if hours is not None and (wanted is not Form.VOS or output is not None):
+        raise ConfigError(
+            "--hours is for --format vos without --output",
+            hint="vos-hourly puts the same files into one ZIP",
+            code="bad_value",
+        )
+    if not wanted.is_text and output is None and sys.stdout.isatty():
+        raise ConfigError(
+            f"{wanted.value} is not for terminals", hint="name a file with --output", code="bad_value"
+        )
+    with opened(session) as reader, exporting(reader.store, query) as batches:
+        rows = first_rows(batches, limit)
+        if hours is not None:
+            with _openable(hours):
+                hours.mkdir(parents=True, exist_ok=True)
+                write_hours(rows, lambda hour: (hours / f"{hour}.txt").open("wb"))
+            return
+        with _binary(output) as file:
+            write(wanted, rows, file)
 
 
 @contextmanager
@@ -279,21 +263,7 @@ def shown(row: Cdr) -> list[Value]:
 
 def values(row: Cdr) -> list[Value]:
     """A record with all its columns, each as something that text can hold without loss."""
-    return [_value(name, row) for name in COLUMN_NAMES]
-
-
-def _value(name: str, row: Cdr) -> Value:
-    value = getattr(row, name)
-    if name == "recorded_at":
-        return iso_utc(timestamp_us(row))
-    if name == "fingerprint":
-        return f"{value:016x}"
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    found: Value = value
-    return found
+    return [plain(name, getattr(row, name)) for name in COLUMN_NAMES]
 
 
 @contextmanager

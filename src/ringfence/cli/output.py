@@ -6,7 +6,6 @@ control characters are escaped for terminals, formulas are defused for spreadshe
 """
 
 import csv
-import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,14 +14,11 @@ from typing import Final, TextIO
 
 import click
 
+from ringfence.ledger.cells import csv_text, json_text, safe_text
+
 Value = str | int | float | bool | tuple[str, ...] | None
 
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?|-")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-# Where the list separator is not the comma, a spreadsheet begins a cell at these too. Apostrophes that are
-# there already count, so that one more can be told from them and taken away again.
-_INNER_FORMULA: Final = re.compile(r"([;|])(?='*[=+\-@])")
-_INNER_DEFUSED: Final = re.compile(r"([;|])'(?='*[=+\-@])")
 
 
 class Format(Enum):
@@ -31,37 +27,6 @@ class Format(Enum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
-
-
-def safe_text(text: str) -> str:
-    r"""The text with everything escaped that could steer a terminal or hide other text.
-
-    >>> safe_text("\x1b[2Jphone\n")
-    '\\x1b[2Jphone\\n'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def csv_text(text: str) -> str:
-    """The text as a CSV cell that no spreadsheet takes for a formula.
-
-    >>> csv_text("=cmd()")
-    "'=cmd()"
-    """
-    safe = _INNER_FORMULA.sub(r"\1'", safe_text(text))
-    return f"'{safe}" if text.startswith(_FORMULA) else safe
-
-
-def read_csv_text(cell: str) -> str:
-    """Undo `csv_text`, so that what was exported can be imported.
-
-    >>> read_csv_text("'+972")
-    '+972'
-    """
-    stripped = _INNER_DEFUSED.sub(r"\1", cell.strip())
-    return stripped[1:] if stripped.startswith("'") and stripped[1:].startswith(_FORMULA) else stripped
 
 
 class Output:
@@ -91,7 +56,7 @@ class Output:
     def record(self, fields: Mapping[str, Value]) -> None:
         """Write one object, a field a line."""
         if self.form is Format.JSON:
-            click.echo(_json(dict(fields)))
+            click.echo(json_text(dict(fields)))
         elif self.form is Format.CSV:
             _write_csv_rows(list(fields), [list(fields.values())], sys.stdout)
         else:
@@ -139,15 +104,10 @@ def _csv_cell(value: Value) -> str:
     return csv_text(value) if isinstance(value, str) else str(value)
 
 
-def _json(value: object) -> str:
-    # ASCII with escapes: whatever the text is, it cannot steer a terminal and nothing of it is lost.
-    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
-
-
 def _write_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Value]], out: TextIO) -> None:
     start = "["
     for row in rows:
-        out.write(f"{start}\n  {_json(dict(zip(columns, row, strict=True)))}")
+        out.write(f"{start}\n  {json_text(dict(zip(columns, row, strict=True)))}")
         start = ","
     out.write("[]\n" if start == "[" else "\n]\n")
 

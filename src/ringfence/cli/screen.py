@@ -12,8 +12,8 @@ from textual.widgets import DataTable, Footer, Static
 
 from ringfence.cli.books import verdict
 from ringfence.cli.live import Line, Sample, balance_lines, counter_lines, headline
-from ringfence.cli.output import safe_text
 from ringfence.errors import ControlError
+from ringfence.ledger.cells import safe_text
 
 
 class LiveScreen(App[None]):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ringfence.cli.output import read_csv_text
 from ringfence.errors import ConfigError
+from ringfence.ledger.cells import read_csv_text
 from ringfence.settings.spelling import did_you_mean
 
 T = TypeVar("T")

@@ -4,9 +4,11 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
@@ -104,6 +106,8 @@ def test_counts_in_json_have_both_numbers(cli: Cli, journal: DiskJournal) -> Non
         ["list", "--below", "x"],
         ["list", "--limit", "0"],
         ["export", "--format", "xml"],
+        ["export", "--hours", "x"],
+        ["export", "--format", "vos", "--hours", "x", "--output", "y"],
     ],
 )
 def test_what_cannot_be_understood_is_bad_usage(cli: Cli, arguments: list[str]) -> None:
@@ -122,6 +126,28 @@ def test_an_export_has_every_record_oldest_first_in_each_format(
     file = tmp_path / "out.parquet"
     cli.ok("cdr", "export", "--format", "parquet", "--output", str(file), "--limit", "7")
     assert pq.read_table(file)["flowNo"].to_pylist() == flows[:7]
+    lines = cli.ok("cdr", "export", "--format", "jsonl", "--limit", "3").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == exported[:3]
+    fields = [line.split("|") for line in cli.ok("cdr", "export", "--format", "vos").stdout.splitlines()]
+    assert [int(line[-1]) for line in fields] == flows
+    file = tmp_path / "out.xlsx"
+    cli.ok("cdr", "export", "--format", "xlsx", "--output", str(file))
+    sheet = openpyxl.load_workbook(file).active
+    assert [
+        row[COLUMN_NAMES.index("flowNo")] for row in sheet.iter_rows(min_row=2, values_only=True)
+    ] == flows
+
+
+def test_vos_files_can_be_one_per_hour(cli: Cli, journal: DiskJournal, tmp_path: Path) -> None:
+    flows = [row["flowNo"] for row in rows(cli)][::-1]
+    hours = tmp_path / "vos" / "cdr"
+    cli.ok("cdr", "export", "--format", "vos", "--hours", str(hours))
+    files = sorted(hours.iterdir())
+    assert [file.name for file in files] == sorted(
+        {f"{re.sub('[^0-9]', '', row['recorded_at'])[:10]}.txt" for row in rows(cli)}
+    )
+    found = [line.split("|")[-1] for file in files for line in file.read_text("utf-8").splitlines()]
+    assert [int(flow) for flow in found] == flows
 
 
 def test_an_export_defuses_what_a_spreadsheet_would_run(cli: Cli) -> None:

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ringfence.cli.output import Format, Output, Value, csv_text, note, read_csv_text, safe_text
+from ringfence.cli.output import Format, Output, Value, note
+from ringfence.ledger.cells import csv_text, read_csv_text, safe_text
 
 
 @pytest.mark.parametrize(
