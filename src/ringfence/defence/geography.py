@@ -60,7 +60,7 @@ def _country_of_international(digits: str) -> str:
         number = phonenumbers.parse(f"+{digits}")
     except phonenumbers.NumberParseException:
         return ""
-    region = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(
-        number.country_code
-    )
-    return "" if region in _NO_COUNTRY else region
+    region = phonenumbers.region_code_for_number(number)
+    if region is None and number.country_code is not None:
+        region = phonenumbers.region_code_for_country_code(number.country_code)
+    return "" if region is None or region in _NO_COUNTRY else region
