@@ -15,6 +15,7 @@ from kit.clock import ManualClock
 from kit.journal import OPTIONS, RATE_EXCEEDED, SOURCE_IS_AUTHORISED, T0_US, Journal
 from kit.ledgers import all_rows, ledger_of, take_in
 from ringfence.ledger import maintenance, store
+from ringfence.ledger.dialled import international
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.query import CdrQuery, Cursor, parse_source, timestamp_us
 from ringfence.ledger.schema import Cdr
@@ -37,6 +38,7 @@ NETWORKS = (
 NUMBERS = ("100", "1001", "00972595725668", "+4420", "1%0", "a_b", "'; DROP TABLE x; --", "\u202e555", "*")
 S = 1_000_000
 LATER_US = 10_000 * S
+AGENTS = ("", "pplsip", "pplsip/2", "'\"\u202e\x00")
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +57,20 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
             reason=RATE_EXCEEDED if n % 7 == 0 else 1,
             flags=SOURCE_IS_AUTHORISED if n % 5 == 0 else 0,
             gateway_id=n % 2,
+            user_agent=AGENTS[n % len(AGENTS)],
+            method_text="INVITEX" if n % 8 == 0 else "",
         )
         if n % 6 == 0:
             journal.increment(at, n + 1 + n // 6, 1 + n % 3)
         if n % 10 == 0:
-            journal.end_call(at, account=f"a{n % 3}", hold_s=n, caller_access="0049100", callee="1001")
+            journal.end_call(
+                at,
+                account=f"a{n % 3}",
+                hold_s=n,
+                caller_access="0049100",
+                callee="1001",
+                gateway=f"gw{n % 20}",
+            )
     # Frame numbers: 50 rows are merged, 80 sealed, the rest stays in the tail.
     half = journal.streams[0][49].time_us
     journal.visible[0] = 50
@@ -105,6 +116,12 @@ def matches(row: Cdr, query: CdrQuery) -> bool:
         and query.account in {None, row.account}
         and query.reason in {None, row.reason}
         and (query.min_duration_s is None or row.holdTime >= query.min_duration_s)
+        and (query.max_duration_s is None or row.holdTime <= query.max_duration_s)
+        and query.method in {None, row.method}
+        and query.gateway_id in {None, row.gateway_id}
+        and query.gateway in {None, row.callerGateway, row.calleeGateway}
+        and number_is(query.tool, row.user_agent)
+        and (query.dialled is None or international(row.calleeAccessE164).startswith(query.dialled))
     )
 
 
@@ -129,6 +146,12 @@ QUERY = st.builds(
     account=maybe(st.sampled_from(["a0", "a1", "nobody"])),
     reason=maybe(st.sampled_from(["unknown_source", "rate_exceeded", "lost_record"])),
     min_duration_s=maybe(st.sampled_from([0, 1, 50, 500])),
+    max_duration_s=maybe(st.sampled_from([-1, 0, 49, 500])),
+    dialled=maybe(st.sampled_from(["972", "9725", "44", ""])),
+    tool=maybe(st.sampled_from([*AGENTS, "ppl*", "*", "sipcli"])),
+    method=maybe(st.sampled_from(["INVITE", "OPTIONS", "INVITEX", "invite"])),
+    gateway=maybe(st.sampled_from(["gw0", "gw10", "nowhere"])),
+    gateway_id=maybe(st.sampled_from([0, 1, 7])),
 )
 SLOW_IS_FINE = settings(
     max_examples=10,

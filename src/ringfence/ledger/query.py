@@ -7,11 +7,12 @@ newest first, so that paging neither skips nor repeats while rows arrive.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ringfence.errors import ConfigError
+from ringfence.ledger.dialled import INTERNATIONAL
 from ringfence.ledger.reasons import BillingMode
 from ringfence.ledger.schema import Cdr, quoted
 
@@ -79,8 +80,11 @@ class CdrQuery:
 
     Shape: no `kinds` means every kind. `since_us` is included, `until_us` is not. `caller` and `callee` match
     the billed number or the number as it came in, whole or, ending in `*`, by what stands before it. `source`
-    matches rows whose source address lies in the network. `pending` adds challenges that may still be
-    answered and so are no rows yet.
+    matches rows whose source address lies in the network. `dialled` is how the number begins at its country
+    code, whatever access codes stand before that. `tool` is what the sender calls itself (`User-Agent`), which
+    may end in `*` like a number. `gateway` is the name of either side's gateway, `gateway_id` the number of
+    the caller's. Both ends of the duration are included. `pending` adds challenges that may still be answered
+    and so are no rows yet.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -93,13 +97,19 @@ class CdrQuery:
     account: str | None = None
     reason: str | None = None
     min_duration_s: int | None = None
+    max_duration_s: int | None = None
+    dialled: str | None = None
+    tool: str | None = None
+    method: str | None = None
+    gateway: str | None = None
+    gateway_id: int | None = None
     pending: bool = False
 
     def wants(self, kind: str) -> bool:
-        """Whether rows of a kind can match: only calls are billed, last, or belong to an account."""
+        """Whether rows of a kind can match: only calls last, have an account or go through a gateway by name."""
         if self.kinds and kind not in self.kinds:
             return False
-        if kind != "call" and (self.account or self.min_duration_s):
+        if kind != "call" and (self.account or self.min_duration_s or self.gateway):
             return False
         if self.billing_mode is None:
             return True
@@ -111,15 +121,14 @@ class CdrQuery:
         """Whether rows can match whose reasons are among these; none means that they are not known."""
         return not reasons or self.reason is None or self.reason in reasons
 
+    def wants_alike(self, alike: tuple[tuple[str, str | int | bool], ...]) -> bool:
+        """Whether rows can match that have these values in common."""
+        return self.method is None or dict(alike).get("method", self.method) == self.method
+
     def narrowed(self) -> "CdrQuery | None":
         """The conditions that few rows meet, alone; None if there are none."""
-        narrow = CdrQuery(
-            source=self.source,
-            caller=self.caller,
-            callee=self.callee,
-            account=self.account,
-            reason=self.reason,
-            min_duration_s=self.min_duration_s,
+        narrow = replace(
+            self, kinds=frozenset(), billing_mode=None, since_us=None, until_us=None, pending=False
         )
         return None if narrow == CdrQuery() else narrow
 
@@ -131,18 +140,7 @@ class CdrQuery:
 
     def is_only_time(self) -> bool:
         """Whether kind and time are the only conditions."""
-        return all(
-            value is None
-            for value in (
-                self.billing_mode,
-                self.source,
-                self.caller,
-                self.callee,
-                self.account,
-                self.reason,
-                self.min_duration_s,
-            )
-        )
+        return self.billing_mode is None and self.narrowed() is None
 
     def contains(self, min_time_us: int, max_time_us: int) -> bool:
         """Whether every moment of a time span (both ends included) is asked for."""
@@ -172,6 +170,27 @@ def parse_source(text: str) -> Network:
     return network
 
 
+INTERNATIONAL_SQL: Final = " || ".join(
+    f"regexp_extract({quoted('calleeAccessE164')}, '{INTERNATIONAL}', {group})" for group in (1, 2)
+)
+"""The dialled number from its country code on, as SQL; empty if it was not dialled with one."""
+
+_TESTS: Final = {
+    "billing_mode": f"{quoted('billingMode')} = $billing_mode",
+    "since_us": "recorded_at >= make_timestamp($since_us)",
+    "until_us": "recorded_at < make_timestamp($until_us)",
+    "account": "account = $account",
+    "reason": "reason = $reason",
+    "min_duration_s": f"{quoted('holdTime')} >= $min_duration_s",
+    "max_duration_s": f"{quoted('holdTime')} <= $max_duration_s",
+    "method": "method = $method",
+    "gateway": f"({quoted('callerGateway')} = $gateway OR {quoted('calleeGateway')} = $gateway)",
+    "gateway_id": "gateway_id = $gateway_id",
+    "dialled": f"starts_with({INTERNATIONAL_SQL}, $dialled)",
+}
+"""What must hold where one value of a query is given, bound under its name."""
+
+
 def conditions(
     query: CdrQuery, below: Cursor | None = None, *, is_call: bool = True
 ) -> tuple[str, Parameters]:
@@ -189,18 +208,13 @@ def conditions(
 
     if query.kinds:
         need("list_contains($kinds, kind)", kinds=sorted(query.kinds))
-    if query.billing_mode is not None:
-        need(f"{quoted('billingMode')} = $billing_mode", billing_mode=query.billing_mode)
-    if query.since_us is not None:
-        need("recorded_at >= make_timestamp($since_us)", since_us=query.since_us)
-    if query.until_us is not None:
-        need("recorded_at < make_timestamp($until_us)", until_us=query.until_us)
-    if query.account is not None:
-        need("account = $account", account=query.account)
-    if query.reason is not None:
-        need("reason = $reason", reason=query.reason)
-    if query.min_duration_s is not None:
-        need(f"{quoted('holdTime')} >= $min_duration_s", min_duration_s=query.min_duration_s)
+    for name, test in _TESTS.items():
+        value = getattr(query, name)
+        if value is not None:
+            need(test, **{name: value})
+    if query.tool is not None:
+        test = "starts_with(user_agent, $tool)" if query.tool.endswith("*") else "user_agent = $tool"
+        need(test, tool=query.tool.removesuffix("*"))
     for side, number in (("caller", query.caller), ("callee", query.callee)):
         if number is not None:
             names = (f"{side}AccessE164", f"{side}E164") if is_call else (f"{side}AccessE164",)

@@ -438,6 +438,7 @@ class ParquetStore:
             for segment in view.manifest.segments
             if query.wants(segment.kind)
             and query.wants_reasons(segment.reasons)
+            and query.wants_alike(segment.alike)
             and query.overlaps(segment.min_time_us, segment.max_time_us)
         ]
 
