@@ -9,6 +9,15 @@ GatewayId = NewType("GatewayId", int)
 BlockId = NewType("BlockId", int)
 """An entry of the black or white lists; never given twice."""
 
+AlarmId = NewType("AlarmId", int)
+"""An incident; never given twice."""
+
+ChannelId = NewType("ChannelId", int)
+"""A channel that alarms are told through; never given twice."""
+
+WebhookId = NewType("WebhookId", int)
+"""A webhook; never given twice."""
+
 PhoneNumber = NewType("PhoneNumber", str)
 """The number of a phone of ours, which is also the user name of its credentials."""
 

@@ -1,21 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strangers' text for people's eyes."""
+"""What people read: strangers' text, times in words."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from ringfence.text import visible
 
-def visible(text: str) -> str:
-    r"""The text with everything escaped that is not seen or that turns writing around.
-
-    Shape: markup is left to the template, which escapes all of it.
-
-    >>> visible("100\r\nVia: x")
-    '100\\r\\nVia: x'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+__all__ = ["ago", "visible"]
 
 
 def ago(at: datetime, now: datetime, say: Callable[..., str] = str.format) -> str:

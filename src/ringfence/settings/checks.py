@@ -4,6 +4,7 @@
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
+from urllib.parse import urlsplit
 
 from ringfence.errors import ConfigError
 from ringfence.ids import PhoneNumber
@@ -19,6 +20,9 @@ _WIDEST: Final = {4: 8, 6: 16}
 
 _PASSWORD_LENGTHS: Final = (8, 128)
 _TEXT_LENGTH: Final = 200
+_URL_LENGTH: Final = 2048
+_CHANNEL_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+_-]{0,31}://[!-~]+")
+_WEBHOOK_URL: Final = re.compile(r"https?://[!-~]+")
 
 
 def _bad(message: str, hint: str | None = None) -> ConfigError:
@@ -218,4 +222,52 @@ def remark(text: str) -> str:
     stripped = text.strip()
     if len(stripped) > _TEXT_LENGTH or not (stripped.isprintable() or not stripped):
         raise _bad(f"the text has to be one line of at most {_TEXT_LENGTH} printable characters")
+    return stripped
+
+
+def display_name(text: str) -> str:
+    """The name of a channel or a webhook: printable, at most 64 characters, no blanks around it.
+
+    Raises: ConfigError("bad_value").
+    """
+    if not 1 <= len(text) <= 64 or not text.isprintable() or text != text.strip():
+        raise _bad(f"{text!r} cannot be a name", "write 1 to 64 printable characters, no blanks around them")
+    return text
+
+
+def channel_url(text: str) -> str:
+    """The address of one channel, as apprise writes them: scheme, "://" and something.
+
+    Raises: ConfigError("bad_value"), without the address in it.
+    """
+    stripped = text.strip()
+    if len(stripped) > _URL_LENGTH or not _CHANNEL_URL.fullmatch(stripped):
+        raise _bad(
+            f"a channel's address is scheme://..., at most {_URL_LENGTH} characters, no blanks in it",
+            "for example mailto://user:password@example.com",
+        )
+    return stripped
+
+
+def webhook_url(text: str) -> str:
+    """The address of a webhook: http or https, with a host, without a fragment or credentials.
+
+    Raises: ConfigError("bad_value"), without the address in it.
+    """
+    stripped = text.strip()
+    hint = "write https://host/path; what was sent is signed, so no user or password is needed"
+    if len(stripped) > _URL_LENGTH or not _WEBHOOK_URL.fullmatch(stripped):
+        raise _bad(
+            f"a webhook's address is http://... or https://..., at most {_URL_LENGTH} characters, no blanks",
+            hint,
+        )
+    try:
+        parts = urlsplit(stripped)
+        is_usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    else:
+        is_usable = is_usable and not parts.fragment and "@" not in parts.netloc
+    if not is_usable:
+        raise _bad("a webhook's address needs a host and, if any, a port; no user and no fragment", hint)
     return stripped

@@ -17,6 +17,8 @@ from ringfence.ids import SettingsVersion
 from ringfence.settings import schema
 from ringfence.settings.database import FILE_NAME, Database, server_database, sqlite_database
 from ringfence.settings.model import AuditRow, Change, NonceKey, SettingsState
+from ringfence.settings.objects.alarms import Alarms
+from ringfence.settings.objects.channels import Channels
 from ringfence.settings.objects.gateways import Gateways, all_gateways
 from ringfence.settings.objects.lists import Lists, blocks_not_removed
 from ringfence.settings.objects.parameters import Parameters, values_in_force
@@ -24,6 +26,7 @@ from ringfence.settings.objects.phones import Phones, enabled_secrets
 from ringfence.settings.objects.sessions import Sessions
 from ringfence.settings.objects.users import Users
 from ringfence.settings.objects.views import Views
+from ringfence.settings.objects.webhooks import Webhooks
 
 DEFAULT_REALM: Final = "ringfence"
 BUSY_TIMEOUT_S: Final = 5.0
@@ -32,9 +35,10 @@ BUSY_TIMEOUT_S: Final = 5.0
 class SettingsStore:
     """The way in to the settings; safe to use from several threads.
 
-    Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`. Each change writes its
-    audit row and raises the version in the same transaction. `sessions` and `views` belong to the portal and
-    leave the version alone.
+    Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`, `alarms` (rules and
+    incidents), `channels`, `webhooks`. Each change writes its audit row and raises the version in the same
+    transaction; incidents that open and clear by themselves are no changes of settings. `sessions` and
+    `views` belong to the portal and leave the version alone.
     """
 
     def __init__(self, database: Database) -> None:
@@ -45,6 +49,9 @@ class SettingsStore:
         self.lists = Lists(database)
         self.sessions = Sessions(database)
         self.views = Views(database)
+        self.alarms = Alarms(database)
+        self.channels = Channels(database)
+        self.webhooks = Webhooks(database)
 
     @classmethod
     def open_or_create(
@@ -132,7 +139,8 @@ class SettingsStore:
     ) -> tuple[AuditRow, ...]:
         """What was done, newest first, at most `limit` rows.
 
-        Shape: `kind` is parameter, gateway, phone, user, block or nonce_key.
+        Shape: `kind` is parameter, gateway, phone, user, block, nonce_key, alarm_rule, alarm, channel or
+        webhook.
         Raises: StoreError.
         """
         table = schema.audit
