@@ -17,10 +17,12 @@ from ringfence.ids import SettingsVersion
 from ringfence.settings import schema
 from ringfence.settings.database import FILE_NAME, Database, server_database, sqlite_database
 from ringfence.settings.model import AuditRow, Change, NonceKey, SettingsState
+from ringfence.settings.objects.answers import Answers
 from ringfence.settings.objects.gateways import Gateways, all_gateways
 from ringfence.settings.objects.lists import Lists, blocks_not_removed
 from ringfence.settings.objects.parameters import Parameters, values_in_force
 from ringfence.settings.objects.phones import Phones, enabled_secrets
+from ringfence.settings.objects.tokens import Tokens
 from ringfence.settings.objects.users import Users
 
 DEFAULT_REALM: Final = "ringfence"
@@ -30,8 +32,8 @@ BUSY_TIMEOUT_S: Final = 5.0
 class SettingsStore:
     """The way in to the settings; safe to use from several threads.
 
-    Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`. Each change writes its
-    audit row and raises the version in the same transaction.
+    Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`, `tokens`. Each change
+    writes its audit row and raises the version in the same transaction. `answers` are no settings: neither.
     """
 
     def __init__(self, database: Database) -> None:
@@ -40,6 +42,8 @@ class SettingsStore:
         self.gateways = Gateways(database)
         self.phones = Phones(database)
         self.lists = Lists(database)
+        self.tokens = Tokens(database)
+        self.answers = Answers(database)
 
     @classmethod
     def open_or_create(
@@ -123,11 +127,16 @@ class SettingsStore:
             )
 
     def audit(
-        self, *, kind: str | None = None, name: str | None = None, limit: int = 100
+        self,
+        *,
+        kind: str | None = None,
+        name: str | None = None,
+        below_id: int | None = None,
+        limit: int = 100,
     ) -> tuple[AuditRow, ...]:
-        """What was done, newest first, at most `limit` rows.
+        """What was done, newest first, at most `limit` rows, below a row if one is named.
 
-        Shape: `kind` is parameter, gateway, phone, user, block or nonce_key.
+        Shape: `kind` is parameter, gateway, phone, user, token, block or nonce_key.
         Raises: StoreError.
         """
         table = schema.audit
@@ -136,6 +145,8 @@ class SettingsStore:
             query = query.where(table.c.kind == kind)
         if name is not None:
             query = query.where(table.c.name == name)
+        if below_id is not None:
+            query = query.where(table.c.id < below_id)
         with self._database.read() as connection:
             return tuple(
                 AuditRow(
