@@ -23,6 +23,7 @@ _SECTIONS: Final = {
         "phone": Place("ringfence.cli.phone:command", "Let phones register."),
         "block": Place("ringfence.cli.block:command", "Keep the black and white lists."),
         "user": Place("ringfence.cli.user:command", "Let people log in to the portal."),
+        "token": Place("ringfence.cli.token:command", "Let programs call the API."),
     },
     "Keep": {
         "ledger": Place("ringfence.cli.ledger:command", "Verify or rebuild the call records."),

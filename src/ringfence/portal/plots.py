@@ -83,7 +83,8 @@ def heat(hours: Sequence[Sequence[int]], days: Sequence[str], *, title: str, uni
         for hour, value in enumerate(row):
             step = -(-value * _HEAT_STEPS // most) if most else 0
             parts.append(
-                f'<rect class="h{step}" x="{left + hour * cell}" y="{top + day * 22}" width="{cell}" height="22">'
+                f'<rect class="h{step}" x="{left + hour * cell}" y="{top + day * 22}" '
+                f'width="{cell}" height="22">'
                 f"<title>{escape(days[day])} {hour:02d}:00: {value:,} {escape(unit)}</title></rect>"
             )
     return Markup(  # noqa: S704 - numbers and escaped texts of ours
@@ -114,7 +115,8 @@ def _grid(top: int, width: int, height: int) -> str:
         text = short(value)
         lines.append(
             f'<line class="{"axis" if line == 0 else "grid-line"}" x1="{_LEFT}" x2="{_LEFT + width}" '
-            f'y1="{y:.1f}" y2="{y:.1f}"/><text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+            f'y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
         )
     return "".join(lines)
 

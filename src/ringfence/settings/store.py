@@ -18,12 +18,14 @@ from ringfence.settings import schema
 from ringfence.settings.database import FILE_NAME, Database, server_database, sqlite_database
 from ringfence.settings.model import AuditRow, Change, NonceKey, SettingsState
 from ringfence.settings.objects.alarms import Alarms
+from ringfence.settings.objects.answers import Answers
 from ringfence.settings.objects.channels import Channels
 from ringfence.settings.objects.gateways import Gateways, all_gateways
 from ringfence.settings.objects.lists import Lists, blocks_not_removed
 from ringfence.settings.objects.parameters import Parameters, values_in_force
 from ringfence.settings.objects.phones import Phones, enabled_secrets
 from ringfence.settings.objects.sessions import Sessions
+from ringfence.settings.objects.tokens import Tokens
 from ringfence.settings.objects.users import Users
 from ringfence.settings.objects.views import Views
 from ringfence.settings.objects.webhooks import Webhooks
@@ -36,9 +38,9 @@ class SettingsStore:
     """The way in to the settings; safe to use from several threads.
 
     Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`, `alarms` (rules and
-    incidents), `channels`, `webhooks`. Each change writes its audit row and raises the version in the same
-    transaction; incidents that open and clear by themselves are no changes of settings. `sessions` and
-    `views` belong to the portal and leave the version alone.
+    incidents), `channels`, `webhooks`, `tokens`. Each change writes its audit row and raises the version in
+    the same transaction; incidents that open and clear by themselves are no changes of settings. `sessions`,
+    `views` and `answers` (to programs) belong to the portal and leave the version alone.
     """
 
     def __init__(self, database: Database) -> None:
@@ -52,6 +54,8 @@ class SettingsStore:
         self.alarms = Alarms(database)
         self.channels = Channels(database)
         self.webhooks = Webhooks(database)
+        self.tokens = Tokens(database)
+        self.answers = Answers(database)
 
     @classmethod
     def open_or_create(
@@ -135,12 +139,18 @@ class SettingsStore:
             )
 
     def audit(
-        self, *, kind: str | None = None, name: str | None = None, limit: int = 100
+        self,
+        *,
+        kind: str | None = None,
+        name: str | None = None,
+        below_id: int | None = None,
+        limit: int = 100,
     ) -> tuple[AuditRow, ...]:
-        """What was done, newest first, at most `limit` rows.
+        """What was done, newest first, at most `limit` rows, below a row if one is named.
 
         Shape: `kind` is parameter, gateway, phone, user, block, nonce_key, alarm_rule, alarm, channel or
         webhook.
+        Shape: `kind` is parameter, gateway, phone, user, token, block or nonce_key.
         Raises: StoreError.
         """
         table = schema.audit
@@ -149,6 +159,8 @@ class SettingsStore:
             query = query.where(table.c.kind == kind)
         if name is not None:
             query = query.where(table.c.name == name)
+        if below_id is not None:
+            query = query.where(table.c.id < below_id)
         with self._database.read() as connection:
             return tuple(
                 AuditRow(
