@@ -19,14 +19,15 @@ from ringfence.cli.log import configure_log
 from ringfence.cli.ready import Ready, announce_ready, end_with_parent
 from ringfence.cli.run import node_options
 from ringfence.clock import SystemClock
-from ringfence.control.client import ControlClient
-from ringfence.errors import ControlError, CoreError
+from ringfence.errors import CoreError
 from ringfence.ledger.service import LedgerService
+from ringfence.portal.access import Access
 from ringfence.portal.app import create_app
+from ringfence.portal.exports import ExportJobs
+from ringfence.portal.office import LocalSwitch, Office
 from ringfence.settings.node import NodeConfig, Overrides, PortalAddress, host_port, load
 from ringfence.settings.store import SettingsStore
 
-_ASK_SWITCH_S = 0.5
 _STOP_S = 5
 
 _log = structlog.get_logger("ringfence.office")
@@ -71,8 +72,7 @@ def command(
     node = load(config, Overrides(data=data, sip=sip, portal=portal))
     make_data_dir(node.data_dir)
     with hold_lock(node.data_dir / "office.lock", "an office"), listening(node.portal) as listener:
-        SettingsStore.open_or_create(node.data_dir, url=node.settings_url).close()
-        with SettingsStore.open_read_only(node.data_dir, url=node.settings_url) as store:
+        with SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store:
             serve(node, store, listener, ready_fd)
 
 
@@ -104,25 +104,28 @@ def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready
     """Run until SIGTERM or SIGINT."""
     clock = SystemClock()
     ledger = LedgerService(node.data_dir, clock, SettingsParameters(store), node=node.name)
-    app = create_app(ledger, lambda: switch_counters(node.data_dir), clock, node=node.name)
+    office = Office(
+        ledger=ledger,
+        settings=store,
+        switch=LocalSwitch(node.data_dir),
+        clock=clock,
+        node=node.name,
+        data_dir=node.data_dir,
+    )
+    access = Access(store, clock)
+    jobs = ExportJobs(ledger, node.data_dir, clock)
+    app = create_app(office, access, jobs)
     ledger.start()
+    jobs.begin()
     try:
-        asyncio.run(_serve(app, listener, ready_fd))
+        asyncio.run(_serve(app, access, listener, ready_fd))
     finally:
+        jobs.stop()
         ledger.stop()
     _log.info("office.stopped")
 
 
-def switch_counters(data_dir: Path) -> Mapping[str, int] | None:
-    """The counters of the switch that runs here; None if none answers."""
-    try:
-        with ControlClient(data_dir, timeout_s=_ASK_SWITCH_S) as client:
-            return client.counters().counters
-    except ControlError:
-        return None
-
-
-async def _serve(app: Starlette, listener: socket.socket, ready_fd: int | None) -> None:
+async def _serve(app: Starlette, access: Access, listener: socket.socket, ready_fd: int | None) -> None:
     server = _Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_STOP_S
@@ -140,4 +143,7 @@ async def _serve(app: Starlette, listener: socket.socket, ready_fd: int | None) 
     # The socket listens already: whoever connects now is served as soon as the loop runs.
     announce_ready(ready_fd, Ready(portal=address))
     _log.info("office.ready", portal=address)
+    if (setup := access.offer_setup()) is not None:
+        # Plain text, not a log line: it is a secret for the person at the terminal, used once.
+        click.echo(f"ringfence: first start: make your login at {address}/setup/{setup}", err=True)
     await server.serve(sockets=[listener])

@@ -168,6 +168,17 @@ class Site:
         template = "problem_open.html" if visit.caller is None else "problem.html"
         return self.page(visit, template, status=_status(error), problem=error)
 
+    def missing(self, request: Request, status: int) -> Response:
+        """What is answered where there is no page, or not in this way."""
+        visit = self._visit(request, None)
+        message = (
+            visit.say("There is no such page") if status == 404 else visit.say("This cannot be done here")
+        )
+        problem = NotFoundError(message, hint=visit.say("go on from the overview"))
+        return self.page(
+            visit, "problem.html" if visit.caller else "problem_open.html", status=status, problem=problem
+        )
+
     def done(self, where: str, sentence: str, change: Change[Any] | None = None) -> Response:
         """Have a change taken by the switch, then go on to a page that says what was done."""
         if change is not None and change.changed:

@@ -12,11 +12,12 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from ringfence.clock import iso_utc
 from ringfence.defence.geography import country_of_address, country_of_number
 from ringfence.errors import ConfigError, NotFoundError, RingfenceError
+from ringfence.ledger.exports import Form
 from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASON_BY_CODE, REASON_BY_NAME, REASONS
 from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, KINDS, VOS_COLUMNS, Cdr
 from ringfence.portal import filters
-from ringfence.portal.exports import FORMATS, ExportJobs
+from ringfence.portal.exports import ExportJobs
 from ringfence.portal.rights import Right
 from ringfence.portal.site import GuardedRoute, Site, Visit, link
 
@@ -47,6 +48,15 @@ _ALWAYS: Final = (
     "proven",
     "scope",
 )
+_FORMATS: Final = {
+    "csv": "CSV",
+    "xlsx": "XLSX",
+    "json": "JSON",
+    "jsonl": "JSON lines",
+    "parquet": "Parquet",
+    "vos": "VOS3000 text",
+    "vos-hourly": "VOS3000 text, a file per hour",
+}
 _TITLES: Final = {
     "recorded_at": "Time",
     "kind": "Record",
@@ -141,7 +151,7 @@ class _Records:
             arriving=link("/cdrs/new", kept, above=str(Cursor.of(rows[0])))
             if rows and "below" not in asked
             else None,
-            formats=FORMATS,
+            formats=_FORMATS,
         )
 
     def count(self, visit: Visit) -> Response:
@@ -223,27 +233,34 @@ class _Records:
         """Begin to write all records that match into a file."""
         asked = local_times(visit, dict(parse_qsl(visit.form.get("query", ""), max_num_fields=50)))
         found = filters.parse(asked.items(), now_us=self._site.office.clock.utc_us())
-        self._jobs.start(found.query, visit.form.get("format", "csv"), caller=visit.known)
+        try:
+            form = Form(visit.form.get("format", "csv"))
+        except ValueError:
+            raise ConfigError(visit.say("there is no such format"), code="bad_value") from None
+        self._jobs.start(found.query, form, COLUMN_NAMES, visit.known)
         return self._site.done("/exports", visit.say("The export has begun."))
 
     def exports(self, visit: Visit) -> Response:
         """Exports under way and done."""
-        return self._site.page(visit, "exports.html", jobs=self._jobs.of(visit.known))
+        return self._site.page(visit, "exports.html", jobs=self._jobs.jobs(visit.known))
 
     def jobs(self, visit: Visit) -> Response:
         """The table of exports; a part of the page."""
-        return self._site.page(visit, "exports_part.html", jobs=self._jobs.of(visit.known))
+        return self._site.page(visit, "exports_part.html", jobs=self._jobs.jobs(visit.known))
 
     def file(self, visit: Visit) -> Response:
         """What an export has written."""
-        job = self._jobs.get(visit.request.path_params["job"], visit.known)
-        return FileResponse(
-            self._jobs.path(job.id, visit.known), filename=job.file_name, media_type=job.media_type
-        )
+        job = self._jobs.job(visit.request.path_params["job"], visit.known)
+        path = self._jobs.file(job.id, visit.known)
+        return FileResponse(path, filename=job.file_name, media_type=job.form.media_type)
 
     def cancel(self, visit: Visit) -> Response:
         """Stop an export, or let its file go."""
-        self._jobs.cancel(visit.request.path_params["job"], visit.known)
+        job = self._jobs.job(visit.request.path_params["job"], visit.known)
+        if job.state.is_over:
+            self._jobs.remove(job.id, visit.known)
+        else:
+            self._jobs.cancel(job.id, visit.known)
         return self._site.done("/exports", visit.say("The export is gone."))
 
     def search(self, visit: Visit) -> Response:
