@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Acts on the channels that alarms are told through. Their addresses may be secret: the audit has none."""
 
+import logging
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -123,11 +124,20 @@ class Channels:
         return Change(version=act.version, before=before, after=None, changed=True)
 
 
+def quiet_apprise() -> None:
+    """Keep what apprise logs out of our log: it is told where it belongs, in an error or an outcome."""
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
 def _readable(url: str) -> str:
     """An address that apprise can read.
 
     Raises: ConfigError("bad_value"), without the address in it.
     """
+    quiet_apprise()
     # It takes half a second to import, so it is imported only when there is an address to read.
     from apprise import Apprise  # noqa: PLC0415
 
