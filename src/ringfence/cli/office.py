@@ -19,6 +19,7 @@ from ringfence.cli.log import configure_log
 from ringfence.cli.ready import Ready, announce_ready, end_with_parent
 from ringfence.cli.run import node_options
 from ringfence.clock import SystemClock
+from ringfence.defence.service import AlarmService
 from ringfence.errors import CoreError
 from ringfence.ledger.service import LedgerService
 from ringfence.portal.access import Access
@@ -71,9 +72,12 @@ def command(
         end_with_parent()
     node = load(config, Overrides(data=data, sip=sip, portal=portal))
     make_data_dir(node.data_dir)
-    with hold_lock(node.data_dir / "office.lock", "an office"), listening(node.portal) as listener:
-        with SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store:
-            serve(node, store, listener, ready_fd)
+    with (
+        hold_lock(node.data_dir / "office.lock", "an office"),
+        listening(node.portal) as listener,
+        SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store,
+    ):
+        serve(node, store, listener, ready_fd)
 
 
 @contextlib.contextmanager
@@ -103,11 +107,17 @@ def listening(address: PortalAddress) -> Iterator[socket.socket]:
 def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready_fd: int | None) -> None:
     """Run until SIGTERM or SIGINT."""
     clock = SystemClock()
+    switch = LocalSwitch(node.data_dir)
+    address = f"http://{host_port(*listener.getsockname()[:2])}"
     ledger = LedgerService(node.data_dir, clock, SettingsParameters(store), node=node.name)
+    alarms = AlarmService(
+        store, ledger, switch, clock, data_dir=node.data_dir, node=node.name, portal=address
+    )
     office = Office(
         ledger=ledger,
         settings=store,
-        switch=LocalSwitch(node.data_dir),
+        switch=switch,
+        alarms=alarms,
         clock=clock,
         node=node.name,
         data_dir=node.data_dir,
@@ -117,15 +127,19 @@ def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready
     app = create_app(office, access, jobs)
     ledger.start()
     jobs.begin()
+    alarms.start()
     try:
-        asyncio.run(_serve(app, access, listener, ready_fd))
+        asyncio.run(_serve(app, access, listener, address, ready_fd))
     finally:
+        alarms.stop()
         jobs.stop()
         ledger.stop()
     _log.info("office.stopped")
 
 
-async def _serve(app: Starlette, access: Access, listener: socket.socket, ready_fd: int | None) -> None:
+async def _serve(
+    app: Starlette, access: Access, listener: socket.socket, address: str, ready_fd: int | None
+) -> None:
     server = _Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_STOP_S
@@ -138,8 +152,6 @@ async def _serve(app: Starlette, access: Access, listener: socket.socket, ready_
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    host, port = listener.getsockname()[:2]
-    address = f"http://{host_port(host, port)}"
     # The socket listens already: whoever connects now is served as soon as the loop runs.
     announce_ready(ready_fd, Ready(portal=address))
     _log.info("office.ready", portal=address)

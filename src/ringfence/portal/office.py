@@ -9,9 +9,13 @@ from typing import Final, Protocol
 from ringfence.clock import Clock
 from ringfence.control.client import NOT_RUNNING, ControlClient
 from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.defence.delivery import Outcome
 from ringfence.errors import ControlError
+from ringfence.ids import AlarmId, ChannelId
 from ringfence.ledger.service import Stats
-from ringfence.ledger.store import CdrStore
+from ringfence.ledger.store import ParquetStore
+from ringfence.settings.alarms_model import Alarm
+from ringfence.settings.model import Change
 from ringfence.settings.store import SettingsStore
 
 _ASK_S: Final = 0.5
@@ -23,7 +27,7 @@ class Ledger(Protocol):
     """Call records."""
 
     @property
-    def store(self) -> CdrStore:
+    def store(self) -> ParquetStore:
         """Where to ask for records.
 
         Raises: StoreError while there is none.
@@ -128,6 +132,24 @@ class LocalSwitch:
         return True
 
 
+class Alarms(Protocol):
+    """Who watches and tells."""
+
+    def acknowledge(self, alarm_id: AlarmId, *, note: str = "", actor: str) -> Change[Alarm]:
+        """Say that somebody has seen to an incident, and tell programs so.
+
+        Raises: NotFoundError, ConfigError, StoreError.
+        """
+        ...
+
+    def send_test(self, channel_id: ChannelId) -> Outcome:
+        """Send a test through a channel now, and say what failed.
+
+        Raises: NotFoundError, StoreError.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
     """Everything that a page or a call of the API may need."""
@@ -135,6 +157,7 @@ class Office:
     ledger: Ledger
     settings: SettingsStore
     switch: Switch
+    alarms: Alarms
     clock: Clock
     node: str
     data_dir: Path

@@ -161,7 +161,11 @@ class Site:
         """What the top bar of every page shows."""
         if visit.request.headers.get("x-part") is not None:
             return {}
-        return {"books": self.office.switch.books(), "stats": self.office.ledger.stats}
+        return {
+            "books": self.office.switch.books(),
+            "stats": self.office.ledger.stats,
+            "open_alarms": len(self.office.settings.alarms.open()),
+        }
 
     def problem(self, visit: Visit, error: RingfenceError) -> Response:
         """What went wrong, in words, with what to do about it."""

@@ -55,7 +55,7 @@ class _Alarms:
 
     def acknowledge(self, visit: Visit) -> Response:
         """Say that somebody looks after it."""
-        change = self._site.office.settings.alarms.acknowledge(
+        change = self._site.office.alarms.acknowledge(
             AlarmId(visit.request.path_params["id"]),
             note=visit.form.get("note", "").strip(),
             actor=visit.actor,
@@ -137,7 +137,7 @@ class _Alarms:
         if outcome.is_delivered:
             return self._site.done("/alarms/rules", visit.say("The test message was taken."))
         failed = ConfigError(
-            visit.say("The test message was not taken: {why}", why=outcome.detail),
+            visit.say("The test message was not taken: {why}", why=outcome.problem),
             hint=visit.say("check the address of the channel"),
             code="delivery",
         )

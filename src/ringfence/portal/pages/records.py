@@ -48,7 +48,7 @@ _ALWAYS: Final = (
     "proven",
     "scope",
 )
-_FORMATS: Final = {
+FORMATS: Final = {
     "csv": "CSV",
     "xlsx": "XLSX",
     "json": "JSON",
@@ -57,7 +57,7 @@ _FORMATS: Final = {
     "vos": "VOS3000 text",
     "vos-hourly": "VOS3000 text, a file per hour",
 }
-_TITLES: Final = {
+TITLES: Final = {
     "recorded_at": "Time",
     "kind": "Record",
     "callerip": "Source",
@@ -138,10 +138,10 @@ class _Records:
                 for name, value in kept.items()
                 if name != "columns"
             ],
-            columns=[(name, _TITLES.get(name, name)) for name in columns],
+            columns=[(name, TITLES.get(name, name)) for name in columns],
             numbers=_NUMBERS,
             choices=[
-                (name, _TITLES.get(name, name), name in columns) for name in COLUMN_NAMES if name != "raw"
+                (name, TITLES.get(name, name), name in columns) for name in COLUMN_NAMES if name != "raw"
             ],
             kinds=KINDS,
             modes=[(mode.value, text) for mode, text in BILLING_MODE_TEXT.items()],
@@ -151,7 +151,7 @@ class _Records:
             arriving=link("/cdrs/new", kept, above=str(Cursor.of(rows[0])))
             if rows and "below" not in asked
             else None,
-            formats=_FORMATS,
+            formats=FORMATS,
         )
 
     def count(self, visit: Visit) -> Response:

@@ -29,7 +29,7 @@ _LISTED: Final = 8
 _RANKED: Final = 20
 _POINTS: Final = 120
 _SERIES: Final = ("illegal", "event", "call")
-_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def routes(site: Site, meter: RateMeter) -> list[GuardedRoute]:
@@ -151,7 +151,7 @@ class _Watch:
 
     def _heat(self, visit: Visit, query: CdrQuery) -> Markup:
         found = self._reports.heat_map(query, zone=visit.zone)
-        days = [visit.say(day) for day in _DAYS]
+        days = [visit.say(day) for day in DAYS]
         return heat(
             found.attempts, days, title=visit.say("Attempts by hour and weekday"), unit=visit.say("attempts")
         )

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every sentence that the pages may say, collected from templates and code."""
+
+import ast
+import re
+from pathlib import Path
+
+from jinja2 import Environment
+
+from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASONS, REASONS, SCOPES
+from ringfence.ledger.schema import COLUMNS, KINDS
+from ringfence.portal import filters
+from ringfence.portal.exports import JobState
+from ringfence.portal.pages import records, watch
+from ringfence.settings.alarms_model import ALARM_KINDS, Level
+from ringfence.settings.model import Color, ListName, Role
+from ringfence.settings.parameters import PARAMETERS
+
+PORTAL = Path("src/ringfence/portal")
+
+
+def sentences() -> set[str]:
+    """All of them, in English."""
+    return _in_templates() | _in_code() | _named()
+
+
+def placeholders(sentence: str) -> set[str]:
+    """What is filled in."""
+    return set(re.findall(r"\{(\w+)\}", sentence))
+
+
+def _in_templates() -> set[str]:
+    environment = Environment(extensions=["jinja2.ext.i18n"])
+    found = set()
+    for path in PORTAL.glob("templates/*.html"):
+        for _, function, message in environment.extract_translations(path.read_text(encoding="utf-8")):
+            assert isinstance(message, str) or function != "_", f"{path}: {message}"
+            if isinstance(message, str):
+                found.add(message)
+            elif message:
+                found.update(part for part in message if isinstance(part, str))
+    return found
+
+
+def _in_code() -> set[str]:
+    found = set()
+    for path in PORTAL.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0]
+            if name == "say" and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                found.add(first.value)
+    return found
+
+
+def _named() -> set[str]:
+    """What is said by a name in the code that only looks it up."""
+    found: set[str] = set()
+    found |= {reason.text for reason in REASONS} | {reason.text for reason in END_REASONS}
+    found |= set(BILLING_MODE_TEXT.values()) | {scope for scope in SCOPES if scope != "own"} | set(KINDS)
+    found |= {column.meaning for column in COLUMNS if column.name != "raw"}
+    found |= {each.meaning for each in PARAMETERS} | {each.group for each in PARAMETERS}
+    for kind in ALARM_KINDS:
+        found |= {kind.name, kind.meaning, kind.unit}
+    for words in (Level, Role, Color, ListName, JobState):
+        found |= {word.value for word in words}
+    found |= set(records.TITLES.values()) | set(records.FORMATS.values()) | set(watch.DAYS)
+    found |= set(filters.NAMES)
+    return {sentence for sentence in found if sentence}
