@@ -33,12 +33,9 @@ def _in_templates() -> set[str]:
     environment = Environment(extensions=["jinja2.ext.i18n"])
     found = set()
     for path in PORTAL.glob("templates/*.html"):
-        for _, function, message in environment.extract_translations(path.read_text(encoding="utf-8")):
-            assert isinstance(message, str) or function != "_", f"{path}: {message}"
-            if isinstance(message, str):
-                found.add(message)
-            elif message:
-                found.update(part for part in message if isinstance(part, str))
+        for _, _, message in environment.extract_translations(path.read_text(encoding="utf-8")):
+            parts = (message,) if isinstance(message, str) else message or ()
+            found.update(part for part in parts if isinstance(part, str))
     return found
 
 

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The portal for tests: real settings, a ledger over a journal in memory, a switch that does as it is told."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from kit.clock import ManualClock
+from kit.journal import T0_US, Journal
+from kit.ledgers import ledger_of
+from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.defence.delivery import Outcome
+from ringfence.errors import StoreError
+from ringfence.ids import AlarmId, ChannelId
+from ringfence.ledger.service import Stats
+from ringfence.ledger.store import ParquetStore
+from ringfence.portal.access import Access, form_token
+from ringfence.portal.app import create_app
+from ringfence.portal.exports import ExportJobs
+from ringfence.portal.office import Office
+from ringfence.portal.site import COOKIE
+from ringfence.settings.alarms_model import Alarm
+from ringfence.settings.model import Change, Role
+from ringfence.settings.store import SettingsStore
+
+PASSWORD = "correct horse battery"
+BASE = "http://127.0.0.1:8080"
+
+
+@dataclass(kw_only=True)
+class FakeLedger:
+    found: ParquetStore | None
+    stats: Stats
+
+    @property
+    def store(self) -> ParquetStore:
+        if self.found is None:
+            raise StoreError("the ledger is starting", hint="try again in a moment", code="starting")
+        return self.found
+
+
+@dataclass(kw_only=True)
+class FakeSwitch:
+    """Answers with what it was given; remembers the versions it was to take."""
+
+    counted: dict[str, int] | None = field(default_factory=lambda: {"read": 7, "tcp_connections_open": 2})
+    taken: list[int] = field(default_factory=list)
+    registered: Flows | None = None
+    entries: Lists | None = None
+
+    def counters(self) -> Mapping[str, int] | None:
+        return self.counted
+
+    def books(self) -> Books | None:
+        if self.counted is None:
+            return None
+        zero = dict.fromkeys(("admitted", "challenged", "folded", "absorbed", "unrecordable", "socket_drops"), 0)
+        return Books(node="n1", run=1, at_us=T0_US, read=7, recorded=7, **zero)
+
+    def flows(self) -> Flows | None:
+        return self.registered
+
+    def lists(self) -> Lists | None:
+        return self.entries
+
+    def status(self) -> Status | None:
+        return None
+
+    def take(self, version: int) -> bool:
+        self.taken.append(version)
+        return self.counted is not None
+
+
+@dataclass(kw_only=True)
+class FakeAlarms:
+    """Acknowledges in the settings; a test message goes the way it is told to."""
+
+    settings: SettingsStore
+    problem: str | None = None
+
+    def acknowledge(self, alarm_id: AlarmId, *, note: str = "", actor: str) -> Change[Alarm]:
+        return self.settings.alarms.acknowledge(alarm_id, note=note, actor=actor)
+
+    def send_test(self, channel_id: ChannelId) -> Outcome:
+        self.settings.channels.get(channel_id)
+        return Outcome(problem=self.problem)
+
+
+@dataclass(kw_only=True)
+class Site:
+    """A portal and somebody who looks at it."""
+
+    app: Starlette
+    client: TestClient
+    settings: SettingsStore
+    ledger: FakeLedger
+    switch: FakeSwitch
+    alarms: FakeAlarms
+    access: Access
+    jobs: ExportJobs
+    clock: ManualClock
+    cookie: str = ""
+
+    def log_in(self, role: Role = Role.ADMIN, name: str = "") -> None:
+        """Become a user with a role."""
+        name = name or role.value
+        if name not in {user.name for user in self.settings.users.all()}:
+            self.settings.users.add(name, role, PASSWORD, actor="test")
+        user = self.settings.users.get(name)
+        self.cookie = self.settings.sessions.open(user, address="127.0.0.1", user_agent="test")
+        self.client.cookies.set(COOKIE, self.cookie)
+
+    def post(self, path: str, **fields: str) -> "Page":
+        """Send a form as a page of this session would; what the page that follows shows."""
+        return Page.of(self.client.post(path, data={"csrf": form_token(self.cookie), **fields}))
+
+    def get(self, path: str, **headers: str) -> "Page":
+        return Page.of(self.client.get(path, headers=headers))
+
+
+@dataclass(kw_only=True)
+class Page:
+    """What came."""
+
+    status: int
+    text: str
+    path: str
+
+    @classmethod
+    def of(cls, response: object) -> "Page":
+        return cls(
+            status=response.status_code,  # type: ignore[attr-defined]
+            text=response.text,  # type: ignore[attr-defined]
+            path=response.url.path,  # type: ignore[attr-defined]
+        )
+
+
+@contextmanager
+def site_over(journal: Journal, directory: Path, clock: ManualClock | None = None) -> Iterator[Site]:
+    """A portal over what is in a journal."""
+    clock = clock or ManualClock(T0_US + 20_000_000)
+    with (
+        ledger_of(journal, directory / "cdr", clock) as ledger,
+        SettingsStore.open_or_create(directory / "settings", clock=clock) as settings,
+    ):
+        fake = FakeLedger(found=ledger.store, stats=Stats(progress=ledger.progress))
+        switch, alarms = FakeSwitch(), FakeAlarms(settings=settings)
+        office = Office(
+            ledger=fake,
+            settings=settings,
+            switch=switch,
+            alarms=alarms,
+            clock=clock,
+            node="n<1>",
+            data_dir=directory,
+        )
+        access, jobs = Access(settings, clock), ExportJobs(fake, directory, clock)
+        app = create_app(office, access, jobs)
+        with TestClient(app, base_url=BASE) as client:
+            yield Site(
+                app=app,
+                client=client,
+                settings=settings,
+                ledger=fake,
+                switch=switch,
+                alarms=alarms,
+                access=access,
+                jobs=jobs,
+                clock=clock,
+            )
