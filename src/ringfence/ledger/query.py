@@ -81,7 +81,7 @@ class CdrQuery:
     Shape: no `kinds` means every kind. `since_us` is included, `until_us` is not. `caller` and `callee` match
     the billed number or the number as it came in, whole or, ending in `*`, by what stands before it. `source`
     matches rows whose source address lies in the network. `dialled` is how the number begins at its country
-    code, whatever access codes stand before that. `tool` is what the sender calls itself (`User-Agent`), which
+    code, whatever access codes stand before that. `tool` is what the sender calls itself (`User-Agent`); it
     may end in `*` like a number. `gateway` is the name of either side's gateway, `gateway_id` the number of
     the caller's. Both ends of the duration are included. `pending` adds challenges that may still be answered
     and so are no rows yet.
@@ -106,7 +106,7 @@ class CdrQuery:
     pending: bool = False
 
     def wants(self, kind: str) -> bool:
-        """Whether rows of a kind can match: only calls last, have an account or go through a gateway by name."""
+        """Whether rows of a kind can match: only calls last, have an account or a gateway by name."""
         if self.kinds and kind not in self.kinds:
             return False
         if kind != "call" and (self.account or self.min_duration_s or self.gateway):

@@ -141,8 +141,8 @@ class CdrStore(Protocol):
 class ParquetStore:
     """Call records in Parquet segments and the tail above them.
 
-    Shape: usable from any thread; each thread has a cursor of the engine. `renew` is called when a view
-    turned out to be out of date; without it, `view` gives a newer one by itself.
+    Shape: usable from any thread; each thread has a cursor of the engine. `directory` holds the files.
+    `renew` is called when a view turned out to be out of date; without it, `view` gives a newer one itself.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class ParquetStore:
         view: Callable[[], View],
         renew: Callable[[], None] | None = None,
     ) -> None:
-        self._directory = directory
+        self.directory = directory
         self._connection = connection
         self._view = view
         self._renew = renew
@@ -177,6 +177,13 @@ class ParquetStore:
         """How many rows match; segments that match whole are counted from the manifest."""
         return self._retrying(lambda view: self._count(view, query))
 
+    def ask(self, question: Callable[[View, duckdb.DuckDBPyConnection], Result]) -> Result:
+        """Have a question asked of one view with a cursor, and again if the view is out of date.
+
+        Raises: StoreError("segments") if the records cannot be read.
+        """
+        return self._retrying(lambda view: question(view, self._cursor()))
+
     def export(self, query: CdrQuery) -> Iterator[pa.RecordBatch]:
         """All rows that match, oldest first.
 
@@ -184,7 +191,7 @@ class ParquetStore:
         """
         view = self._view()
         clause, bound = conditions(query)
-        segments = self._segments(view, query)
+        segments = self.segments(view, query)
         live = [
             part for part in view.tail.parts(whole=True) if query.overlaps(part.min_time_us, part.max_time_us)
         ]
@@ -234,7 +241,7 @@ class ParquetStore:
         return Report(columns=columns, rows=cursor.fetchall())
 
     def _all_rows(self, view: View, query: CdrQuery) -> tuple[str, Parameters]:
-        return self._union(view, self._segments(view, query), self._live(view, query), query)
+        return self._union(view, self.segments(view, query), self.live(view, query), query)
 
     def _union(
         self, view: View, segments: Sequence[Segment], live: Sequence[LiveRows], query: CdrQuery
@@ -298,8 +305,8 @@ class ParquetStore:
     def _waiting(self, view: View, asked: _Asked) -> list[_Waiting]:
         """A heap of all that may hold rows of a page, newest first."""
         query, below = asked.query, asked.below
-        sources: list[LiveRows | _Slice] = [*self._live(view, query)]
-        for segment in self._segments(view, query):
+        sources: list[LiveRows | _Slice] = [*self.live(view, query)]
+        for segment in self.segments(view, query):
             sources += _slices(segment)
         waiting = [
             (-source.max_time_us, number, source)
@@ -411,14 +418,14 @@ class ParquetStore:
     def _count(self, view: View, query: CdrQuery) -> Count:
         total = Count(rows=0, attempts=0)
         partly = []
-        for segment in self._segments(view, query):
+        for segment in self.segments(view, query):
             if query.is_only_time() and query.contains(segment.min_time_us, segment.max_time_us):
                 total += Count(rows=segment.rows, attempts=segment.attempts)
             else:
                 partly.append(self._path(segment))
         clause, bound = conditions(query)
         sources: list[tuple[str, Parameters]] = []
-        if self._live(view, query):
+        if self.live(view, query):
             held = [epoch for epoch in view.tail.epochs if epoch.frames]
             sources.append((view.tail.rows_sql(held, pending=query.pending), {}))
         if partly:
@@ -429,10 +436,12 @@ class ParquetStore:
             total += Count(rows=rows, attempts=attempts)
         return total
 
-    def _live(self, view: View, query: CdrQuery) -> list[LiveRows]:
+    def live(self, view: View, query: CdrQuery) -> list[LiveRows]:
+        """Parts of the tail that may hold rows that match."""
         return [part for part in view.tail.parts() if query.overlaps(part.min_time_us, part.max_time_us)]
 
-    def _segments(self, view: View, query: CdrQuery) -> list[Segment]:
+    def segments(self, view: View, query: CdrQuery) -> list[Segment]:
+        """Segments that may hold rows that match."""
         return [
             segment
             for segment in view.manifest.segments
@@ -443,7 +452,7 @@ class ParquetStore:
         ]
 
     def _path(self, segment: Segment | Rollup) -> str:
-        return str(self._directory / segment.path)
+        return str(self.directory / segment.path)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = getattr(self._cursors, "cursor", None)

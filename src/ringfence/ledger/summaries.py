@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Summaries of segments: what reports ask of many rows, counted once, in a small file beside each segment.
+
+A segment never changes and its name is never used again, so neither is its summary out of date. It holds the
+largest lines of each question, of all rows and of slices of them by number, so that a span of time needs few
+rows counted at its two ends. A summary is only a shortcut: where one is missing its rows are counted.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from ringfence.ledger.dialled import AREA_DIGITS
+from ringfence.ledger.engine import literal, sql_text
+from ringfence.ledger.manifest import Segment
+from ringfence.ledger.query import INTERNATIONAL_SQL
+
+SLICE_ROWS: Final = 100_000
+WHOLE: Final = -1
+"""The part that all rows of a segment are; slices count from 0."""
+
+SKETCHED: Final = 128
+"""So many of the smallest hashes tell how many values there were: exactly below it, to a tenth above."""
+
+# What hashes to what, and so the counts of distinct values, holds for one version of the engine.
+SUFFIX: Final = f".summary1-{duckdb.__version__}"
+
+_MOST_LINES: Final = 2048
+_MOST_LINES_OF_SLICES: Final = 512
+_MOST_UNCUT: Final = 2 * 10**AREA_DIGITS
+_SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * _SECOND_US
+_HOUR_US: Final = 60 * MINUTE_US
+_FORMAT: Final = (
+    "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 4096"
+)
+
+ROWS: Final = f"""
+    kind, reason, callerip AS source, "calleeAccessE164" AS callee, user_agent AS tool,
+    lpad(lower(hex(fingerprint)), 16, '0') AS fingerprint, left({INTERNATIONAL_SQL}, {AREA_DIGITS}) AS area,
+    attempts, epoch_us(recorded_at) AS time_us, proven AS is_proven
+"""
+"""The columns that questions are asked of, made of a record's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What rows are counted by: SQL for the value and the detail that make a line.
+
+    Shape: `other` is the column whose distinct values are counted for each line, None for none. `is_cut` says
+    that there may be so many lines that a summary holds the largest only.
+    """
+
+    name: str
+    value: str
+    detail: str = "''"
+    other: str | None = "source"
+    is_cut: bool = True
+
+    @property
+    def sketch(self) -> str:
+        """SQL that makes of a line's rows the smallest hashes of what is told apart."""
+        if self.other is None:
+            return "[]"
+        return f"list_sort(list(DISTINCT {hashed(self.other)}))[:{SKETCHED}]"
+
+    def most_lines(self, part: int) -> int:
+        """How many lines a summary holds of a part."""
+        if not self.is_cut:
+            return _MOST_UNCUT
+        return _MOST_LINES if part == WHOLE else _MOST_LINES_OF_SLICES
+
+
+def hashed(name: str) -> str:
+    """SQL for the hash of a column, 32 bits."""
+    return f"(hash({name}) >> 32)::UINTEGER"
+
+
+SOURCES: Final = Question(name="source", value="source", other="callee")
+TOOLS_OF_SOURCES: Final = Question(name="tool_of_source", value="source", detail="tool", other=None)
+NUMBERS: Final = Question(name="number", value="callee")
+TOOLS: Final = Question(name="tool", value="tool", detail="fingerprint")
+REASONS: Final = Question(name="reason", value="reason", detail="kind", is_cut=False)
+AREAS: Final = Question(name="area", value="area", other=None, is_cut=False)
+QUESTIONS: Final = (SOURCES, TOOLS_OF_SOURCES, NUMBERS, TOOLS, REASONS, AREAS)
+
+TIMES: Final = "time"
+"""The question of how many attempts came when: value and detail as of `REASONS`, `first_us` the moment."""
+
+SLICES: Final = "slice"
+"""The question of which slices there are: `first_us` and `last_us` their times, both included."""
+
+
+def summary_path(segment_path: str) -> str:
+    """Where the summary of a segment lies, relative to the CDR directory like the segment itself."""
+    return segment_path + SUFFIX
+
+
+def grain_us(segment: Segment) -> int:
+    """How long the spans are that a summary counts attempts in."""
+    return _SECOND_US if segment.max_time_us - segment.min_time_us <= _HOUR_US else MINUTE_US
+
+
+class SummaryWriter:
+    """Writes summaries beside segments."""
+
+    def __init__(self, directory: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self._directory = directory
+        self._connection = connection
+
+    def write(self, segment: Segment) -> None:
+        """Write the summary of a segment, unless there is one; whole or not at all.
+
+        Shape: not forced to disk. What a crash leaves of it has a temporary name or is a whole file.
+        Raises: OSError, duckdb.Error.
+        """
+        path = self._directory / summary_path(segment.path)
+        if path.exists():
+            return
+        self._count(segment)
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            self._connection.execute(
+                f"COPY (FROM summed ORDER BY question, part) TO {literal(str(temporary))} ({_FORMAT})"
+            )
+            temporary.replace(path)
+        except (OSError, duckdb.Error):
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            self._connection.execute("DROP TABLE seen")
+            self._connection.execute("DROP TABLE summed")
+
+    def _count(self, segment: Segment) -> None:
+        ask = self._connection.execute
+        ask(
+            f"CREATE OR REPLACE TEMP TABLE seen AS SELECT file_row_number // {SLICE_ROWS} AS part, {ROWS} "
+            "FROM read_parquet($path, file_row_number = true)",
+            {"path": str(self._directory / segment.path)},
+        )
+        ask(
+            """
+            CREATE OR REPLACE TEMP TABLE summed (
+                question VARCHAR, part SMALLINT, value VARCHAR, detail VARCHAR, attempts BIGINT, rows BIGINT,
+                first_us BIGINT, last_us BIGINT, is_proven BOOLEAN, example VARCHAR, least BIGINT,
+                others UINTEGER[]
+            )
+            """
+        )
+        ask(
+            f"""
+            INSERT INTO summed
+            SELECT $slices, part, '', '', sum(attempts), count(*), min(time_us), max(time_us), false,
+                '', 0, []
+            FROM seen GROUP BY part
+            UNION ALL
+            SELECT $times, {WHOLE}, reason, kind, sum(attempts), count(*), time_us // $grain_us * $grain_us,
+                max(time_us), false, '', 0, []
+            FROM seen GROUP BY reason, kind, time_us // $grain_us
+            """,
+            {"slices": SLICES, "times": TIMES, "grain_us": grain_us(segment)},
+        )
+        slices = -(-segment.rows // SLICE_ROWS)
+        for question in QUESTIONS:
+            sql = _SUMMARY_SQL
+            for name, text in (
+                ("{value}", question.value),
+                ("{detail}", question.detail),
+                ("{sketch}", question.sketch),
+            ):
+                sql = sql.replace(name, text)
+            # Of a segment that is one slice, that slice would be a copy.
+            for part in (WHOLE, *(range(slices) if slices > 1 else ())):
+                ask(
+                    f"INSERT INTO summed {sql}",
+                    {
+                        "question": question.name,
+                        "part": part,
+                        "first": 0 if part == WHOLE else part,
+                        "last": slices if part == WHOLE else part,
+                        "most": question.most_lines(part),
+                    },
+                )
+
+
+_SUMMARY_SQL: Final = sql_text("summary")
