@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The portal for tests: real settings, a ledger over a journal in memory, a switch that does as it is told."""
+"""The portal for tests: real settings, a ledger over a journal in memory, an obedient switch."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,8 +58,8 @@ class FakeSwitch:
     def books(self) -> Books | None:
         if self.counted is None:
             return None
-        zero = dict.fromkeys(("admitted", "challenged", "folded", "absorbed", "unrecordable", "socket_drops"), 0)
-        return Books(node="n1", run=1, at_us=T0_US, read=7, recorded=7, **zero)
+        ways = ("admitted", "challenged", "folded", "absorbed", "unrecordable", "socket_drops")
+        return Books(node="n1", run=1, at_us=T0_US, read=7, recorded=7, **dict.fromkeys(ways, 0))
 
     def flows(self) -> Flows | None:
         return self.registered

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from jinja2 import Environment
+from jinja2.ext import extract_from_ast
 
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASONS, REASONS, SCOPES
 from ringfence.ledger.schema import COLUMNS, KINDS
@@ -30,10 +31,10 @@ def placeholders(sentence: str) -> set[str]:
 
 
 def _in_templates() -> set[str]:
-    environment = Environment(extensions=["jinja2.ext.i18n"])
-    found = set()
+    environment = Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
+    found: set[str] = set()
     for path in PORTAL.glob("templates/*.html"):
-        for _, _, message in environment.extract_translations(path.read_text(encoding="utf-8")):
+        for _, _, message in extract_from_ast(environment.parse(path.read_text(encoding="utf-8"))):
             parts = (message,) if isinstance(message, str) else message or ()
             found.update(part for part in parts if isinstance(part, str))
     return found

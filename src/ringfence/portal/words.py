@@ -31,7 +31,7 @@ def translator(language: str) -> Translate:
     """
     words = CATALOGUES.get(language, {})
 
-    def translate(text: str, **values: object) -> str:
+    def translate(text: str, /, **values: object) -> str:
         said = words.get(text, text)
         return said.format(**values) if values else said
 

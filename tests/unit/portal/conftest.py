@@ -25,7 +25,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
         journal.refuse(
             T0_US + n, source=f"198.51.100.{n % 3}", callee=f"00{n:03d}", method=OPTIONS if n % 2 else 1
         )
-    journal.refuse(T0_US + 150, raw=b"INVITE sip:1@x SIP/2.0\r\n<script>alert(2)</script>\x1b[2J\xff", **ATTACKS)
+    raw = b"INVITE sip:1@x SIP/2.0\r\n<script>alert(2)</script>\x1b[2J\xff"
+    journal.refuse(T0_US + 150, raw=raw, **ATTACKS)
     journal.refuse(T0_US + 200, flags=SOURCE_IS_AUTHORISED, **ATTACKS)
     with site_over(journal, tmp_path) as made:
         yield made

@@ -132,9 +132,9 @@ def test_a_new_password_ends_the_other_sessions(site: Site) -> None:
     site.log_in(Role.VIEWER, "ann")
     new = "another long password"
     assert site.post("/account/password", old="wrong", new=new, again=new).status == 400
-    assert "Other sessions were ended" in site.post(
-        "/account/password", old=PASSWORD, new=new, again=new
-    ).text
+    assert (
+        "Other sessions were ended" in site.post("/account/password", old=PASSWORD, new=new, again=new).text
+    )
     assert site.settings.sessions.find(other) is None
     assert site.settings.sessions.find(site.cookie) is not None
 

@@ -1,142 +1,192 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages: what strangers sent is inert, links lead on, health tells the truth."""
+"""What every page has in common: strangers' text is inert, headers forbid, health tells the truth."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import re
 
 import pytest
-from starlette.testclient import TestClient
 
-from kit.clock import ManualClock
-from kit.journal import OPTIONS, SOURCE_IS_AUTHORISED, T0_US, Journal
-from kit.ledgers import ledger_of
-from ringfence.errors import StoreError
+from kit.site import Site
+from ringfence.ledger.query import CdrQuery, Cursor
+from ringfence.ledger.schema import COLUMNS
 from ringfence.ledger.service import Stats
-from ringfence.ledger.store import CdrStore
-from ringfence.portal.app import create_app
 from ringfence.portal.text import visible
+from ringfence.settings.model import Role
+
+PAGES = (
+    "/",
+    "/cdrs",
+    "/cdrs?columns=call_id,callerE164",
+    "/illegal?range=30d&show=all",
+    "/firewall",
+    "/alarms",
+    "/alarms/rules",
+    "/gateways",
+    "/phones",
+    "/parameters",
+    "/users",
+    "/tokens",
+    "/audit",
+    "/exports",
+    "/account",
+)
 
 
-@dataclass(kw_only=True)
-class FakeOffice:
-    found: CdrStore | None
-    stats: Stats
-
-    @property
-    def store(self) -> CdrStore:
-        if self.found is None:
-            raise StoreError("the ledger is starting", hint="try again in a moment", code="starting")
-        return self.found
-
-
-@dataclass(kw_only=True)
-class Site:
-    client: TestClient
-    office: FakeOffice
-    switch: dict[str, int] | None
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-@pytest.fixture
-def site(journal: Journal, tmp_path: Path) -> Iterator[Site]:
-    for n in range(120):
-        journal.refuse(
-            T0_US + n, source=f"198.51.100.{n % 3}", callee=f"00{n:03d}", method=OPTIONS if n % 2 else 1
-        )
-    journal.refuse(
-        T0_US + 200,
-        caller="<script>alert(1)</script>",
-        callee="\u202e001\r\nX: y\x00",
-        user_agent='"><img src=x onerror=alert(1)>',
-        call_id="{{ 7 * 7 }}",
-        flags=SOURCE_IS_AUTHORISED,
-    )
-    clock = ManualClock(T0_US + 20_000_000)
-    with ledger_of(journal, tmp_path, clock) as ledger:
-        office = FakeOffice(found=ledger.store, stats=Stats(progress=ledger.progress))
-        made = Site(client=TestClient(None), office=office, switch={"read": 7, "tcp_connections_open": 2})  # type: ignore[arg-type]
-
-        def counters() -> Mapping[str, int] | None:
-            return made.switch
-
-        app = create_app(office, counters, clock, node="n<1>")
-        with TestClient(app, base_url="http://127.0.0.1:8080") as client:
-            made.client = client
-            yield made
+def attack_place(site: Site) -> str:
+    """The page of the record whose every field is an attack."""
+    rows = site.ledger.store.page(CdrQuery(), limit=2).rows
+    return f"/cdrs/{Cursor.of(rows[1])}"
 
 
 def test_what_a_stranger_sent_is_shown_and_does_nothing(site: Site) -> None:
-    page = site.client.get("/")
-    assert page.status_code == 200
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
-    assert "<script" not in page.text
-    assert "<img" not in page.text
-    assert "\u202e" not in page.text
-    assert "\\u202e001\\r\\nX: y\\x00" in page.text
-    assert "n&lt;1&gt;" in page.text
+    site.log_in()
+    for path in ("/cdrs", attack_place(site), "/illegal?since=2024-11-21T00:00:00Z&source=198.51.100.7"):
+        page = site.get(path)
+        assert page.status == 200, page.text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text or path.startswith("/illegal")
+        assert "<script>" not in page.text
+        assert "<img" not in page.text
+        assert "\u202e" not in page.text
+        assert "\\u202e001\\r\\nX: y" in page.text
+        assert "n&lt;1&gt;" in page.text
+    detail = site.get(attack_place(site)).text
+    assert "&lt;script&gt;alert(2)&lt;/script&gt;\\x1b[2J" in detail
+    assert "{{ 7 * 7 }}" in detail
 
 
-@pytest.mark.parametrize("path", ["/", "/style.css", "/metrics", "/health/live", "/none"])
-def test_every_answer_forbids_what_it_does_not_need(site: Site, path: str) -> None:
-    headers = site.client.get(path).headers
-    assert headers["content-security-policy"].startswith("default-src 'self';")
-    assert headers["x-content-type-options"] == "nosniff"
+@pytest.mark.parametrize("language", ["en", "es", "zh"])
+def test_every_page_renders_in_every_language(site: Site, language: str) -> None:
+    site.log_in()
+    site.client.cookies.set("ringfence_language", language)
+    site.client.cookies.set("ringfence_zone", "Asia/Shanghai")
+    for path in PAGES:
+        page = site.get(path)
+        assert page.status == 200, page.text
+        assert f'<html lang="{language}"' in page.text
+        assert "<style" not in page.text
+        assert " style=" not in page.text
+        assert " onclick=" not in page.text
+
+
+def test_every_answer_forbids_what_it_does_not_need(site: Site) -> None:
+    for path in ("/", "/static/style.css", "/metrics", "/health/live", "/none", "/api/v1/x"):
+        headers = site.client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self';"), path
+        assert headers["x-content-type-options"] == "nosniff"
 
 
 def test_older_rows_are_a_link_away_and_none_is_shown_twice(site: Site) -> None:
+    site.log_in()
     seen = []
-    address = "/?kind=illegal"
+    address = "/cdrs?kind=illegal"
     while address:
-        text = site.client.get(address).text
-        seen += [part.split('"')[0] for part in text.split('title="2024')[1:]]
-        older = [part for part in text.split('<a href="') if 'rel="next"' in part.split(">")[0]]
-        address = older[0].split('"')[0].replace("&amp;", "&") if older else ""
-    assert len(seen) == len(set(seen)) == 60
+        text = site.get(address).text
+        seen += re.findall(r'data-detail="([^"]+)"', text)
+        older = re.search(r'href="([^"]+)" rel="next"', text)
+        address = older[1].replace("&amp;", "&") if older else ""
+    assert len(seen) == len(set(seen)) == 61
 
 
-def test_kinds_and_filters_are_links(site: Site) -> None:
-    text = site.client.get("/?kind=event&source=198.51.100.1").text
-    assert 'href="/?kind=illegal&amp;source=198.51.100.1"' in text
-    assert 'href="/?kind=event" ' not in text
-    assert 'class="chip" href="/?kind=event"' in text
-    assert "198.51.100.0" not in text
+def test_kinds_and_filters_are_links_and_chips_take_them_away(site: Site) -> None:
+    site.log_in()
+    text = site.get("/cdrs?kind=event&source=198.51.100.1").text
+    assert 'href="/cdrs?kind=illegal&amp;source=198.51.100.1"' in text
+    assert '<a class="chip" href="/cdrs?kind=event"' in text
+    assert ">198.51.100.0<" not in text
 
 
-@pytest.mark.parametrize("asked", ["kind=x", "source=1.2.3", "below=7", "source=%00"])
-def test_an_address_that_asks_nonsense_is_told_so(site: Site, asked: str) -> None:
-    page = site.client.get(f"/?{asked}")
-    assert page.status_code == 400
-    assert 'role="alert"' in page.text
+@pytest.mark.parametrize("path", ["/cdrs", "/illegal"])
+def test_an_address_that_asks_nonsense_is_told_so(site: Site, path: str) -> None:
+    site.log_in()
+    for asked in ("kind=x", "source=1.2.3", "below=7", "source=%00", "since=yesterday", "x=y"):
+        page = site.get(f"{path}?{asked}")
+        assert page.status == 400, asked
+        assert 'role="alert"' in page.text
+
+
+def test_a_time_without_a_zone_is_the_viewers_own(site: Site) -> None:
+    site.log_in()
+    for zone, count in (("UTC", 61), ("America/New_York", 0)):
+        site.client.cookies.set("ringfence_zone", zone)
+        asked = "kind=illegal&since=2024-11-22T00:00:00&until=2024-11-22T00:00:01"
+        assert f">{count} records" in f">{site.get(f'/cdrs/count?{asked}').text}"
+
+
+def test_the_count_is_exact_and_new_rows_are_told_above_the_list(site: Site) -> None:
+    site.log_in()
+    assert site.get("/cdrs/count?kind=illegal").text == "61 records"
+    rows = site.ledger.store.page(CdrQuery(), limit=11).rows
+    assert "10 new" in site.get(f"/cdrs/new?above={Cursor.of(rows[10])}").text
+    assert site.get(f"/cdrs/new?above={Cursor.of(rows[0])}").text == ""
 
 
 def test_a_filter_without_rows_says_so(site: Site) -> None:
-    assert "No records match" in site.client.get("/?callee=nobody").text
+    site.log_in()
+    assert "No record matches" in site.get("/cdrs?callee=nobody").text
+
+
+def test_a_record_has_an_address_and_every_field_explained(site: Site) -> None:
+    site.log_in()
+    text = site.get(attack_place(site)).text
+    assert "Refused: " in text
+    for column in COLUMNS:
+        assert column.name == "raw" or f">{column.name}" in text
+    assert site.get("/cdrs/1-1-00").status == 404
+    assert site.get("/cdrs/nonsense").status == 400
+
+
+def test_a_view_is_saved_for_its_owner_alone(site: Site) -> None:
+    site.log_in(Role.VIEWER)
+    assert site.post("/cdrs/views", name="mine", query="kind=illegal").path == "/cdrs"
+    assert '<a href="/cdrs?kind=illegal">mine</a>' in site.get("/cdrs").text
+    [view] = site.settings.views.of("viewer", "cdrs")
+    site.log_in(Role.ANALYST)
+    assert ">mine</a>" not in site.get("/cdrs").text
+    assert site.post("/cdrs/views/remove", id=str(view.id)).status == 404
+    site.log_in(Role.VIEWER)
+    site.post("/cdrs/views/remove", id=str(view.id))
+    assert site.settings.views.of("viewer", "cdrs") == ()
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "json", "vos"])
+def test_an_export_is_begun_worked_off_and_fetched_by_its_owner_alone(site: Site, form: str) -> None:
+    site.log_in(Role.VIEWER)
+    assert site.post("/cdrs/export", query="kind=illegal", format=form).path == "/exports"
+    assert site.jobs.run_next()
+    assert "61 / 61" in site.get("/exports").text
+    [address] = re.findall(r'href="(/exports/[^"]+/file)"', site.get("/exports/jobs").text)
+    assert len(site.client.get(address).content) > 1000
+    site.log_in(Role.ANALYST)
+    assert site.get(address).status == 404
 
 
 def test_without_a_ledger_the_page_says_what_happens(site: Site) -> None:
-    site.office.found = None
-    page = site.client.get("/")
-    assert page.status_code == 503
+    site.log_in()
+    site.ledger.found = None
+    page = site.get("/cdrs")
+    assert page.status == 503
     assert "the ledger is starting" in page.text
+    assert "the ledger is starting" in site.get("/").text
 
 
-def test_a_late_ledger_is_said_on_the_page_and_makes_the_office_unready(site: Site) -> None:
-    site.office.stats = Stats(lag_s=90.0)
-    assert "90 s behind" in site.client.get("/").text
+def test_a_late_ledger_is_said_on_every_page_and_makes_the_office_unready(site: Site) -> None:
+    site.log_in()
+    site.ledger.stats = Stats(lag_s=90.0)
+    assert "90 s behind" in site.get("/firewall").text
     answer = site.client.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["reasons"] == ["the ledger is 90 s behind the journal"]
 
 
+def test_a_switch_that_does_not_answer_is_said_on_every_page(site: Site) -> None:
+    site.log_in()
+    site.switch.counted = None
+    assert "No switch answers" in site.get("/").text
+
+
 def test_health_tells_ready_from_live(site: Site) -> None:
     assert site.client.get("/health/ready").json() == {"ready": True, "reasons": [], "notes": []}
-    site.office.found = None
-    site.switch = None
+    site.ledger.found = None
+    site.switch.counted = None
     ready = site.client.get("/health/ready")
     assert (ready.status_code, ready.json()["notes"]) == (503, ["the switch does not answer"])
     assert site.client.get("/health/live").json() == {"status": "live"}
@@ -146,13 +196,13 @@ def test_metrics_name_no_stranger(site: Site) -> None:
     text = site.client.get("/metrics").text
     assert 'ringfence_edge_total{counter="read"} 7.0' in text
     assert "ringfence_edge_tcp_connections_open 2.0" in text
-    assert "ringfence_ledger_held_frames 121.0" in text
+    assert "ringfence_ledger_held_frames 122.0" in text
     assert "ringfence_switch_up 1.0" in text
     assert "198.51" not in text
 
 
 def test_metrics_go_on_without_a_switch(site: Site) -> None:
-    site.switch = None
+    site.switch.counted = None
     text = site.client.get("/metrics").text
     assert "ringfence_switch_up 0.0" in text
     assert "ringfence_ledger_lag_seconds 0.0" in text

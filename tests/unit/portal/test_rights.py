@@ -66,9 +66,7 @@ def test_each_route_lets_in_who_has_the_right_and_nobody_else(site: Site, role: 
             continue
         path = re.sub(r"\{[^}]+\}", "1", route.path)
         for method in sorted(set(route.methods or ()) & {"GET", "POST"}):
-            answer = (
-                site.post(path) if method == "POST" else site.get(path)
-            )
+            answer = site.post(path) if method == "POST" else site.get(path)
             refused = "Your role does not allow this" in answer.text
             assert refused == (route.right not in RIGHTS[role]), (method, route.path)
             assert answer.status < 500 or answer.status == 503, (method, route.path, answer.text[:300])

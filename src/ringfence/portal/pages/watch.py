@@ -69,7 +69,6 @@ class _Watch:
         return {
             "rates": self._meter.now(),
             "balance": office.switch.books(),
-            "stats": office.ledger.stats,
             "alarms": office.settings.alarms.open(),
         }
 
