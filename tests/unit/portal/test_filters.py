@@ -131,8 +131,8 @@ def test_an_address_is_read(text: str, query: CdrQuery) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("calller=1", "there is no filter 'calller'", "did you mean caller?"),
-        ("kind=ilegal", "there is no kind of record 'ilegal'", "did you mean illegal?"),
+        ("billing_mod=1", "there is no filter 'billing_mod'", "did you mean billing_mode?"),
+        ("kind=illegall", "there is no kind of record 'illegall'", "did you mean illegal?"),
         ("kind=x", "there is no kind of record 'x'", "one of illegal, event, call"),
         ("billing_mode=7", "there is no billing mode '7'", "-9 (nobody: an illegal call)"),
         ("billing_mode=٣", "there is no billing mode '٣'", "0 (the account of the phone)"),
