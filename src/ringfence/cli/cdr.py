@@ -228,7 +228,14 @@ def export_command(
 @contextmanager
 def _binary(path: Path | None) -> Iterator[IO[bytes]]:
     if path is None:
-        yield sys.stdout.buffer
+        try:
+            yield sys.stdout.buffer
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise ConfigError(
+                f"the output cannot be written: {error.strerror}", hint="name a file with --output"
+            ) from error
         return
     with _openable(path), path.open("wb") as file:
         yield file

@@ -375,6 +375,37 @@ class _Sheets:
             self._sheet.write_string(self._row, column, text, self._quoted if is_formula(text) else None)
 
 
+class _Outlived:
+    """A file that an archive may use after it was given up: it tries once more to end itself when it goes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file: IO[bytes] | None = file
+        self._position = 0
+
+    def let_go(self) -> None:
+        """From now on nothing is written."""
+        self._file = None
+
+    def write(self, content: bytes) -> int:
+        if self._file is not None:
+            return self._file.write(content)
+        self._position += len(content)
+        return len(content)
+
+    def seek(self, offset: int) -> int:
+        if self._file is not None:
+            return self._file.seek(offset)
+        self._position = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._position if self._file is None else self._file.tell()
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+
 def _write_xlsx(
     batches: Batches, file: IO[bytes], columns: Sequence[str], working: Path | None, sheet_rows: int
 ) -> None:
@@ -382,8 +413,9 @@ def _write_xlsx(
     from xlsxwriter import Workbook  # noqa: PLC0415
     from xlsxwriter.exceptions import FileCreateError  # noqa: PLC0415
 
+    archive = _Outlived(file)
     with TemporaryDirectory(prefix="sheets-", dir=working) as sheets:
-        workbook = Workbook(file, {"constant_memory": True, "tmpdir": sheets})
+        workbook = Workbook(archive, {"constant_memory": True, "tmpdir": sheets})
         workbook.use_zip64()
         try:
             written = _Sheets(workbook, columns, sheet_rows)
@@ -394,6 +426,7 @@ def _write_xlsx(
         except FileCreateError as error:
             raise error.args[0] from error
         finally:
+            archive.let_go()
             for sheet in workbook.worksheets():
                 with suppress(OSError):
                     sheet._opt_close()  # noqa: SLF001 - nothing else closes the sheets of a book that is given up
