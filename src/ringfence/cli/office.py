@@ -20,9 +20,11 @@ from ringfence.cli.ready import Ready, announce_ready, end_with_parent
 from ringfence.cli.run import node_options
 from ringfence.clock import SystemClock
 from ringfence.control.client import ControlClient
+from ringfence.defence.service import AlarmService
 from ringfence.errors import ControlError, CoreError
 from ringfence.ledger.service import LedgerService
 from ringfence.portal.app import create_app
+from ringfence.portal.office import LocalSwitch
 from ringfence.settings.node import NodeConfig, Overrides, PortalAddress, host_port, load
 from ringfence.settings.store import SettingsStore
 
@@ -71,8 +73,7 @@ def command(
     node = load(config, Overrides(data=data, sip=sip, portal=portal))
     make_data_dir(node.data_dir)
     with hold_lock(node.data_dir / "office.lock", "an office"), listening(node.portal) as listener:
-        SettingsStore.open_or_create(node.data_dir, url=node.settings_url).close()
-        with SettingsStore.open_read_only(node.data_dir, url=node.settings_url) as store:
+        with SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store:
             serve(node, store, listener, ready_fd)
 
 
@@ -105,10 +106,21 @@ def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready
     clock = SystemClock()
     ledger = LedgerService(node.data_dir, clock, SettingsParameters(store), node=node.name)
     app = create_app(ledger, lambda: switch_counters(node.data_dir), clock, node=node.name)
+    alarms = AlarmService(
+        store,
+        ledger,
+        LocalSwitch(node.data_dir),
+        clock,
+        data_dir=node.data_dir,
+        node=node.name,
+        portal=_address(listener),
+    )
     ledger.start()
+    alarms.start()
     try:
         asyncio.run(_serve(app, listener, ready_fd))
     finally:
+        alarms.stop()
         ledger.stop()
     _log.info("office.stopped")
 
@@ -120,6 +132,11 @@ def switch_counters(data_dir: Path) -> Mapping[str, int] | None:
             return client.counters().counters
     except ControlError:
         return None
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{host_port(host, port)}"
 
 
 async def _serve(app: Starlette, listener: socket.socket, ready_fd: int | None) -> None:
@@ -135,8 +152,7 @@ async def _serve(app: Starlette, listener: socket.socket, ready_fd: int | None) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    host, port = listener.getsockname()[:2]
-    address = f"http://{host_port(host, port)}"
+    address = _address(listener)
     # The socket listens already: whoever connects now is served as soon as the loop runs.
     announce_ready(ready_fd, Ready(portal=address))
     _log.info("office.ready", portal=address)
