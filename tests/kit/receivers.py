@@ -27,6 +27,7 @@ class HttpReceiver:
     port: int = 0
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=lambda: [(200, {})])
     requests: list[Request] = field(default_factory=list)
+    has_come: threading.Event = field(default_factory=threading.Event)
 
     @property
     def address(self) -> str:
@@ -43,6 +44,7 @@ def http_receiver() -> Iterator[HttpReceiver]:
             received.requests.append(
                 Request(path=self.path, headers={k.lower(): v for k, v in self.headers.items()}, body=body)
             )
+            received.has_come.set()
             answers = received.answers
             status, headers = answers.pop(0) if len(answers) > 1 else answers[0]
             self.send_response(status)

@@ -241,7 +241,8 @@ def _sentence(rule: AlarmRule, reading: Reading) -> str:
     """What happened."""
     kind = rule.kind
     if kind.code == ILLEGAL_CALL:
-        return f"{_amount(reading.value, 'calls')} from unauthorised sources were refused within a minute."
+        calls, were = _amount(reading.value, kind.unit), "was" if reading.value == 1 else "were"
+        return f"{calls} from unauthorised sources {were} refused within a minute."
     if kind.code == PROCESS_EXIT:
         return f"The {reading.subject} ended, or does not answer."
     value, bound = _amount(reading.value, kind.unit), _amount(rule.upper, kind.unit)

@@ -95,9 +95,12 @@ def post(target: WebhookTarget, delivery: Delivery, at_us: int) -> Outcome:
     busily it trickles.
     """
     parts = urlsplit(target.url)
-    host = parts.hostname
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
     if parts.scheme not in {"http", "https"} or not host:
-        return Outcome(problem="the address is neither http nor https")
+        return Outcome(problem="the address is no http or https address")
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"Ringfence/{ringfence.__version__}",
@@ -109,10 +112,10 @@ def post(target: WebhookTarget, delivery: Delivery, at_us: int) -> Outcome:
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
         connection = http.client.HTTPSConnection(
-            host, parts.port, timeout=_TRY_S, context=ssl.create_default_context()
+            host, port, timeout=_TRY_S, context=ssl.create_default_context()
         )
     else:
-        connection = http.client.HTTPConnection(host, parts.port, timeout=_TRY_S)
+        connection = http.client.HTTPConnection(host, port, timeout=_TRY_S)
     cut = threading.Timer(2 * _TRY_S, _cut, (connection,))
     cut.daemon = True
     cut.start()
@@ -146,17 +149,25 @@ def _cut(connection: http.client.HTTPConnection) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Lane:
-    """One kind of event on its way to one webhook: what failed last, and when to try again."""
+    """One kind of event on its way to one webhook: where it is, what is stuck, and when to try again."""
 
     tries: int = 0
     due_s: float = 0.0
     failing_since_s: float | None = None
     cursor: Cursor | None = None
+    stuck: tuple[Delivery, Cursor] | None = None
     missed_since_us: int | None = None
     alarms: "deque[Delivery]" = field(default_factory=lambda: deque(maxlen=MOST_ALARMS))
 
     def succeeded(self) -> None:
         self.tries, self.due_s, self.failing_since_s = 0, 0.0, None
+        self.stuck = self.missed_since_us = None
+
+    def skip_to(self, time_us: int) -> None:
+        """Give up what was to be sent of the time before."""
+        if self.missed_since_us is None and self.cursor is not None:
+            self.missed_since_us = self.cursor.time_us
+        self.cursor, self.stuck, self.failing_since_s = _just_before(time_us), None, None
 
     def failed(self, now_s: float) -> bool:
         """Note a failure; whether it has been failing for too long."""
@@ -255,20 +266,18 @@ class Hooks:
     def _send_records(
         self, target: WebhookTarget, event: HookEvent, kind: str, lane: _Lane, horizon_us: int
     ) -> None:
+        # The generator starts only when what is stuck, if anything, has been taken.
+        stuck = [] if lane.stuck is None else [lane.stuck]
+        batches = itertools.chain(stuck, self._batches(event, kind, lane, horizon_us))
         try:
-            for delivery, reached in itertools.islice(
-                self._batches(event, kind, lane, horizon_us), _BATCHES_A_TURN
-            ):
+            for delivery, reached in itertools.islice(batches, _BATCHES_A_TURN):
                 if delivery is not None:
                     if not self._try(target, delivery).is_delivered:
+                        lane.stuck = delivery, reached
                         if lane.failed(self._clock.monotonic_s()):
-                            if lane.missed_since_us is None and lane.cursor is not None:
-                                lane.missed_since_us = lane.cursor.time_us
-                            lane.cursor = _just_before(horizon_us)
-                            lane.failing_since_s = None
+                            lane.skip_to(horizon_us)
                         return
                     lane.succeeded()
-                    lane.missed_since_us = None
                 lane.cursor = reached
         except StoreError as error:
             # Moved or let go while they were read; what was not sent is read again.
@@ -333,8 +342,9 @@ class Hooks:
     def _try(self, target: WebhookTarget, delivery: Delivery) -> Outcome:
         now_us = self._clock.utc_us()
         outcome = self._post(target, delivery, now_us)
+        before = self._last.get(target.webhook.id)
         self._last[target.webhook.id] = Attempt(at_us=now_us, outcome=outcome)
-        if not outcome.is_delivered:
+        if not outcome.is_delivered and (before is None or before.outcome.is_delivered):
             _log.warning("webhook.failed", webhook=target.webhook.name, problem=outcome.problem)
         return outcome
 
