@@ -193,7 +193,9 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/live", response_class=StreamingResponse, status_code=200, **needs(Right.LOOK, documented=_STREAM))
+@router.get(
+    "/live", response_class=StreamingResponse, status_code=200, **needs(Right.LOOK, documented=_STREAM)
+)
 async def live(request: Request, asked: Annotated[LiveQuery, Query()]) -> Response:
     """What happens now, as server-sent events."""
     streams: Live = request.app.state.live

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An office with some records and settings, the API over it, and a token of each role."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,8 +115,19 @@ class Site:
         return {"authorization": f"Bearer {self.tokens[role]}"}
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Settings with a token of each role, to be copied: to make tables takes longer than a test."""
+    directory = tmp_path_factory.mktemp("settings")
+    with SettingsStore.open_or_create(directory, clock=ManualClock(T0_US)) as settings:
+        tokens = {
+            role.value: settings.tokens.add(f"a-{role.value}", role, actor="test").secret for role in Role
+        }
+    return directory, tokens
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site]:
     journal = Journal()
     for n in range(120):
         journal.refuse(
@@ -134,13 +146,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
         )
     journal.end_call(T0_US + 2000, account="acme", hold_s=61, gateway="<b>carrier</b>")
     clock = ManualClock(T0_US + 20_000_000)
+    directory, tokens = prepared
+    shutil.copytree(directory, tmp_path / "settings")
     with (
         ledger_of(journal, tmp_path / "cdr", clock) as records,
         SettingsStore.open_or_create(tmp_path / "settings", clock=clock) as settings,
     ):
-        tokens = {
-            role.value: settings.tokens.add(f"a-{role.value}", role, actor="test").secret for role in Role
-        }
         ledger, switch = FakeLedger(found=records.store), FakeSwitch()
         office = Office(
             ledger=ledger, settings=settings, switch=switch, clock=clock, node="n1", data_dir=tmp_path
