@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application of the API, to be mounted at `/api/v1`.
+
+Outside in: who calls (`Gate`), the whole body (`WholeBody`), repeated changes (`Once`), then routes that each
+name one right. It serves no pages, so no script of anyone else either.
+"""
+
+import asyncio
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from ringfence.portal.api import (
+    audit,
+    cdrs,
+    gateways,
+    lists,
+    live,
+    node,
+    parameters,
+    phones,
+    tokens,
+    users,
+    vos,
+)
+from ringfence.portal.api.access import Gate
+from ringfence.portal.api.errors import CODES, take_errors
+from ringfence.portal.api.idempotency import Once, WholeBody
+from ringfence.portal.office import Office
+
+VERSION: Final = "1"
+
+_ROUTERS: Final = (
+    cdrs.router,
+    lists.router,
+    gateways.router,
+    phones.router,
+    parameters.router,
+    users.router,
+    tokens.router,
+    audit.router,
+    node.router,
+    live.router,
+    vos.router,
+)
+
+
+def create_api(office: Office, *, wait: live.Wait = asyncio.sleep) -> FastAPI:
+    """The application over an office; `wait` is how a live stream lets a second pass.
+
+    Shape: a caller that outer middleware has put into `scope["state"]["caller"]` may read without a token.
+    """
+    codes = "\n".join(f"- `{name}` ({code.status}): {code.meaning}" for name, code in CODES.items())
+    app = FastAPI(
+        title="Ringfence",
+        version=VERSION,
+        summary="Call records, lists, gateways, phones, parameters of a Ringfence node.",
+        description=f"Every error has one shape, `ErrorAnswer`, and one of these codes:\n\n{codes}",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(Gate, office=office),
+            Middleware(WholeBody),
+            Middleware(Once, office=office),
+        ],
+    )
+    app.state.office = office
+    app.state.live = live.Live(office, wait)
+    take_errors(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    return app

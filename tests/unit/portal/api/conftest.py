@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An office with some records and settings, the API over it, and a token of each role."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from kit.clock import ManualClock
+from kit.journal import OPTIONS, T0_US, Journal
+from kit.ledgers import ledger_of
+from kit.switch import FLOW, some_books
+from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.errors import ControlError, StoreError
+from ringfence.ledger.pipeline import Ledger
+from ringfence.ledger.service import Stats
+from ringfence.ledger.store import CdrStore
+from ringfence.portal.api import create_api
+from ringfence.portal.office import Office
+from ringfence.settings.model import Role
+from ringfence.settings.store import SettingsStore
+
+ATTACKS = (
+    "<script>alert(1)</script>",
+    "=cmd|'/C calc'!A0",
+    "\x1b[2J\x07",
+    "\u202e001\r\nX: y\x00",
+    "'; DROP TABLE cdr; --",
+    "{{ 7 * 7 }}",
+    "\r\n\r\nevent: tick\r\ndata: {}",
+    "A" * 2000,
+)
+
+
+@dataclass(kw_only=True)
+class FakeLedger:
+    found: CdrStore | None
+    stats: Stats = field(default_factory=Stats)
+
+    @property
+    def store(self) -> CdrStore:
+        if self.found is None:
+            raise StoreError("the ledger is starting", hint="try again in a moment", code="starting")
+        return self.found
+
+
+@dataclass(kw_only=True)
+class FakeSwitch:
+    """A switch in memory: does it run, does it take settings, which ones did it take?"""
+
+    runs: bool = True
+    failure: ControlError | None = None
+    taken: list[int] = field(default_factory=list)
+    counted: dict[str, int] = field(default_factory=lambda: {"read": 21, "recorded": 2})
+    run: int = 3
+    asked: int = 0
+
+    def counters(self) -> Mapping[str, int] | None:
+        self.asked += 1
+        return dict(self.counted) if self.runs else None
+
+    def books(self) -> Books | None:
+        return some_books(run=self.run, read=self.counted["read"]) if self.runs else None
+
+    def flows(self) -> Flows | None:
+        return Flows(total=2, flows=(FLOW, FLOW)) if self.runs else None
+
+    def lists(self) -> Lists | None:
+        return Lists(entries=()) if self.runs else None
+
+    def status(self) -> Status | None:
+        if not self.runs:
+            return None
+        return Status(
+            node="n1",
+            pid=7,
+            software="ringfence 0",
+            run=self.run,
+            started_at_us=T0_US,
+            uptime_s=1.5,
+            listeners=("udp:127.0.0.1:5060",),
+            settings_version=1,
+            draining=False,
+        )
+
+    def take(self, version: int) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        if self.runs:
+            self.taken.append(version)
+        return self.runs
+
+
+@dataclass(kw_only=True)
+class Site:
+    """The API mounted as the portal mounts it."""
+
+    client: TestClient
+    app: Starlette
+    office: Office
+    ledger: FakeLedger
+    switch: FakeSwitch
+    settings: SettingsStore
+    clock: ManualClock
+    journal: Journal
+    records: Ledger
+    tokens: dict[str, str]
+
+    def bearing(self, role: str = "admin") -> dict[str, str]:
+        return {"authorization": f"Bearer {self.tokens[role]}"}
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Settings with a token of each role, to be copied: to make tables takes longer than a test."""
+    directory = tmp_path_factory.mktemp("settings")
+    with SettingsStore.open_or_create(directory, clock=ManualClock(T0_US)) as settings:
+        tokens = {
+            role.value: settings.tokens.add(f"a-{role.value}", role, actor="test").secret for role in Role
+        }
+    return directory, tokens
+
+
+@pytest.fixture
+def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site]:
+    journal = Journal()
+    for n in range(120):
+        journal.refuse(
+            T0_US + n, source=f"198.51.100.{n % 3}", callee=f"00{n:03d}", method=OPTIONS if n % 2 else 1
+        )
+    for n, attack in enumerate(ATTACKS):
+        journal.refuse(
+            T0_US + 1000 + n,
+            source="203.0.113.66",
+            caller=attack,
+            callee=attack,
+            user_agent=attack,
+            call_id=attack,
+            auth_user=attack,
+            raw=attack.encode(),
+        )
+    journal.end_call(T0_US + 2000, account="acme", hold_s=61, gateway="<b>carrier</b>")
+    clock = ManualClock(T0_US + 20_000_000)
+    directory, tokens = prepared
+    shutil.copytree(directory, tmp_path / "settings")
+    with (
+        ledger_of(journal, tmp_path / "cdr", clock) as records,
+        SettingsStore.open_or_create(tmp_path / "settings", clock=clock) as settings,
+    ):
+        ledger, switch = FakeLedger(found=records.store), FakeSwitch()
+        office = Office(
+            ledger=ledger, settings=settings, switch=switch, clock=clock, node="n1", data_dir=tmp_path
+        )
+        app = Starlette(routes=[Mount("/api/v1", app=create_api(office))])
+        with TestClient(app, base_url="http://127.0.0.1/api/v1/") as client:
+            yield Site(
+                client=client,
+                app=app,
+                office=office,
+                ledger=ledger,
+                switch=switch,
+                settings=settings,
+                clock=clock,
+                journal=journal,
+                records=records,
+                tokens=tokens,
+            )

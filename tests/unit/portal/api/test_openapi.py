@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API keeps what its OpenAPI promises, whatever is sent: Schemathesis over every operation."""
+
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+
+from ringfence.portal.api.errors import CODES
+
+from .conftest import Site
+
+KEPT = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+)
+
+
+def each_operation(site: Site, examples: int) -> int:
+    """Call every operation so many times; how many operations there are."""
+    load_all_checks()
+    checks = CHECKS.get_by_names(KEPT)
+    schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", site.app)
+    called = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if operation.path.endswith("/live"):
+            continue
+        called += 1
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+
+            @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+            @hypothesis.settings(
+                max_examples=examples,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                phases=(Phase.explicit, Phase.generate),
+                suppress_health_check=list(HealthCheck),
+            )
+            def call(case: Any) -> None:
+                response = case.call(headers=site.bearing())
+                case.validate_response(response, checks=checks)
+
+            call()
+    return called
+
+
+def test_no_answer_breaks_the_promise(site: Site) -> None:
+    assert each_operation(site, 3) > 35
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_answer_breaks_the_promise_at_length(site: Site) -> None:
+    assert each_operation(site, 40) > 35
+
+
+def test_every_code_and_every_operation_is_in_the_openapi(site: Site) -> None:
+    openapi = site.client.get("openapi.json").json()
+    assert openapi["openapi"].startswith("3.1")
+    assert [server["url"] for server in openapi["servers"]] == ["/api/v1"]
+    for code in CODES:
+        assert f"`{code}`" in openapi["info"]["description"]
+    names = [operation["operationId"] for path in openapi["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+    assert "script" not in f"{openapi['paths']}"
