@@ -21,15 +21,11 @@ from ringfence.cli.run import node_options
 from ringfence.clock import SystemClock
 from ringfence.defence.service import AlarmService
 from ringfence.errors import CoreError
-from ringfence.control.client import ControlClient
-from ringfence.defence.service import AlarmService
-from ringfence.errors import ControlError, CoreError
 from ringfence.ledger.service import LedgerService
 from ringfence.portal.access import Access
 from ringfence.portal.app import create_app
 from ringfence.portal.exports import ExportJobs
 from ringfence.portal.office import LocalSwitch, Office
-from ringfence.portal.office import LocalSwitch
 from ringfence.settings.node import NodeConfig, Overrides, PortalAddress, host_port, load
 from ringfence.settings.store import SettingsStore
 
@@ -82,9 +78,6 @@ def command(
         SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store,
     ):
         serve(node, store, listener, ready_fd)
-    with hold_lock(node.data_dir / "office.lock", "an office"), listening(node.portal) as listener:
-        with SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store:
-            serve(node, store, listener, ready_fd)
 
 
 @contextlib.contextmanager
@@ -134,17 +127,6 @@ def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready
     app = create_app(office, access, jobs)
     ledger.start()
     jobs.begin()
-    app = create_app(ledger, lambda: switch_counters(node.data_dir), clock, node=node.name)
-    alarms = AlarmService(
-        store,
-        ledger,
-        LocalSwitch(node.data_dir),
-        clock,
-        data_dir=node.data_dir,
-        node=node.name,
-        portal=_address(listener),
-    )
-    ledger.start()
     alarms.start()
     try:
         asyncio.run(_serve(app, access, listener, address, ready_fd))
@@ -158,21 +140,6 @@ def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready
 async def _serve(
     app: Starlette, access: Access, listener: socket.socket, address: str, ready_fd: int | None
 ) -> None:
-def switch_counters(data_dir: Path) -> Mapping[str, int] | None:
-    """The counters of the switch that runs here; None if none answers."""
-    try:
-        with ControlClient(data_dir, timeout_s=_ASK_SWITCH_S) as client:
-            return client.counters().counters
-    except ControlError:
-        return None
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://{host_port(host, port)}"
-
-
-async def _serve(app: Starlette, listener: socket.socket, ready_fd: int | None) -> None:
     server = _Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_STOP_S
@@ -185,7 +152,6 @@ async def _serve(app: Starlette, listener: socket.socket, ready_fd: int | None) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    address = _address(listener)
     # The socket listens already: whoever connects now is served as soon as the loop runs.
     announce_ready(ready_fd, Ready(portal=address))
     _log.info("office.ready", portal=address)
