@@ -19,6 +19,7 @@ _TOP: Final = 8
 _BOTTOM: Final = 24
 _LINES: Final = 4
 _LABELS: Final = 6
+_TICK: Final = 36
 _HEAT_STEPS: Final = 5
 
 
@@ -60,9 +61,9 @@ def stacked(buckets: Sequence[Bucket], series: Sequence[str], *, title: str, ran
             base += tall
     every = max(len(buckets) // _LABELS, 1)
     for index in range(0, len(buckets), every):
-        parts.append(
-            f'<text x="{_LEFT + index * step:.1f}" y="{HEIGHT - 6}">{escape(buckets[index].tick)}</text>'
-        )
+        x = _LEFT + index * step
+        if x <= WIDTH - _TICK:
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}">{escape(buckets[index].tick)}</text>')
     parts.append(f'<rect class="chosen" y="{_TOP}" height="{height}" width="0"/>')
     parts.append(f'<line class="cursor" x1="-9" x2="-9" y1="{_TOP}" y2="{_TOP + height}"/>')
     points = [{"label": each.label, "since": each.since, "until": each.until} for each in buckets]

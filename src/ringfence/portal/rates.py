@@ -22,6 +22,10 @@ class Rates:
     values: Mapping[str, float]
     history: tuple[Mapping[str, float], ...]
 
+    def mean(self, name: str) -> float:
+        """The mean over all that is kept, 0.0 if nothing is."""
+        return sum(step[name] for step in self.history) / len(self.history) if self.history else 0.0
+
 
 class RateMeter:
     """Asks the switch at most once a second, whoever looks."""
