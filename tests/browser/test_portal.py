@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Set-up, login, each page, each filter, export, block, parameters, alarms: in a real browser."""
+
+import csv
+import io
+import re
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.conftest import PASSWORD, PHONE, Viewer
+
+STRANGER = "127.66.0.1"
+OTHER = "127.66.0.2"
+
+PAGES = {
+    "overview": "/",
+    "illegal": "/illegal?range=1h",
+    "cdrs": "/cdrs",
+    "firewall": "/firewall",
+    "alarms": "/alarms",
+    "alarm-rules": "/alarms/rules",
+    "gateways": "/gateways",
+    "phones": "/phones",
+    "parameters": "/parameters",
+    "parameter": "/parameters/SERVER_BILLING_RECORD_ILLEGAL_CALL",
+    "users": "/users",
+    "tokens": "/tokens",
+    "audit": "/audit",
+    "exports": "/exports",
+    "account": "/account",
+}
+LOOKS = [
+    pytest.param({}, id="light"),
+    pytest.param({"theme": "dark"}, id="dark"),
+    pytest.param({"viewport": PHONE, "locale": "es-ES"}, id="phone-in-Spanish"),
+    pytest.param({"locale": "zh-CN"}, id="Chinese"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _set_up(portal, browser) -> None:  # type: ignore[no-untyped-def]
+    """The first user, made through the one-time link, and a little of an attack."""
+    page = browser.new_page()
+    page.goto(f"{portal.address}/cdrs")
+    assert page.url.endswith("/login?following=%2Fcdrs")
+    assert "Nobody can log in yet" in page.content()
+    page.goto(f"{portal.address}{portal.setup}")
+    for name, text in (("name", "ann"), ("password", PASSWORD), ("again", PASSWORD)):
+        page.fill(f"input[name={name}]", text)
+    page.click("main button.main")
+    page.wait_for_selector("nav.side")
+    page.goto(f"{portal.address}{portal.setup}")
+    assert "used already" in page.content()
+    page.close()
+    portal.attack(30, source=STRANGER)
+    portal.attack(10, source=OTHER, agent="pplsip")
+
+
+@pytest.mark.parametrize("viewer", LOOKS, indirect=True)
+def test_each_page_shows_itself_without_a_fault(viewer: Viewer, request: pytest.FixtureRequest) -> None:
+    viewer.log_in()
+    for name, path in PAGES.items():
+        viewer.go(path)
+        expect(viewer.page.locator("h1").first).to_be_visible()
+        expect(viewer.page.locator("main")).not_to_contain_text("{{")
+        width = viewer.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert width <= 0, f"{path} is {width} px too wide"
+        look = request.node.callspec.id
+        viewer.keep(f"{name}-{look}" if look != "light" else name)
+
+
+def test_logging_out_ends_the_session(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.page.click("details summary")
+    viewer.page.click("form[action='/logout'] button")
+    expect(viewer.page).to_have_url(re.compile("/login$"))
+    viewer.page.goto(f"{viewer.portal.address}/cdrs")
+    expect(viewer.page).to_have_url(re.compile("/login"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "count"),
+    [
+        ("kind", "illegal", 40),
+        ("billing_mode", "-9", 40),
+        ("source", OTHER, 10),
+        ("source", "127.66.0.0/31", 30),
+        ("caller", "100", 7),
+        ("callee", "004416100*", 20),
+        ("reason", "unknown_source", 40),
+        ("method", "INVITE", 40),
+        ("tool", "pplsip", 10),
+        ("account", "nobody", 0),
+        ("gateway", "nobody", 0),
+        ("min_duration", "1", 0),
+        ("max_duration", "0", 40),
+    ],
+)
+def test_each_filter_is_an_address_and_counts_exactly(
+    viewer: Viewer, name: str, value: str, count: int
+) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal" if name != "kind" else "/cdrs")
+    viewer.page.click("details.filters summary")
+    control = viewer.page.locator(f"details.filters [name={name}]")
+    if control.evaluate("element => element.tagName") == "SELECT":
+        control.select_option(value)
+    else:
+        control.fill(value)
+    viewer.page.click("details.filters button.main")
+    assert f"{name}=" in viewer.page.url
+    expect(viewer.page.locator("[data-live*='/cdrs/count']")).to_contain_text(f"{count} records")
+    assert viewer.page.locator("tr[data-detail]").count() == min(count, 50)
+
+
+def test_a_range_of_time_is_typed_in_the_viewers_zone(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal")
+    newest = viewer.page.locator("tbody time").first.get_attribute("title") or ""
+    shown = newest.split(" (")[0]
+    viewer.go(f"/cdrs?kind=illegal&since={shown.replace(' ', 'T')}")
+    assert viewer.page.locator("tr[data-detail]").count() >= 1
+    viewer.go(f"/cdrs?kind=illegal&until={shown[:10]}T00:00")
+    expect(viewer.page.locator(".empty")).to_be_visible()
+
+
+def test_a_row_opens_as_a_drawer_with_an_address_of_its_own(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal")
+    viewer.page.locator("tr[data-detail] td").nth(3).click()
+    drawer = viewer.page.locator(".drawer")
+    expect(drawer).to_contain_text("Refused: The source is no gateway")
+    expect(drawer).to_contain_text("callerAccessE164")
+    expect(viewer.page).to_have_url(re.compile(r"/cdrs/\d+-\d+-"))
+    viewer.keep("record")
+    address = viewer.page.url
+    viewer.page.keyboard.press("Escape")
+    expect(drawer).to_have_count(0)
+    expect(viewer.page).to_have_url(re.compile(r"/cdrs\?kind=illegal$"))
+    viewer.page.goto(address)
+    expect(viewer.page.locator("main")).to_contain_text("Every field")
+
+
+def test_columns_are_chosen_and_a_view_is_saved(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal")
+    viewer.page.click("[data-dialog=columns]")
+    viewer.page.check("[data-column=call_id]")
+    viewer.page.uncheck("[data-column=method]")
+    viewer.page.click("#columns-form button.main")
+    expect(viewer.page.locator("th[title=call_id]")).to_be_visible()
+    expect(viewer.page.locator("th[title=method]")).to_have_count(0)
+    viewer.page.click("[data-dialog=view]")
+    viewer.page.fill("dialog#view input[name=name]", "with Call-IDs")
+    viewer.page.click("dialog#view button.main")
+    viewer.go("/cdrs")
+    viewer.page.click("text=with Call-IDs")
+    expect(viewer.page.locator("th[title=call_id]")).to_be_visible()
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "json", "vos"])
+def test_an_export_is_a_file_with_every_record(viewer: Viewer, form: str) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal&source=127.66.0.2")
+    viewer.page.click("[data-dialog=export]")
+    viewer.page.select_option("dialog#export select[name=format]", form)
+    viewer.page.click("dialog#export button.main")
+    expect(viewer.page).to_have_url(re.compile("/exports$"))
+    fetch = viewer.page.locator("a:has-text('Download')").first
+    expect(fetch).to_be_visible(timeout=20_000)
+    with viewer.page.expect_download() as waiting:
+        fetch.click()
+    path = Path(waiting.value.path())
+    assert path.stat().st_size > 500
+    if form == "csv":
+        assert len(list(csv.DictReader(io.StringIO(path.read_text())))) == 10
+
+
+def test_a_source_is_blocked_where_it_stands_and_the_edge_refuses_it_within_a_second(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/illegal?range=1h")
+    row = viewer.page.locator("tr", has_text=OTHER).first
+    assert viewer.portal.ask(OTHER) == "unknown_source"
+    began = time.monotonic()
+    row.get_by_role("button", name="Block").click()
+    viewer.page.wait_for_selector("[role=status]")
+    assert viewer.portal.ask(OTHER) == "blacklisted"
+    assert time.monotonic() - began < 3, "the click, the page that follows and the call"
+    expect(viewer.page.locator("tr", has_text=OTHER).first).to_contain_text("blocked")
+    viewer.go("/firewall")
+    expect(viewer.page.locator("[data-live*=hits]").first).to_have_text("1")
+    viewer.keep("firewall-blocked")
+    viewer.page.get_by_role("button", name="Remove").first.click()
+    viewer.page.wait_for_selector("[role=status]")
+    assert viewer.portal.ask(OTHER) == "unknown_source"
+
+
+def test_a_customer_is_let_in_where_it_stands(viewer: Viewer) -> None:
+    viewer.portal.attack(3, source="127.66.0.9")
+    viewer.log_in()
+    viewer.go("/illegal?range=1h")
+    row = viewer.page.locator("tr", has_text="127.66.0.9").first
+    row.get_by_role("button", name="My customer").click()
+    row.get_by_role("link", name="Add it as a new gateway").click()
+    viewer.page.fill("form[action='/gateways/add'] input[name=name]", "customer-nine")
+    viewer.page.click("form[action='/gateways/add'] button.main")
+    expect(viewer.page.locator("[role=status]")).to_contain_text("customer-nine may call now")
+    viewer.go("/gateways/customer-nine")
+    expect(viewer.page.locator("textarea")).to_have_value("127.66.0.9")
+
+
+def test_a_parameter_is_changed_checked_and_brought_back_with_its_history(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/parameters?q=RETRY")
+    viewer.page.click("text=SS_AUTHENTICATION_MAX_RETRY")
+    viewer.page.fill("input[name=value]", "5000")
+    viewer.page.click("form[action$='/set'] button")
+    viewer.faults = [fault for fault in viewer.faults if "400" not in fault]
+    expect(viewer.page.locator("[role=alert]")).to_contain_text("cannot be 5000")
+    viewer.page.fill("input[name=value]", "9")
+    viewer.page.click("form[action$='/set'] button")
+    expect(viewer.page.locator("[role=status]")).to_contain_text("is 9 now")
+    assert viewer.portal.node.cli.json("param", "get", "SS_AUTHENTICATION_MAX_RETRY")["value"] == 9
+    expect(viewer.page.locator("main")).to_contain_text("6 → 9")
+    viewer.keep("parameter-changed")
+    viewer.page.click("text=Back to the default")
+    expect(viewer.page.locator("[role=status]")).to_contain_text("back at its default")
+
+
+def test_an_attack_raises_one_alarm_that_is_acknowledged_with_a_note(viewer: Viewer) -> None:
+    viewer.portal.attack(5, source="127.66.0.3")
+    viewer.log_in()
+    viewer.go("/alarms")
+    row = viewer.page.locator("tr", has_text="20020").first
+    expect(row).to_be_visible(timeout=20_000)
+    viewer.keep("alarm")
+    assert viewer.page.locator("[data-live] tr", has_text="20020").count() == 1
+    row.locator("input[name=note]").fill("seen, it is a drill")
+    row.get_by_role("button", name="Acknowledge").click()
+    expect(viewer.page.locator("tr", has_text="seen, it is a drill")).to_be_visible()
+    viewer.page.locator("tr", has_text="20020").first.locator("a").click()
+    expect(viewer.page.locator("tr[data-detail]").first).to_be_visible()
+
+
+def test_everything_is_reached_by_keyboard(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal")
+    viewer.page.keyboard.press("Tab")
+    expect(viewer.page.locator(":focus")).to_have_text("Skip to the content")
+    viewer.page.keyboard.press("/")
+    expect(viewer.page.locator(".search input")).to_be_focused()
+    viewer.page.locator("tr[data-detail]").first.focus()
+    viewer.page.keyboard.press("Enter")
+    expect(viewer.page.locator(".drawer")).to_be_focused()
+
+
+def test_live_figures_change_in_place_and_rows_do_not_jump(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal")
+    first = viewer.page.locator("tr[data-detail]").first.get_attribute("data-detail")
+    viewer.portal.attack(7, source="127.66.0.4")
+    expect(viewer.page.locator("a.chip", has_text="7 new")).to_be_visible(timeout=15_000)
+    assert viewer.page.locator("tr[data-detail]").first.get_attribute("data-detail") == first
