@@ -72,9 +72,12 @@ def command(
         end_with_parent()
     node = load(config, Overrides(data=data, sip=sip, portal=portal))
     make_data_dir(node.data_dir)
-    with hold_lock(node.data_dir / "office.lock", "an office"), listening(node.portal) as listener:
-        with SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store:
-            serve(node, store, listener, ready_fd)
+    with (
+        hold_lock(node.data_dir / "office.lock", "an office"),
+        listening(node.portal) as listener,
+        SettingsStore.open_or_create(node.data_dir, url=node.settings_url) as store,
+    ):
+        serve(node, store, listener, ready_fd)
 
 
 @contextlib.contextmanager
