@@ -148,13 +148,15 @@ def test_a_parameter_is_set_reset_and_has_a_history(site: Site) -> None:
 def test_lists_have_pages(site: Site) -> None:
     drafts = [GatewayDraft(name=f"g{n:02d}", addresses=(f"192.0.2.{n + 1}",)) for n in range(25)]
     site.settings.gateways.add_all(drafts, actor="t")
-    names, cursor = [], ""
+    names: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = call(site, "GET", f"gateways?limit=10{cursor and f'&cursor={cursor}'}")
         names += [gateway["name"] for gateway in page["gateways"]]
         cursor = page["next"]
     assert names == [draft.name for draft in drafts]
-    acts, cursor = [], ""
+    acts: list[str] = []
+    cursor = ""
     while cursor is not None:
         page = call(site, "GET", f"audit?kind=gateway&limit=7{cursor and f'&cursor={cursor}'}")
         acts += [act["name"] for act in page["acts"]]
