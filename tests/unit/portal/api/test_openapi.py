@@ -37,7 +37,10 @@ def each_operation(site: Site, examples: int) -> int:
         if operation.path.endswith("/live"):
             continue
         called += 1
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        takes_something = any(operation.iter_parameters()) or bool(operation.body)
+        # Where nothing is taken, nothing can be wrong.
+        modes = (GenerationMode.POSITIVE, *([GenerationMode.NEGATIVE] if takes_something else []))
+        for mode in modes:
 
             @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
             @hypothesis.settings(
@@ -57,13 +60,13 @@ def each_operation(site: Site, examples: int) -> int:
 
 
 def test_no_answer_breaks_the_promise(site: Site) -> None:
-    assert each_operation(site, 3) > 35
+    assert each_operation(site, 1) > 35
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_no_answer_breaks_the_promise_at_length(site: Site) -> None:
-    assert each_operation(site, 40) > 35
+    assert each_operation(site, 15) > 35
 
 
 def test_every_code_and_every_operation_is_in_the_openapi(site: Site) -> None:
