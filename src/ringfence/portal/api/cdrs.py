@@ -95,7 +95,7 @@ def _moment_us(text: str | None, field: str) -> int | None:
         return None
     try:
         # A "+" that was not escaped arrives as a blank.
-        moment = datetime.fromisoformat(text.strip().replace(" 0", "+0") if "T" in text else text.strip())
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return (aware - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError) as error:

@@ -228,7 +228,7 @@ def office_change(change: Change[T], shown: Callable[[T], Model]) -> Changed[Mod
 def part_of(
     items: Sequence[T], query: PageQuery, key: Callable[[T], str | int], *, descending: bool = False
 ) -> tuple[Sequence[T], str | None]:
-    """One page of a list that is sorted by its key, and the cursor of the next one.
+    """One page of a list, sorted by a key that no two share, and the cursor of the next one.
 
     Raises: ApiError("bad_value") if the cursor can be none.
     """
@@ -244,6 +244,8 @@ def part_of(
         after = int(query.cursor)
     if after is not None:
         items = [item for item in items if _follows(key(item), after, descending)]
+    # Databases sort text each in their own way; cursors go by ours.
+    items = sorted(items, key=key, reverse=descending)
     page = items[: query.limit]
     return page, str(key(page[-1])) if len(items) > len(page) else None
 

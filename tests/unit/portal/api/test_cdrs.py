@@ -59,6 +59,8 @@ def test_cursors_lead_through_all_records_once_while_new_ones_arrive(site: Site)
         ("reason=unknown_source&kind=call", 0),
         ("since=2024-11-22T00:00:00.001000Z", 9),
         ("until=2024-11-22T00:00:00.001000%2B00:00", 120),
+        ("until=2024-11-22T10:00:00.001000+10:00", 120),
+        ("since=2024-11-22", 129),
         ("caller=%3Cscript%3Ealert(1)%3C/script%3E", 1),
     ],
 )

@@ -5,9 +5,11 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from starlette.testclient import TestClient
 
-from ringfence.errors import ControlError
+from ringfence.errors import ConfigError, ControlError, CoreError, NotFoundError, RingfenceError, StoreError
 from ringfence.settings.model import GatewayDraft
 from ringfence.settings.parameters import PARAMETERS
 
@@ -148,13 +150,15 @@ def test_a_parameter_is_set_reset_and_has_a_history(site: Site) -> None:
 def test_lists_have_pages(site: Site) -> None:
     drafts = [GatewayDraft(name=f"g{n:02d}", addresses=(f"192.0.2.{n + 1}",)) for n in range(25)]
     site.settings.gateways.add_all(drafts, actor="t")
-    names, cursor = [], ""
+    names: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = call(site, "GET", f"gateways?limit=10{cursor and f'&cursor={cursor}'}")
         names += [gateway["name"] for gateway in page["gateways"]]
         cursor = page["next"]
     assert names == [draft.name for draft in drafts]
-    acts, cursor = [], ""
+    acts: list[str] = []
+    cursor = ""
     while cursor is not None:
         page = call(site, "GET", f"audit?kind=gateway&limit=7{cursor and f'&cursor={cursor}'}")
         acts += [act["name"] for act in page["acts"]]
@@ -253,3 +257,66 @@ def test_a_body_that_cannot_be_is_refused_in_the_one_shape(
     assert answer.status_code == status, answer.text
     assert {"code", "message", "hint"} <= set(answer.json()["error"])
     assert site.settings.lists.in_force() == ()
+
+
+def test_a_request_that_is_under_way_is_not_begun_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = site.bearing() | {"idempotency-key": "k"}
+    inner = []
+
+    def ask_again(version: int) -> bool:
+        answer = site.client.post("lists", json={"value": "203.0.113.5"}, headers=headers)
+        inner.append((answer.status_code, answer.json()["error"]["code"]))
+        return True
+
+    monkeypatch.setattr(site.switch, "take", ask_again)
+    assert site.client.post("lists", json={"value": "203.0.113.5"}, headers=headers).status_code == 201
+    assert inner == [(409, "key_in_use")]
+    assert len(site.settings.lists.in_force()) == 1
+
+
+# Faults of ours
+
+
+def test_a_fault_of_ours_tells_nothing_of_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("/var/lib/secret")
+
+    monkeypatch.setattr(site.switch, "books", fail)
+    client = TestClient(site.app, base_url="http://127.0.0.1/api/v1/", raise_server_exceptions=False)
+    answer = client.get("books", headers=site.bearing())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "secret" not in answer.text
+
+
+def test_records_that_cannot_be_read_are_said_to_be_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise duckdb.OutOfMemoryException("/var/lib/secret")
+
+    monkeypatch.setattr(site.ledger.found, "count", fail)
+    answer = site.client.get("cdrs/count", headers=site.bearing())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store")
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ConfigError("x"), 422, "bad_value"),
+        (ConfigError("x", code="duplicate"), 409, "duplicate"),
+        (StoreError("x", code="conflict"), 409, "conflict"),
+        (StoreError("x", code="settings_revision"), 503, "store"),
+        (NotFoundError("x"), 404, "not_found"),
+        (ControlError("x", code="timeout"), 503, "control"),
+        (CoreError("x", code="portal_address"), 503, "store"),
+    ],
+    ids=str,
+)
+def test_each_error_of_the_family_has_its_status_and_a_stable_code(
+    site: Site, monkeypatch: pytest.MonkeyPatch, error: RingfenceError, status: int, code: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(site.switch, "books", fail)
+    answer = site.client.get("books", headers=site.bearing())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

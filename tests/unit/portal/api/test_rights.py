@@ -38,7 +38,7 @@ def test_every_route_lets_through_who_has_its_right_and_nobody_else(site: Site) 
     walked = list(routes(site))
     assert len(walked) > 35
     for method, path, right in walked:
-        body = {} if method in {"POST", "PUT", "PATCH"} else None
+        body: dict[str, str] | None = {} if method in {"POST", "PUT", "PATCH"} else None
         if right is Right.OPEN:
             assert site.client.request(method, path).status_code == 200
             continue
