@@ -10,6 +10,7 @@ from ringfence.clock import Clock
 from ringfence.control.client import NOT_RUNNING, ControlClient
 from ringfence.control.messages import Books, Flows, Lists, Status
 from ringfence.errors import ControlError
+from ringfence.ledger.reports import Reports
 from ringfence.ledger.service import Stats
 from ringfence.ledger.store import CdrStore
 from ringfence.settings.store import SettingsStore
@@ -25,6 +26,14 @@ class Ledger(Protocol):
     @property
     def store(self) -> CdrStore:
         """Where to ask for records.
+
+        Raises: StoreError while there is none.
+        """
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """What adds records up.
 
         Raises: StoreError while there is none.
         """
