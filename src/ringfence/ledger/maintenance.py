@@ -11,7 +11,7 @@ failed at its end.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from ringfence.ledger.rollup import UNRECORDED
 from ringfence.ledger.schema import CALLS, EDGE, KINDS, STREAMS
 from ringfence.ledger.segments import day_directory, mergeable, merged_span
 from ringfence.ledger.source import stream_directory
+from ringfence.ledger.summaries import summary_path
 
 JOURNAL: Final = "journal"
 UNLINK_AFTER_US: Final = 30_000_000
@@ -142,8 +143,32 @@ def merge_segments(ledger: Ledger, clock: Clock) -> int:
             faults.append(error)
             failed.update(segment.path for segment in group)
             continue
+        for segment in made:
+            # Before it is listed: until it has a summary, reports would have to count its rows.
+            with contextlib.suppress(OSError, duckdb.Error):
+                ledger.summaries.write(segment)
         ledger.change_manifest(partial(_merge, group=group, made=made, at_us=clock.utc_us()))
         merged += len(group)
+
+
+def summarise(ledger: Ledger, is_over: Callable[[], bool] = lambda: False) -> int:
+    """Write the summaries that segments lack, newest first, until told that it is over; how many.
+
+    Shape: may run beside the thread that merges and lets go.
+    Raises: ExceptionGroup of what kept segments from being summarised, after all others are.
+    """
+    written = 0
+    faults: list[Exception] = []
+    for segment in sorted(ledger.manifest.segments, key=lambda s: s.max_time_us, reverse=True):
+        if is_over():
+            break
+        try:
+            written += ledger.summaries.write(segment)
+        except (OSError, duckdb.Error) as error:
+            if segment in ledger.manifest.segments:
+                faults.append(error)
+    raise_together(faults)
+    return written
 
 
 def _merge(present: Manifest, *, group: Sequence[Segment], made: Sequence[Segment], at_us: int) -> Manifest:
@@ -187,6 +212,7 @@ def unlink_retired(ledger: Ledger, clock: Clock) -> int:
             continue
         try:
             (ledger.directory / retired.path).unlink(missing_ok=True)
+            (ledger.directory / summary_path(retired.path)).unlink(missing_ok=True)
         except OSError as error:
             faults.append(error)
         else:

@@ -26,6 +26,7 @@ from ringfence.ledger.rollup import RollupWriter
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
 from ringfence.ledger.store import ParquetStore, View
+from ringfence.ledger.summaries import SummaryWriter
 from ringfence.ledger.tail import WINDOW_US, Epoch, Tail
 
 _DROP_AFTER_S: Final = 5.0
@@ -107,6 +108,7 @@ class Ledger:
         # Maintenance works beside the thread that seals: it has its own cursors, the manifest a lock.
         self._merged = SegmentWriter(directory, self._connection.cursor())
         self.rollups = RollupWriter(directory, self._connection.cursor())
+        self.summaries = SummaryWriter(directory, self._connection.cursor())
         self._changing = threading.RLock()
         self._feed = Feed(
             self._tail,

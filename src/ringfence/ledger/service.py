@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger's threads in the office: one takes in and seals, one merges, compresses and lets go.
+"""The ledger's threads in the office: one takes in and seals, one keeps house, one sums up for reports.
 
-They are two so that new rows do not wait while old ones are merged.
+They are several so that new rows do not wait while old ones are merged, nor reports for what is new.
 """
 
 import os
@@ -19,12 +19,14 @@ from ringfence.ledger import maintenance
 from ringfence.ledger.maintenance import Limits, Parameters
 from ringfence.ledger.pipeline import Ledger, Pace, Progress
 from ringfence.ledger.reader import cdr_directory, journal_sources, last_seq
+from ringfence.ledger.reports import Reports
 from ringfence.ledger.schema import EDGE, KINDS
 from ringfence.ledger.store import ParquetStore
 
 _POLL_S: Final = 0.1
 _RETRY_S: Final = 2.0
 _MAINTAIN_EVERY_S: Final = 60.0
+_SUMMARISE_EVERY_S: Final = 1.0
 _COUNT_EVERY_S: Final = 1.0
 _NICE: Final = 10
 
@@ -88,6 +90,14 @@ class LedgerService:
         return ledger.store
 
     @property
+    def reports(self) -> Reports:
+        """What adds rows up.
+
+        Raises: StoreError("starting") while there is no ledger.
+        """
+        return Reports(self.store)
+
+    @property
     def ledger(self) -> Ledger | None:
         """The ledger; None while it is being opened."""
         return self._ledger
@@ -126,6 +136,8 @@ class LedgerService:
         ending = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(ledger, ending), name="ledger-keeper")
         keeper.start()
+        counter = threading.Thread(target=self._sum_up, args=(ledger, ending), name="ledger-counter")
+        counter.start()
         try:
             counted_s = float("-inf")
             while not self._stopping.is_set():
@@ -140,7 +152,21 @@ class LedgerService:
             self._ledger = None
             ending.set()
             keeper.join()
+            counter.join()
             ledger.close()
+
+    def _sum_up(self, ledger: Ledger, ending: threading.Event) -> None:
+        """Write summaries of new segments as they come; reports count rows wherever one is missing."""
+        stand_back()
+        said: set[str] = set()
+        while not (ending.wait(_SUMMARISE_EVERY_S) or self._stopping.is_set()):
+            try:
+                maintenance.summarise(ledger, self._stopping.is_set)
+            except Exception as error:  # noqa: BLE001 - it is tried again, and reports do without
+                told = {f"{type(fault).__name__}: {fault}" for fault in _single(error)}
+                for fault in told - said:
+                    _log.error("ledger.unsummarised", error=fault)
+                said = told
 
     def _keep(self, ledger: Ledger, ending: threading.Event) -> None:
         """Tidy every minute; what fails is told and tried again."""

@@ -7,6 +7,8 @@ rows counted at its two ends. A summary is only a shortcut: where one is missing
 """
 
 import contextlib
+import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,7 +27,8 @@ WHOLE: Final = -1
 SKETCHED: Final = 128
 """So many of the smallest hashes tell how many values there were: exactly below it, to a tenth above."""
 
-# What hashes to what, and so the counts of distinct values, holds for one version of the engine.
+# The first number changes with anything in a summary, the size of slices too. What hashes to what, and so the
+# counts of distinct values, holds for one version of the engine.
 SUFFIX: Final = f".summary1-{duckdb.__version__}"
 
 _MOST_LINES: Final = 2048
@@ -110,30 +113,38 @@ class SummaryWriter:
     def __init__(self, directory: Path, connection: duckdb.DuckDBPyConnection) -> None:
         self._directory = directory
         self._connection = connection
+        self._writing = threading.Lock()
 
-    def write(self, segment: Segment) -> None:
-        """Write the summary of a segment, unless there is one; whole or not at all.
+    def write(self, segment: Segment) -> bool:
+        """Write the summary of a segment, whole or not at all; False if there is one already.
 
-        Shape: not forced to disk. What a crash leaves of it has a temporary name or is a whole file.
+        Shape: on disk before it has its name, so a crash leaves none or a whole one. Usable from any thread.
         Raises: OSError, duckdb.Error.
         """
         path = self._directory / summary_path(segment.path)
-        if path.exists():
-            return
-        self._count(segment)
+        with self._writing:
+            if path.exists():
+                return False
+            self._write(segment, path)
+            return True
+
+    def _write(self, segment: Segment, path: Path) -> None:
         temporary = path.with_name(path.name + ".tmp")
         try:
+            self._count(segment)
             self._connection.execute(
                 f"COPY (FROM summed ORDER BY question, part) TO {literal(str(temporary))} ({_FORMAT})"
             )
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             temporary.replace(path)
         except (OSError, duckdb.Error):
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
         finally:
-            self._connection.execute("DROP TABLE seen")
-            self._connection.execute("DROP TABLE summed")
+            self._connection.execute("DROP TABLE IF EXISTS seen")
+            self._connection.execute("DROP TABLE IF EXISTS summed")
 
     def _count(self, segment: Segment) -> None:
         ask = self._connection.execute

@@ -12,6 +12,7 @@ from ringfence.control.messages import Books, Flows, Lists, Status
 from ringfence.defence.delivery import Outcome
 from ringfence.errors import ControlError
 from ringfence.ids import AlarmId, ChannelId
+from ringfence.ledger.reports import Reports
 from ringfence.ledger.service import Stats
 from ringfence.ledger.store import ParquetStore
 from ringfence.settings.alarms_model import Alarm
@@ -29,6 +30,14 @@ class Ledger(Protocol):
     @property
     def store(self) -> ParquetStore:
         """Where to ask for records.
+
+        Raises: StoreError while there is none.
+        """
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """What adds records up.
 
         Raises: StoreError while there is none.
         """

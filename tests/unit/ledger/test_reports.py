@@ -3,18 +3,19 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kit.clock import ManualClock
 from kit.journal import OPTIONS, RATE_EXCEEDED, SOURCE_IS_PROVEN, T0_US, Journal
-from kit.ledgers import all_rows, ledger_of, take_in
+from kit.ledgers import all_rows, ledger_of, seal_all, take_in
 from ringfence.ledger import counting, engine, maintenance, summaries
 from ringfence.ledger.dialled import international
 from ringfence.ledger.manifest import Manifest
@@ -66,6 +67,9 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         take_in(ledger)
         assert ledger.view.tail.parts()
         assert len(ledger.manifest.segments) > 3
+        # Merging left some; each test writes those that it wants.
+        for summary in ledger.directory.glob("dt=*/*.summary*"):
+            summary.unlink()
         yield ledger
 
 
@@ -103,6 +107,7 @@ QUERY = st.builds(
 EACH = settings(
     max_examples=6,
     deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
@@ -266,16 +271,70 @@ def test_many_values_are_counted_to_a_tenth_or_so(tmp_path: Path) -> None:
         assert 700 < line.numbers.number < 1300
 
 
-def test_a_summary_is_written_once_and_whole(sealed: Ledger) -> None:
-    segment = sealed.manifest.segments[0]
-    path = sealed.directory / summary_path(segment.path)
-    writer = SummaryWriter(sealed.directory, engine.connect(sealed.directory))
-    writer.write(segment)
-    written = path.stat()
-    writer.write(segment)
-    assert path.stat() == written
-    assert not list(path.parent.glob("*.tmp"))
-    path.unlink()
+def test_a_summary_is_written_once_and_whole(tmp_path: Path) -> None:
+    with two_files(tmp_path / "cdr", ManualClock(T0_US)) as ledger:
+        segment = ledger.manifest.segments[0]
+        path = ledger.directory / summary_path(segment.path)
+        assert ledger.summaries.write(segment)
+        written = path.stat()
+        assert not ledger.summaries.write(segment)
+        assert path.stat().st_mtime_ns == written.st_mtime_ns
+        assert not list(path.parent.glob("*.tmp"))
+
+
+def test_a_merged_file_has_its_summary_before_it_is_listed(tmp_path: Path) -> None:
+    clock = ManualClock(T0_US)
+    with two_files(tmp_path / "cdr", clock) as ledger:
+        assert maintenance.summarise(ledger) == 2
+        assert maintenance.summarise(ledger) == 0
+        before = Reports(ledger.store).sources(CdrQuery())
+        maintenance.merge_segments(ledger, clock)
+        [merged] = ledger.manifest.segments
+        assert (ledger.directory / summary_path(merged.path)).exists()
+        assert Reports(ledger.store).sources(CdrQuery()) == before
+        clock.advance(31)
+        maintenance.unlink_retired(ledger, clock)
+        assert len(list(ledger.directory.glob("dt=*/*"))) == 2
+
+
+def test_summaries_of_listed_files_survive_a_restart_and_no_others(tmp_path: Path) -> None:
+    clock = ManualClock(T0_US)
+    with two_files(tmp_path / "cdr", clock) as ledger:
+        maintenance.summarise(ledger)
+        kept = {ledger.directory / summary_path(segment.path) for segment in ledger.manifest.segments}
+    of_other_version = next(iter(kept)).with_suffix(".summary0-0")
+    of_none = next(iter(kept)).with_name("event-1.1.parquet" + summaries.SUFFIX)
+    for path in (of_other_version, of_none):
+        path.write_bytes(b"old")
+    with ledger_of(Journal(), tmp_path / "cdr", clock) as ledger:
+        assert set(ledger.removed) == {of_other_version, of_none}
+        assert all(path.exists() for path in kept)
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_summed_up(tmp_path: Path) -> None:
+    clock = ManualClock(T0_US)
+    with two_files(tmp_path / "cdr", clock) as ledger:
+        newest, oldest = sorted(ledger.manifest.segments, key=lambda s: s.max_time_us, reverse=True)
+        (ledger.directory / newest.path).write_bytes(b"damaged")
+        with pytest.raises(ExceptionGroup):
+            maintenance.summarise(ledger)
+        assert (ledger.directory / summary_path(oldest.path)).exists()
+        assert not (ledger.directory / summary_path(newest.path)).exists()
+        assert maintenance.summarise(ledger, lambda: True) == 0
+
+
+@contextmanager
+def two_files(directory: Path, clock: ManualClock) -> Iterator[Ledger]:
+    """A ledger with two small files of illegal calls of one hour."""
+    journal = Journal()
+    for n in range(40):
+        journal.refuse(T0_US + n * S, source=f"198.51.100.{n % 7}")
+    journal.visible[0] = 20
+    with ledger_of(journal, directory, clock) as ledger:
+        seal_all(ledger, clock)
+        journal.visible[0] = 40
+        seal_all(ledger, clock)
+        yield ledger
 
 
 def test_an_empty_ledger_has_empty_reports(tmp_path: Path) -> None:
