@@ -54,14 +54,15 @@ class Portal:
                 call = Invite(user=f"00{44161000 + number}", caller=f"{100 + number % 7}", user_agent=agent)
                 assert peer.ask(call).status == 403
 
-    def ask(self, source: str) -> bytes:
+    def ask(self, source: str) -> str:
         """One more call of a source; the reason that is recorded for it."""
         call = Invite(user="0044161", user_agent="once more")
         with Peer(self.switch.address("udp"), source) as peer:
             peer.send(call.write())
         rows = self.node.cli.json("cdr", "list", "--limit", "1", "--source", source)
         assert rows[0]["call_id"] == call.call_id
-        return rows[0]["reason"]
+        reason: str = rows[0]["reason"]
+        return reason
 
 
 @dataclass(kw_only=True)
@@ -117,9 +118,10 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         switch = node.switch()
         office = node.office()
         found = eventually(
-            lambda: re.search(r"(http://127\.0\.0\.1:\d+)/setup/(\S+)", office.log.read_text())
+            lambda: re.findall(r"(http://127\.0\.0\.1:\d+)(/setup/\S+)", office.log.read_text())
         )
-        yield Portal(node=node, switch=switch, address=found[1], setup=f"/setup/{found[2]}")
+        [(address, setup)] = found
+        yield Portal(node=node, switch=switch, address=address, setup=setup)
     finally:
         node.end()
 

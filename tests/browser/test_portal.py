@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.conftest import PASSWORD, PHONE, Viewer
+from browser.conftest import PHONE, Viewer
+from kit.site import PASSWORD
 
 STRANGER = "127.66.0.1"
 OTHER = "127.66.0.2"

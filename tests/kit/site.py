@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The portal for tests: real settings, a ledger over a journal in memory, an obedient switch."""
 
+import atexit
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -16,6 +20,7 @@ from ringfence.control.messages import Books, Flows, Lists, Status
 from ringfence.defence.delivery import Outcome
 from ringfence.errors import StoreError
 from ringfence.ids import AlarmId, ChannelId
+from ringfence.ledger.reports import Reports
 from ringfence.ledger.service import Stats
 from ringfence.ledger.store import ParquetStore
 from ringfence.portal.access import Access, form_token
@@ -41,6 +46,10 @@ class FakeLedger:
         if self.found is None:
             raise StoreError("the ledger is starting", hint="try again in a moment", code="starting")
         return self.found
+
+    @property
+    def reports(self) -> Reports:
+        return Reports(self.store)
 
 
 @dataclass(kw_only=True)
@@ -106,7 +115,7 @@ class Site:
     cookie: str = ""
 
     def log_in(self, role: Role = Role.ADMIN, name: str = "") -> None:
-        """Become a user with a role."""
+        """Become a user with a role; each role has one of its name."""
         name = name or role.value
         if name not in {user.name for user in self.settings.users.all()}:
             self.settings.users.add(name, role, PASSWORD, actor="test")
@@ -139,10 +148,25 @@ class Page:
         )
 
 
+@cache
+def _prepared() -> Path:
+    """Settings with a user of each role, to be copied: to make tables takes longer than a test."""
+    directory = Path(mkdtemp(prefix="ringfence-test-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    with SettingsStore.open_or_create(directory, clock=ManualClock(T0_US)) as settings:
+        for role in Role:
+            settings.users.add(role.value, role, PASSWORD, actor="test")
+    return directory
+
+
 @contextmanager
-def site_over(journal: Journal, directory: Path, clock: ManualClock | None = None) -> Iterator[Site]:
-    """A portal over what is in a journal."""
+def site_over(
+    journal: Journal, directory: Path, clock: ManualClock | None = None, *, is_new: bool = False
+) -> Iterator[Site]:
+    """A portal over what is in a journal; with users of each role unless it is new."""
     clock = clock or ManualClock(T0_US + 20_000_000)
+    if not is_new:
+        shutil.copytree(_prepared(), directory / "settings")
     with (
         ledger_of(journal, directory / "cdr", clock) as ledger,
         SettingsStore.open_or_create(directory / "settings", clock=clock) as settings,

@@ -34,6 +34,8 @@ _MOST_PAIRS: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _WHOLE: Final = re.compile(r"-?[0-9]{1,10}")
+_DIGITS: Final = re.compile(r"[0-9]{1,15}")
+_MOST_GATEWAYS: Final = 2**32 - 1
 _LONGEST_CALL_S: Final = 2**31 - 1
 _UNNAMED_REASON: Final = re.compile(r"reason_[0-9]{1,3}")
 """How the ledger calls a reason that a newer switch wrote and this program does not know."""
@@ -211,6 +213,18 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _digits(text: str) -> str:
+    if not _DIGITS.fullmatch(text):
+        raise _wrong(f"{_short(text)} begins no number at its country code", "digits only, such as 44")
+    return text
+
+
+def _gateway_id(text: str) -> int:
+    if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _MOST_GATEWAYS:
+        raise _wrong(f"{_short(text)} is no number of a gateway", "`ringfence gateway list` shows them")
+    return int(text)
+
+
 def _range(text: str) -> timedelta:
     if text not in RANGES:
         raise _wrong(
@@ -241,6 +255,12 @@ _CONDITIONS: Final = (
     _Condition(name="account", field="account", read=str, shown=_text),
     _Condition(name="reason", field="reason", read=_reason, shown=_text),
     _Condition(name="min_duration", field="min_duration_s", read=_seconds, shown=_text),
+    _Condition(name="max_duration", field="max_duration_s", read=_seconds, shown=_text),
+    _Condition(name="dialled", field="dialled", read=_digits, shown=_text),
+    _Condition(name="tool", field="tool", read=str, shown=_text),
+    _Condition(name="method", field="method", read=str, shown=_text),
+    _Condition(name="gateway", field="gateway", read=str, shown=_text),
+    _Condition(name="gateway_id", field="gateway_id", read=_gateway_id, shown=_text),
     _Condition(name="pending", field="pending", read=_flag, shown=lambda is_set: ["1"] if is_set else []),
 )
 

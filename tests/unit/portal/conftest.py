@@ -30,3 +30,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
     journal.refuse(T0_US + 200, flags=SOURCE_IS_AUTHORISED, **ATTACKS)
     with site_over(journal, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def new_site(tmp_path: Path) -> Iterator[Site]:
+    """A portal that nobody has set up."""
+    with site_over(Journal(), tmp_path, is_new=True) as made:
+        yield made

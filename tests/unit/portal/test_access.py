@@ -17,19 +17,19 @@ def give(site: Site, **fields: str) -> int:
     return site.client.post("/login", data=fields, follow_redirects=False).status_code
 
 
-def test_the_set_up_link_makes_one_admin_and_counts_no_more(site: Site) -> None:
-    token = site.access.offer_setup()
+def test_the_set_up_link_makes_one_admin_and_counts_no_more(new_site: Site) -> None:
+    token = new_site.access.offer_setup()
     assert token is not None
     form = {"name": "root", "password": PASSWORD, "again": PASSWORD}
-    assert site.client.get(f"/setup/{token}x").status_code == 403
-    assert "Welcome" in site.client.get(f"/setup/{token}").text
-    assert site.client.post(f"/setup/{token}", data=form | {"again": "other"}).status_code == 400
-    made = site.client.post(f"/setup/{token}", data=form)
+    assert new_site.client.get(f"/setup/{token}x").status_code == 403
+    assert "Welcome" in new_site.client.get(f"/setup/{token}").text
+    assert new_site.client.post(f"/setup/{token}", data=form | {"again": "other"}).status_code == 400
+    made = new_site.client.post(f"/setup/{token}", data=form)
     assert (made.status_code, made.url.path) == (200, "/")
-    assert [(user.name, user.role) for user in site.settings.users.all()] == [("root", Role.ADMIN)]
-    assert site.client.post(f"/setup/{token}", data=form | {"name": "two"}).status_code == 403
-    assert site.access.offer_setup() is None
-    assert [row.actor for row in site.settings.audit(kind="user")] == ["setup"]
+    assert [(user.name, user.role) for user in new_site.settings.users.all()] == [("root", Role.ADMIN)]
+    assert new_site.client.post(f"/setup/{token}", data=form | {"name": "two"}).status_code == 403
+    assert new_site.access.offer_setup() is None
+    assert [row.actor for row in new_site.settings.audit(kind="user")] == ["setup"]
 
 
 def test_without_a_session_every_page_leads_to_the_login_and_back(site: Site) -> None:

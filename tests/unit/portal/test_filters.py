@@ -56,6 +56,12 @@ def filters(draw: st.DrawFn) -> Filter:
         account=draw(perhaps(texts)),
         reason=draw(perhaps(st.sampled_from(sorted(REASON_BY_NAME)))),
         min_duration_s=draw(perhaps(st.integers(0, 2**31 - 1))),
+        max_duration_s=draw(perhaps(st.integers(0, 2**31 - 1))),
+        dialled=draw(perhaps(st.text("0123456789", min_size=1, max_size=15))),
+        tool=draw(perhaps(texts)),
+        method=draw(perhaps(texts)),
+        gateway=draw(perhaps(texts)),
+        gateway_id=draw(perhaps(st.integers(0, 2**32 - 1))),
         pending=draw(st.booleans()),
     )
     return Filter(query=query, range=relative, below=draw(perhaps(cursors)))

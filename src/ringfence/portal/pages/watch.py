@@ -50,7 +50,7 @@ class _Watch:
 
     @property
     def _reports(self) -> Reports:
-        return Reports(self._site.office.ledger.store)
+        return self._site.office.ledger.reports
 
     def overview(self, visit: Visit) -> Response:
         """Five figures, one plot, two lists, open alarms."""

@@ -14,12 +14,12 @@ from starlette.testclient import TestClient
 from kit.clock import ManualClock
 from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import ledger_of
+from kit.site import FakeAlarms, FakeLedger
 from kit.switch import FLOW, some_books
 from ringfence.control.messages import Books, Flows, Lists, Status
-from ringfence.errors import ControlError, StoreError
+from ringfence.errors import ControlError
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.service import Stats
-from ringfence.ledger.store import CdrStore
 from ringfence.portal.api import create_api
 from ringfence.portal.office import Office
 from ringfence.settings.model import Role
@@ -35,18 +35,6 @@ ATTACKS = (
     "\r\n\r\nevent: tick\r\ndata: {}",
     "A" * 2000,
 )
-
-
-@dataclass(kw_only=True)
-class FakeLedger:
-    found: CdrStore | None
-    stats: Stats = field(default_factory=Stats)
-
-    @property
-    def store(self) -> CdrStore:
-        if self.found is None:
-            raise StoreError("the ledger is starting", hint="try again in a moment", code="starting")
-        return self.found
 
 
 @dataclass(kw_only=True)
@@ -152,9 +140,15 @@ def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site
         ledger_of(journal, tmp_path / "cdr", clock) as records,
         SettingsStore.open_or_create(tmp_path / "settings", clock=clock) as settings,
     ):
-        ledger, switch = FakeLedger(found=records.store), FakeSwitch()
+        ledger, switch = FakeLedger(found=records.store, stats=Stats()), FakeSwitch()
         office = Office(
-            ledger=ledger, settings=settings, switch=switch, clock=clock, node="n1", data_dir=tmp_path
+            ledger=ledger,
+            settings=settings,
+            switch=switch,
+            alarms=FakeAlarms(settings=settings),
+            clock=clock,
+            node="n1",
+            data_dir=tmp_path,
         )
         app = Starlette(routes=[Mount("/api/v1", app=create_api(office))])
         with TestClient(app, base_url="http://127.0.0.1/api/v1/") as client:
