@@ -15,7 +15,7 @@ from ringfence.portal.api.models import (
     Changed,
     ColorWord,
     Duration,
-    InForce,
+    Effect,
     ListWord,
     OfficeOf,
     PageQuery,
@@ -77,7 +77,7 @@ class Import(Sent):
     skip_existing: bool = Field(False, description="Pass over values that are on the list already.")
 
 
-class Imported(InForce):
+class Imported(Effect):
     """What an import did."""
 
     added: list[int] = Field(description="The ids of the new entries.")
@@ -124,7 +124,7 @@ def import_entries(office: OfficeOf, caller: CallerOf, entries: Import) -> Impor
             draft for draft in drafts if (draft.list, checks.list_value(draft.list, draft.value)) not in there
         ]
     changes = lists.add_all(drafts, actor=caller.actor)
-    act = InForce.at(office, changes[0].version if changes else office.settings.version())
+    act = Effect.at(office, changes[0].version if changes else office.settings.version())
     return Imported(
         version=act.version,
         in_force=act.in_force,

@@ -175,7 +175,7 @@ class BlockOut(BaseModel):
         )
 
 
-class InForce(BaseModel):
+class Effect(BaseModel):
     """Whether a change acts, and since which version of the settings it is there."""
 
     version: int = Field(description="The version of the settings that has the change.")
@@ -195,7 +195,7 @@ class InForce(BaseModel):
         return cls(version=version, in_force=taken, note=note)
 
 
-class Changed(InForce, Generic[Model]):
+class Changed(Effect, Generic[Model]):
     """What a change did."""
 
     changed: bool = Field(description="False: it was so already.")
@@ -216,7 +216,7 @@ def change_fields(change: Change[T], shown: Callable[[T], Model]) -> dict[str, A
 
 def switch_change(office: Office, change: Change[T], shown: Callable[[T], Model]) -> Changed[Model]:
     """A change that the switch works by, brought into force."""
-    act = InForce.at(office, change.version)
+    act = Effect.at(office, change.version)
     return Changed(version=act.version, in_force=act.in_force, note=act.note, **change_fields(change, shown))
 
 
