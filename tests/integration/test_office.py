@@ -20,6 +20,8 @@ from kit.native import DiskJournal
 from ringfence.clock import SystemClock
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reader import open_reader
+from ringfence.settings.model import Role
+from ringfence.settings.store import SettingsStore
 
 pytestmark = pytest.mark.integration
 
@@ -50,9 +52,11 @@ def office(data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         process.wait()
 
 
-def get(address: str) -> tuple[int, str]:
+def get(address: str, token: str = "") -> tuple[int, str]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    asked = urllib.request.Request(address, headers=headers)  # noqa: S310 - our own address
     try:
-        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -68,10 +72,12 @@ def test_a_refusal_is_on_the_page_within_a_second_and_sigterm_ends_the_office(tm
     with office(tmp_path) as (process, address):
         while get(f"{address}/health/ready")[0] != 200:
             assert process.poll() is None
+        with SettingsStore.open_or_create(tmp_path) as settings:
+            token = settings.tokens.add("probe", Role.VIEWER, actor="test").secret
         journal.now_us = SystemClock().utc_us()
         journal.refuse(1)
         written_s = time.monotonic()
-        while "friendly" in (page := get(f"{address}/")[1]) or "unknown_source" not in page:
+        while "unknown_source" not in get(f"{address}/api/v1/cdrs", token)[1]:
             assert time.monotonic() - written_s < 10
         took_s = time.monotonic() - written_s
         assert "ringfence_ledger_up 1.0" in get(f"{address}/metrics")[1]
