@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -184,8 +185,9 @@ def percentile(values: list[float], fraction: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))]
 
 
-def run(rows: int, pages: int) -> Answers:
-    """Make the rows, then ask for the newest page of each filter so often, each with another value."""
+@contextmanager
+def made(rows: int) -> Iterator[tuple[Path, int]]:
+    """A data directory with so many rows in Parquet, and how many there are."""
     with tempfile.TemporaryDirectory(prefix="ringfence-bench-") as scratch:
         data = Path(scratch) / "data"
         began = time.perf_counter()
@@ -193,7 +195,7 @@ def run(rows: int, pages: int) -> Answers:
         say(f"{rows:,} refusals in the journal after {time.perf_counter() - began:.0f} s")
         sealed = take_in(data)
         say(f"{sealed:,} rows in Parquet after {time.perf_counter() - began:.0f} s")
-        return ask(data, sealed, pages)
+        yield data, sealed
 
 
 def say(text: str) -> None:

@@ -13,27 +13,28 @@ from typing import Any
 import edge
 import ledger
 import machine
+import pages
 import query
 import subjects
 from verdict import Verdict, verdict_lines
 
-PARTS = ("edge", "ledger", "query")
+PARTS = ("edge", "ledger", "query", "pages")
 
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--parts", default=",".join(PARTS), help="what to measure (default edge,ledger,query)"
-    )
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default all)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind and subject (default 5)")
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="length of a run after its warm-up (default 3)"
     )
     parser.add_argument("--only", help="subjects of the edge part, such as bare403,kamailio,ringfence")
     parser.add_argument(
-        "--rows", type=int, default=10_000_000, help="rows of the query part (default 10 million)"
+        "--rows", type=int, default=10_000_000, help="rows of the query and pages parts (default 10 million)"
     )
-    parser.add_argument("--pages", type=int, default=40, help="pages asked for per filter (default 40)")
+    parser.add_argument(
+        "--pages", type=int, default=40, help="pages asked for per filter or page (default 40)"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.parts.split(",")) - set(PARTS):
         parser.error(f"there is no part {unknown.pop()!r}")
@@ -67,11 +68,18 @@ def main() -> int:
         figures = ledger.run(arguments.rounds)
         results["ledger"] = asdict(figures)
         verdicts += ledger.verdicts(figures)
-    if "query" in parts:
-        answers = query.run(arguments.rows, arguments.pages)
-        print(query.table(answers) + "\n")
-        results["query"] = asdict(answers)
-        verdicts += query.verdicts(answers)
+    if {"query", "pages"} & set(parts):
+        with query.made(arguments.rows) as (data, sealed):
+            if "query" in parts:
+                answers = query.ask(data, sealed, arguments.pages)
+                print(query.table(answers) + "\n")
+                results["query"] = asdict(answers)
+                verdicts += query.verdicts(answers)
+            if "pages" in parts:
+                looked = pages.ask(data, arguments.pages)
+                print(pages.table(looked) + "\n")
+                results["pages"] = asdict(looked)
+                verdicts += pages.verdicts(looked)
     print(verdict_lines(verdicts))
     results["verdicts"] = [asdict(verdict) for verdict in verdicts]
     written = subjects.ROOT / "benches" / "results" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"

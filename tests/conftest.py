@@ -13,6 +13,11 @@ from kit.clock import ManualClock
 from ringfence.settings.store import SettingsStore
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Here, not beside the browser tests: options have to be known before their folder is looked at.
+    parser.addoption("--pictures", action="store_true", help="keep what the browser sees in docs/images")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
     """Refuse to connect to, or send to, anything but loopback."""

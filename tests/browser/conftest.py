@@ -25,10 +25,6 @@ DESK = {"width": 1400, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--pictures", action="store_true", help="keep screenshots in docs/images")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:

@@ -33,6 +33,16 @@ PAGES = {
     "exports": "/exports",
     "account": "/account",
 }
+KEPT = {
+    ("overview", "light"),
+    ("overview", "dark"),
+    ("illegal", "light"),
+    ("cdrs", "light"),
+    ("parameters", "light"),
+    ("overview", "phone-in-Spanish"),
+}
+"""What goes into the documents."""
+
 LOOKS = [
     pytest.param({}, id="light"),
     pytest.param({"theme": "dark"}, id="dark"),
@@ -70,7 +80,8 @@ def test_each_page_shows_itself_without_a_fault(viewer: Viewer, request: pytest.
         width = viewer.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0, f"{path} is {width} px too wide"
         look = request.node.callspec.id
-        viewer.keep(f"{name}-{look}" if look != "light" else name)
+        if (name, look) in KEPT:
+            viewer.keep(f"{name}-{look}" if look != "light" else name)
 
 
 def test_logging_out_ends_the_session(viewer: Viewer) -> None:
@@ -219,7 +230,6 @@ def test_a_parameter_is_changed_checked_and_brought_back_with_its_history(viewer
     viewer.page.click("text=SS_AUTHENTICATION_MAX_RETRY")
     viewer.page.fill("input[name=value]", "5000")
     viewer.page.click("form[action$='/set'] button")
-    viewer.faults = [fault for fault in viewer.faults if "400" not in fault]
     expect(viewer.page.locator("[role=alert]")).to_contain_text("cannot be 5000")
     viewer.page.fill("input[name=value]", "9")
     viewer.page.click("form[action$='/set'] button")
@@ -229,6 +239,10 @@ def test_a_parameter_is_changed_checked_and_brought_back_with_its_history(viewer
     viewer.keep("parameter-changed")
     viewer.page.click("text=Back to the default")
     expect(viewer.page.locator("[role=status]")).to_contain_text("back at its default")
+    # The console notes every answer that is no success: this one was meant to be none.
+    [refused] = viewer.faults
+    assert "400" in refused
+    viewer.faults.clear()
 
 
 def test_an_attack_raises_one_alarm_that_is_acknowledged_with_a_note(viewer: Viewer) -> None:
