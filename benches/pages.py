@@ -24,6 +24,7 @@ COUNTED_WITHIN_S = 900
 VISITORS = 4
 MIXED_S = 10.0
 LIST_PAGES_MS = 500
+PARTS = ("sources", "numbers", "tools", "areas", "reasons", "hours")
 
 
 @dataclass
@@ -45,9 +46,13 @@ class Visitor:
 
     def get(self, path: str) -> str:
         """A page, whole."""
-        self._connection.request("GET", path, headers=self._headers)
-        answer = self._connection.getresponse()
-        text = answer.read().decode()
+        try:
+            self._connection.request("GET", path, headers=self._headers)
+            answer = self._connection.getresponse()
+            text = answer.read().decode()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {text[:500]}")
         return text
@@ -64,6 +69,7 @@ def addresses(chance: random.Random) -> dict[str, Callable[[], str]]:
         "illegal, 7 days": lambda: "/illegal?range=7d",
         "illegal, 30 days": lambda: "/illegal?range=30d",
         "illegal, one source": lambda: f"/illegal?range=24h&source={source(chance)}",
+        **{f"illegal, {part}, {days} d": _part(part, days) for part in PARTS for days in (7, 30)},
         "cdrs": lambda: "/cdrs",
         "cdrs, illegal": lambda: "/cdrs?kind=illegal",
         "cdrs, source": lambda: f"/cdrs?source={source(chance)}",
@@ -79,6 +85,10 @@ def addresses(chance: random.Random) -> dict[str, Callable[[], str]]:
         "users": lambda: "/users",
         "audit": lambda: "/audit",
     }
+
+
+def _part(name: str, days: int) -> Callable[[], str]:
+    return lambda: f"/illegal/{name}?range={days}d"
 
 
 def ask(data: Path, count: int) -> Pages:
@@ -140,7 +150,7 @@ def until_counted(visitor: Visitor) -> float:
     began = time.perf_counter()
     while time.perf_counter() - began < COUNTED_WITHIN_S:
         try:
-            if "older records are not counted" not in visitor.get("/illegal?range=30d"):
+            if "older records are not counted" not in visitor.get("/illegal/sources?range=30d"):
                 return time.perf_counter() - began
         except (OSError, http.client.HTTPException, RuntimeError):
             pass

@@ -212,7 +212,11 @@ class Site:
 
         async def endpoint(request: Request) -> Response:
             form = await _form(request)
-            return await run_in_threadpool(self._serve, request, handler, right, form)
+            try:
+                return await run_in_threadpool(self._serve, request, handler, right, form)
+            finally:
+                if form is not None:
+                    await form.close()
 
         return GuardedRoute(path, endpoint, right, methods)
 

@@ -16,7 +16,7 @@ PAGES = (
     "/",
     "/cdrs",
     "/cdrs?columns=call_id,callerE164",
-    "/illegal?range=30d&show=all",
+    "/illegal?range=30d&show=all&whole=1",
     "/firewall",
     "/alarms",
     "/alarms/rules",
@@ -39,7 +39,11 @@ def attack_place(site: Site) -> str:
 
 def test_what_a_stranger_sent_is_shown_and_does_nothing(site: Site) -> None:
     site.log_in()
-    for path in ("/cdrs", attack_place(site), "/illegal?since=2024-11-21T00:00:00Z&source=198.51.100.7"):
+    for path in (
+        "/cdrs",
+        attack_place(site),
+        "/illegal?since=2024-11-21T00:00:00Z&source=198.51.100.7&whole=1",
+    ):
         page = site.get(path)
         assert page.status == 200, page.text
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text or path.startswith("/illegal")

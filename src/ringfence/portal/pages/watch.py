@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes on: the overview for the wall, and illegal calls by who, what, where and when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ringfence.clock import iso_utc
 from ringfence.defence.geography import country_of_address, country_of_number
-from ringfence.errors import ConfigError, RingfenceError
+from ringfence.errors import ConfigError, NotFoundError, RingfenceError
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reasons import REASON_BY_NAME
 from ringfence.ledger.reports import Reports, SourceLine, Timeline
@@ -40,6 +40,7 @@ def routes(site: Site, meter: RateMeter) -> list[GuardedRoute]:
         site.route("/overview/now", pages.now, Right.LOOK),
         site.route("/overview/hour", pages.hour, Right.LOOK),
         site.route("/illegal", pages.illegal, Right.LOOK),
+        site.route("/illegal/{part}", pages.part, Right.LOOK),
     ]
 
 
@@ -95,65 +96,97 @@ class _Watch:
             return {"problem": error}
 
     def illegal(self, visit: Visit) -> Response:
-        """Who attacks, what they dial, with what, from where, when; every line is a filter."""
-        asked = local_times(visit, visit.asked)
-        if not asked.keys() & {"range", "since", "until"}:
-            asked["range"] = "24h"
-        show_events = asked.get("show") == "all"
-        kept = {name: value for name, value in asked.items() if name != "show"}
-        now_us = self._site.office.clock.utc_us()
+        """When, and room for who, what, where and with what: those are parts that follow by themselves."""
+        asked = _asked(visit)
         values: dict[str, Any] = {"problem": None}
         try:
-            found = filters.parse(kept.items(), now_us=now_us)
-            kinds = frozenset({"illegal", "event"} if show_events else {"illegal"})
-            query = replace(found.query, kinds=kinds)
-            values |= self._ranked(visit, query, {**kept, **({"show": "all"} if show_events else {})}, now_us)
+            query = self._query(asked)
+            now_us = self._site.office.clock.utc_us()
+            timeline = self._reports.timeline(query, now_us=now_us, most_points=_POINTS)
+            values["plot"] = drawn(visit, timeline, link("/illegal", asked))
+            if "whole" in asked:
+                values |= {name: part(visit, query) for name, part in self._parts.items()}
         except ConfigError as error:
             values["problem"] = error
         return self._site.page(
             visit,
             "illegal.html",
             status=400 if values["problem"] else 200,
-            asked={**kept, **({"show": "all"} if show_events else {})},
-            kept=kept,
-            show_events=show_events,
+            **self._shared(visit, asked),
+            parts_named=tuple(self._parts),
             chips=[
                 (name, value, link("/illegal", asked, **{name: None}))
-                for name, value in kept.items()
-                if name not in ("range", "kind")
+                for name, value in asked.items()
+                if name not in ("range", "kind", "show", "whole")
             ],
-            gateways=[gateway.name for gateway in self._site.office.settings.gateways.all()]
-            if visit.may(Right.SETTINGS)
-            else [],
             **values,
         )
 
-    def _ranked(self, visit: Visit, query: CdrQuery, asked: Mapping[str, str], now_us: int) -> dict[str, Any]:
-        reports = self._reports
-        timeline = reports.timeline(query, now_us=now_us, most_points=_POINTS)
-        sources = reports.sources(query, limit=_RANKED)
-        blocked = _blocked(self._site.office.settings.lists.in_force(), sources.lines)
+    def part(self, visit: Visit) -> Response:
+        """One ranking, or the hours of the week; a part of the page."""
+        name = visit.request.path_params["part"]
+        if name not in self._parts:
+            raise NotFoundError(visit.say("There is no such page"), hint=visit.say("go on from the overview"))
+        asked = _asked(visit)
+        found = self._parts[name](visit, self._query(asked))
+        return self._site.page(visit, f"illegal_{name}.html", **self._shared(visit, asked), **{name: found})
+
+    def _shared(self, visit: Visit, asked: Mapping[str, str]) -> dict[str, Any]:
+        gateways = self._site.office.settings.gateways.all() if visit.may(Right.SETTINGS) else ()
         return {
-            "plot": drawn(visit, timeline, link("/illegal", asked)),
-            "sources": sources,
-            "numbers": reports.numbers(query, limit=_RANKED),
-            "tools": reports.tools(query, limit=_RANKED),
-            "reasons": [
-                (line, _reason(visit, line.reason)) for line in reports.reasons(query, limit=_RANKED).lines
-            ],
-            "areas": _countries(reports.areas(query, limit=200).lines),
-            "blocked": blocked,
-            "heat": self._heat(visit, query),
+            "asked": asked,
+            "kept": {name: value for name, value in asked.items() if name not in ("show", "whole")},
+            "show_events": asked.get("show") == "all",
+            "gateways": [gateway.name for gateway in gateways],
             "country": country_of_address,
             "dialled": country_of_number,
         }
 
-    def _heat(self, visit: Visit, query: CdrQuery) -> Markup:
+    def _query(self, asked: Mapping[str, str]) -> CdrQuery:
+        """Illegal calls that match, and other events if they are wanted.
+
+        Raises: ConfigError.
+        """
+        now_us = self._site.office.clock.utc_us()
+        found = filters.parse(asked.items(), now_us=now_us, also=("show", "whole"))
+        kinds = {"illegal", "event"} if asked.get("show") == "all" else {"illegal"}
+        return replace(found.query, kinds=frozenset(kinds))
+
+    def _sources(self, _: Visit, query: CdrQuery) -> dict[str, Any]:
+        ranking = self._reports.sources(query, limit=_RANKED)
+        return {
+            "ranking": ranking,
+            "blocked": _blocked(self._site.office.settings.lists.in_force(), ranking.lines),
+        }
+
+    def _hours(self, visit: Visit, query: CdrQuery) -> Markup:
         found = self._reports.heat_map(query, zone=visit.zone)
         days = [visit.say(day) for day in DAYS]
-        return heat(
-            found.attempts, days, title=visit.say("Attempts by hour and weekday"), unit=visit.say("attempts")
-        )
+        title, unit = visit.say("Attempts by hour and weekday"), visit.say("attempts")
+        return heat(found.attempts, days, title=title, unit=unit)
+
+    @property
+    def _parts(self) -> Mapping[str, Callable[[Visit, CdrQuery], Any]]:
+        """What follows by itself, in the order of the page."""
+        return {
+            "sources": self._sources,
+            "numbers": lambda _, query: self._reports.numbers(query, limit=_RANKED),
+            "tools": lambda _, query: self._reports.tools(query, limit=_RANKED),
+            "areas": lambda _, query: _countries(self._reports.areas(query, limit=200).lines),
+            "reasons": lambda visit, query: [
+                (line, _reason(visit, line.reason))
+                for line in self._reports.reasons(query, limit=_RANKED).lines
+            ],
+            "hours": self._hours,
+        }
+
+
+def _asked(visit: Visit) -> dict[str, str]:
+    """What the address asks for; the last day if it names no time."""
+    asked = local_times(visit, visit.asked)
+    if not asked.keys() & {"range", "since", "until"}:
+        asked["range"] = "24h"
+    return asked
 
 
 def drawn(visit: Visit, timeline: Timeline, range_link: str) -> Markup:

@@ -36,7 +36,7 @@
           element.classList.remove("stale");
         } catch { element.classList.add("stale"); } finally { clearTimeout(late); }
       }
-      timer = setTimeout(turn, every);
+      if (every) timer = setTimeout(turn, every);
     };
     timer = setTimeout(turn, element.dataset.now === undefined ? every : 0);
     window.addEventListener("pagehide", () => clearTimeout(timer), { once: true });
