@@ -111,7 +111,13 @@ def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready
     address = f"http://{host_port(*listener.getsockname()[:2])}"
     ledger = LedgerService(node.data_dir, clock, SettingsParameters(store), node=node.name)
     alarms = AlarmService(
-        store, ledger, switch, clock, data_dir=node.data_dir, node=node.name, portal=address
+        store,
+        ledger,
+        switch,
+        clock,
+        data_dir=node.data_dir,
+        node=node.name,
+        portal=node.portal_url or address,
     )
     office = Office(
         ledger=ledger,
@@ -124,7 +130,7 @@ def serve(node: NodeConfig, store: SettingsStore, listener: socket.socket, ready
     )
     access = Access(store, clock)
     jobs = ExportJobs(ledger, node.data_dir, clock)
-    app = create_app(office, access, jobs)
+    app = create_app(office, access, jobs, url=node.portal_url)
     ledger.start()
     jobs.begin()
     alarms.start()

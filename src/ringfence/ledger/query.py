@@ -101,6 +101,7 @@ class CdrQuery:
     dialled: str | None = None
     tool: str | None = None
     method: str | None = None
+    call_id: str | None = None
     gateway: str | None = None
     gateway_id: int | None = None
     pending: bool = False
@@ -184,6 +185,7 @@ _TESTS: Final = {
     "min_duration_s": f"{quoted('holdTime')} >= $min_duration_s",
     "max_duration_s": f"{quoted('holdTime')} <= $max_duration_s",
     "method": "method = $method",
+    "call_id": "call_id = $call_id",
     "gateway": f"({quoted('callerGateway')} = $gateway OR {quoted('calleeGateway')} = $gateway)",
     "gateway_id": "gateway_id = $gateway_id",
     "dialled": f"starts_with({INTERNATIONAL_SQL}, $dialled)",

@@ -44,13 +44,13 @@ _JUDGED_SQL += "\n)"
 _RECORD_SQL = f"SELECT\n{_RECORD_SQL}"
 _HINTS: Final = """
     callerip, "callerAccessE164", "callerE164", "calleeAccessE164", "calleeE164", reason, account, "holdTime",
-    user_agent, method, gateway_id, "callerGateway", "calleeGateway"
+    user_agent, method, gateway_id, "callerGateway", "calleeGateway", call_id
 """
 _HINTS_SQL: Final = """
 SELECT source AS callerip, caller AS "callerAccessE164", caller AS "callerE164", callee AS "calleeAccessE164",
     callee AS "calleeE164", reason_of(a.reason) AS reason, '' AS account, 0 AS "holdTime", user_agent,
     CASE WHEN method_text <> '' THEN method_text ELSE method_of(a.method) END AS method, gateway_id,
-    '' AS "callerGateway", '' AS "calleeGateway"
+    '' AS "callerGateway", '' AS "calleeGateway", call_id
 """
 _ARROW: Final = {
     "VARCHAR": pa.string(),

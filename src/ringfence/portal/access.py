@@ -10,6 +10,7 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 import pyotp
@@ -125,7 +126,7 @@ class Access:
         Raises: AccessError: "slow" after too many tries, "credentials" if something is wrong (which is not
         said), "second_factor" if all is right but the code is missing.
         """
-        keys = (f"address:{address}", f"name:{name[:100]}")
+        keys = (f"address:{source_network(address)}", f"name:{name[:100]}")
         wait_s = self._tries.take(*keys)
         if wait_s:
             raise AccessError("too many tries", hint=f"wait {int(wait_s) + 1} s, then try again", code="slow")
@@ -165,6 +166,21 @@ class Access:
                     self._used_steps.popitem(last=False)
                 return True
         return False
+
+
+def source_network(address: str) -> str:
+    """Who is counted as one: an IPv4 address, or the /64 of an IPv6 one.
+
+    >>> source_network("2001:db8::1:2:3:4"), source_network("192.0.2.1")
+    ('2001:db8::/64', '192.0.2.1')
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
+        return str(ip_network((found, 64), strict=False))
+    return address
 
 
 def form_token(cookie: str) -> str:

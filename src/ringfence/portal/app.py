@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -46,8 +47,8 @@ _HEADERS: Final = (
 _NOT_KEPT: Final = (b"cache-control", b"no-store")
 
 
-def create_app(office: Office, access: Access, jobs: ExportJobs) -> Starlette:
-    """The application."""
+def create_app(office: Office, access: Access, jobs: ExportJobs, *, url: str | None = None) -> Starlette:
+    """The application; `url` is what people type to reach it, if that is not where it listens."""
     site = Site(office, access)
     health = _Health(office)
     routes: list[BaseRoute] = [
@@ -68,7 +69,7 @@ def create_app(office: Office, access: Access, jobs: ExportJobs) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_Guarded)],
+        middleware=[Middleware(_Guarded, name=urlsplit(url or "").hostname)],
         exception_handlers={HTTPException: _missing(site)},
     )
 
@@ -103,9 +104,9 @@ class _KnowsSessions:
 class _Guarded:
     """Sets the headers that keep pages harmless, and refuses names that anyone may point at this machine."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, name: str | None = None) -> None:
         self._app = app
-        self._names = {"localhost", socket.gethostname().lower()}
+        self._names = {"localhost", socket.gethostname().lower(), *([name] if name else [])}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -259,6 +259,7 @@ _CONDITIONS: Final = (
     _Condition(name="dialled", field="dialled", read=_digits, shown=_text),
     _Condition(name="tool", field="tool", read=str, shown=_text),
     _Condition(name="method", field="method", read=str, shown=_text),
+    _Condition(name="call_id", field="call_id", read=str, shown=_text),
     _Condition(name="gateway", field="gateway", read=str, shown=_text),
     _Condition(name="gateway_id", field="gateway_id", read=_gateway_id, shown=_text),
     _Condition(name="pending", field="pending", read=_flag, shown=lambda is_set: ["1"] if is_set else []),

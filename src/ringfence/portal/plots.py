@@ -17,7 +17,7 @@ _LEFT: Final = 56
 _RIGHT: Final = 8
 _TOP: Final = 8
 _BOTTOM: Final = 24
-_LINES: Final = 4
+_LINES: Final = 5
 _LABELS: Final = 6
 _TICK: Final = 36
 _HEAT_STEPS: Final = 5
@@ -44,7 +44,8 @@ def stacked(buckets: Sequence[Bucket], series: Sequence[str], *, title: str, ran
     Shape: `range_link` is the address that a selected range is added to; empty for none.
     """
     width, height = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-    top = nice(max((sum(bucket.values) for bucket in buckets), default=0))
+    # From five on, five lines stand at whole numbers.
+    top = nice(max([_LINES, *(sum(bucket.values) for bucket in buckets)]))
     step = width / max(len(buckets), 1)
     parts = [_grid(top, width, height)]
     for index, bucket in enumerate(buckets):

@@ -166,6 +166,16 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         ),
     ] = "127.0.0.1:8080"
+    portal_url: Annotated[
+        str | None,
+        Meta(
+            pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,255}/?$",
+            description=(
+                "What people type to reach the portal, such as https://portal.example.com: it stands in "
+                "messages, and the portal answers to its name. Without it that is the address of `portal`."
+            ),
+        ),
+    ] = None
     settings_url: Annotated[
         str | None,
         Meta(
@@ -250,6 +260,7 @@ class NodeConfig:
     data_dir: Path
     listen: tuple[Listen, ...]
     portal: PortalAddress
+    portal_url: str | None
     settings_url: str | None
     drain_s: int
     receive_buffer_bytes: int
@@ -289,6 +300,7 @@ def load(path: Path | None = None, overrides: Overrides | None = None) -> NodeCo
         data_dir=Path(file.data) if wanted.data is None else wanted.data,
         listen=listen,
         portal=_at(None if wanted.portal else lines, "$.portal", parse_portal, portal),
+        portal_url=None if file.portal_url is None else file.portal_url.rstrip("/"),
         settings_url=file.settings_url,
         drain_s=file.drain_s,
         receive_buffer_bytes=file.receive_buffer_bytes,

@@ -133,10 +133,9 @@ class _Door:
             _same(visit, new, visit.form.get("again", ""))
             if settings.users.verify(name, visit.form.get("old", "")) is None:
                 raise ConfigError(visit.say("The present password is wrong"), code="bad_value")
-            change = settings.users.set_password(name, new, actor=visit.actor)
+            change = settings.users.set_password(name, new, actor=visit.actor, keep_session=visit.session_id)
         except ConfigError as error:
             return self._account(visit, error)
-        settings.sessions.close_all(name, actor=visit.actor, but=visit.session_id)
         return self._site.done(
             "/account", visit.say("The password is changed. Other sessions were ended."), change
         )

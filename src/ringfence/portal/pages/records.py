@@ -23,6 +23,7 @@ from ringfence.portal.site import GuardedRoute, Site, Visit, link
 
 ROWS: Final = 50
 _NEW_SHOWN: Final = 1000
+_CALL_ID: Final = 16
 
 SHOWN: Final = (
     "recorded_at",
@@ -271,9 +272,16 @@ class _Records:
         try:
             filters.parse([("source", text)], now_us=0)
         except ConfigError:
-            name = "callee" if text.rstrip("*").lstrip("+").isdigit() else "caller"
-            return RedirectResponse(link("/cdrs", {name: text}), 303)
+            return RedirectResponse(link("/cdrs", {_meant(text): text}), 303)
         return RedirectResponse(link("/cdrs", source=text), 303)
+
+
+def _meant(text: str) -> str:
+    """What somebody looks for who typed no address: a number, or the Call-ID of a message."""
+    is_number = text.rstrip("*").lstrip("+").isdigit()
+    if is_number:
+        return "callee"
+    return "call_id" if len(text) >= _CALL_ID or "@" in text else "caller"
 
 
 def local_times(visit: Visit, asked: Mapping[str, str]) -> dict[str, str]:

@@ -117,17 +117,6 @@ class Sessions:
             if not act.connection.execute(chosen.returning(table.c.hash)).all():
                 raise NotFoundError("there is no such session", hint="it may have ended meanwhile")
 
-    def close_all(self, user: str, *, actor: str, but: str | None = None) -> None:
-        """Log a user out everywhere, but for one session if one is named.
-
-        Raises: StoreError.
-        """
-        table = schema.session
-        with self._database.change(actor) as act:
-            act.connection.execute(
-                delete(table).where(table.c.user_name == user, table.c.hash != (but or ""))
-            )
-
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -62,11 +62,13 @@ class Users:
     def set_role(self, name: str, role: Role, *, actor: str) -> Change[User]:
         """Let a user do more, or less.
 
-        Raises: NotFoundError, StoreError.
+        Raises: NotFoundError, ConfigError("last_admin"), StoreError.
         """
         with self._database.change(actor) as act:
             before = _get(act.connection, name)
             after = User(name=name, role=role)
+            if role is not Role.ADMIN:
+                _keep_an_admin(act.connection, before)
             if before != after:
                 act.connection.execute(
                     update(schema.user).where(schema.user.c.name == name).values(role=role.value)
@@ -74,8 +76,8 @@ class Users:
                 act.record("set", _KIND, name, before, after)
         return Change(version=act.version, before=before, after=after, changed=act.changed)
 
-    def set_password(self, name: str, password: str, *, actor: str) -> Change[User]:
-        """Give a user a new password.
+    def set_password(self, name: str, password: str, *, actor: str, keep_session: str = "") -> Change[User]:
+        """Give a user a new password; their sessions end, but for one if it is named.
 
         Raises: NotFoundError, ConfigError("bad_value"), StoreError.
         """
@@ -84,6 +86,11 @@ class Users:
             user = _get(act.connection, name)
             act.connection.execute(
                 update(schema.user).where(schema.user.c.name == name).values(argon2=argon2)
+            )
+            act.connection.execute(
+                delete(schema.session).where(
+                    schema.session.c.user_name == name, schema.session.c.hash != keep_session
+                )
             )
             act.record("set_password", _KIND, name, user, user)
         return Change(version=act.version, before=user, after=user, changed=True)
@@ -113,10 +120,11 @@ class Users:
     def remove(self, name: str, *, actor: str) -> Change[User]:
         """Let a user log in no longer.
 
-        Raises: NotFoundError, StoreError.
+        Raises: NotFoundError, ConfigError("last_admin"), StoreError.
         """
         with self._database.change(actor) as act:
             before = _get(act.connection, name)
+            _keep_an_admin(act.connection, before)
             act.connection.execute(delete(schema.user).where(schema.user.c.name == name))
             act.record("remove", _KIND, name, before, None)
         return Change(version=act.version, before=before, after=None, changed=True)
@@ -133,6 +141,18 @@ class Users:
         except VerificationError:
             return None
         return None if row is None else User(name=row.name, role=Role(row.role))
+
+
+def _keep_an_admin(connection: Connection, leaving: User) -> None:
+    """Refuse to take away the last one who may let others in."""
+    if leaving.role is Role.ADMIN and not any(
+        user.role is Role.ADMIN and user.name != leaving.name for user in _all(connection)
+    ):
+        raise ConfigError(
+            f"{leaving.name} is the last admin",
+            hint="give another user the role admin first",
+            code="last_admin",
+        )
 
 
 def _all(connection: Connection) -> tuple[User, ...]:
