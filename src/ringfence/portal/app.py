@@ -65,7 +65,7 @@ def create_app(office: Office, access: Access, jobs: ExportJobs, *, url: str | N
         *people.routes(site),
         *tokens.routes(site),
         Mount("/static", StaticFiles(packages=[("ringfence.portal", "static")])),
-        Mount("/api/v1", _KnowsSessions(create_api(office), office)),
+        Mount("/api/v1", _KnowsSessions(create_api(office, jobs=jobs), office)),
     ]
     return Starlette(
         routes=routes,

@@ -12,31 +12,40 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from ringfence.portal.api import (
+    alarms,
     audit,
     cdrs,
+    exports,
     gateways,
     lists,
     live,
     node,
     parameters,
     phones,
+    reports,
     tokens,
     users,
     vos,
+    webhooks,
 )
 from ringfence.portal.api.access import Gate
 from ringfence.portal.api.errors import CODES, take_errors
 from ringfence.portal.api.idempotency import Once, WholeBody
+from ringfence.portal.exports import ExportJobs
 from ringfence.portal.office import Office
 
 VERSION: Final = "1"
 
 _ROUTERS: Final = (
     cdrs.router,
+    reports.router,
+    exports.router,
     lists.router,
     gateways.router,
     phones.router,
     parameters.router,
+    alarms.router,
+    webhooks.router,
     users.router,
     tokens.router,
     audit.router,
@@ -46,8 +55,8 @@ _ROUTERS: Final = (
 )
 
 
-def create_api(office: Office, *, wait: live.Wait = asyncio.sleep) -> FastAPI:
-    """The application over an office; `wait` is how a live stream lets a second pass.
+def create_api(office: Office, *, jobs: ExportJobs, wait: live.Wait = asyncio.sleep) -> FastAPI:
+    """The application over an office and its exports; `wait` is how a live stream lets a second pass.
 
     Shape: a caller that outer middleware has put into `scope["state"]["caller"]` may read without a token.
     """
@@ -55,7 +64,7 @@ def create_api(office: Office, *, wait: live.Wait = asyncio.sleep) -> FastAPI:
     app = FastAPI(
         title="Ringfence",
         version=VERSION,
-        summary="Call records, lists, gateways, phones, parameters of a Ringfence node.",
+        summary="Call records, reports, lists, gateways, phones, parameters, alarms of a Ringfence node.",
         description=f"Every error has one shape, `ErrorAnswer`, and one of these codes:\n\n{codes}",
         docs_url=None,
         redoc_url=None,
@@ -67,6 +76,7 @@ def create_api(office: Office, *, wait: live.Wait = asyncio.sleep) -> FastAPI:
         ],
     )
     app.state.office = office
+    app.state.jobs = jobs
     app.state.live = live.Live(office, wait)
     take_errors(app)
     for router in _ROUTERS:

@@ -9,8 +9,7 @@ from pydantic import BaseModel, Field
 
 from ringfence.clock import iso_utc
 from ringfence.portal.api.access import needs
-from ringfence.portal.api.errors import ApiError
-from ringfence.portal.api.models import LARGEST, Moment, OfficeOf, PageQuery
+from ringfence.portal.api.models import Moment, OfficeOf, PageQuery, place
 from ringfence.portal.office import Office
 from ringfence.portal.rights import Right
 from ringfence.settings.model import AuditRow
@@ -76,17 +75,7 @@ def acts(office: Office, asked: PageQuery, *, kind: str | None, name: str | None
 
     Raises: ApiError("bad_value"), StoreError.
     """
-    below_id = None
-    if asked.cursor is not None:
-        is_number = asked.cursor.isascii() and asked.cursor.isdigit()
-        below_id = int(asked.cursor[:20]) if is_number else LARGEST + 1
-        if below_id > LARGEST:
-            raise ApiError(
-                "bad_value",
-                "this is no place in the list",
-                hint="start again at the first page",
-                field="cursor",
-            )
+    below_id = place(asked.cursor)
     rows = office.settings.audit(kind=kind, name=name, below_id=below_id, limit=asked.limit + 1)
     page = rows[: asked.limit]
     return AuditPage(

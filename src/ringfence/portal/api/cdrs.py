@@ -4,7 +4,6 @@
 Strangers' text goes out as JSON strings, whatever it is; the one list of columns is `ledger.schema`.
 """
 
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
@@ -15,23 +14,22 @@ from starlette.responses import Response
 
 from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError, NotFoundError
-from ringfence.ledger.query import CdrQuery, Cursor, parse_source, timestamp_us
-from ringfence.ledger.reasons import REASON_BY_NAME
+from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
 from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, Cdr, Column
+from ringfence.portal import filters
 from ringfence.portal.api.access import needs
 from ringfence.portal.api.errors import ApiError
 from ringfence.portal.api.models import LARGEST_ID, Asked, OfficeOf, PageQuery
 from ringfence.portal.rights import Right
-from ringfence.settings.spelling import did_you_mean
 
 router: Final = APIRouter(tags=["call records"])
 
 KindWord = Literal["illegal", "event", "call"]
+Word = Annotated[str | None, Field(min_length=1, max_length=50)]
 Number = Annotated[str | None, Field(max_length=1000)]
 
 _NULLABLE: Final = frozenset({"route_attempts", "price_breakdown", "raw"})
 _SAME_MOMENT: Final = 16
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CdrFilter(Asked):
@@ -39,16 +37,22 @@ class CdrFilter(Asked):
 
     kind: list[KindWord] = Field([], max_length=3, description="Kinds of record; none = every kind.")
     billing_mode: int | None = Field(None, ge=-99, le=99, description="-9 illegal call, -1 nobody pays.")
-    since: str | None = Field(
-        None, max_length=40, description="From this moment on: ISO 8601, UTC unless it says otherwise."
-    )
-    until: str | None = Field(None, max_length=40, description="Before this moment.")
-    source: str | None = Field(None, max_length=50, description="Source address or network.")
+    since: Word = Field(None, description="From this moment on: ISO 8601, UTC unless it says otherwise.")
+    until: Word = Field(None, description="Before this moment.")
+    source: Word = Field(None, description="Source address or network.")
     caller: Number = Field(None, description="Caller number; with * at the end, its beginning.")
     callee: Number = Field(None, description="Callee number; with * at the end, its beginning.")
     account: Number = Field(None, description="Account, whole.")
-    reason: str | None = Field(None, max_length=40, description="Why it was refused: a name of the reasons.")
+    reason: Word = Field(None, description="Why it was refused: a name of the reasons.")
     min_duration_s: int | None = Field(None, ge=0, le=LARGEST_ID, description="Talk time, at least.")
+    max_duration_s: int | None = Field(None, ge=0, le=LARGEST_ID, description="Talk time, at most.")
+    dialled: str | None = Field(
+        None, pattern=r"^[0-9]{1,15}$", description="How the number begins at its country code."
+    )
+    tool: Number = Field(None, description="What the sender calls itself; with * at the end, its beginning.")
+    method: Number = Field(None, description="SIP method, whole.")
+    gateway: Number = Field(None, description="Name of either side's gateway, whole.")
+    gateway_id: int | None = Field(None, ge=0, le=2**32 - 1, description="Number of the caller's gateway.")
     pending: bool = Field(False, description="Also challenges that may still be answered.")
 
     def query(self) -> CdrQuery:
@@ -56,28 +60,23 @@ class CdrFilter(Asked):
 
         Raises: ApiError("bad_value") that names the field.
         """
-        if self.reason is not None and self.reason not in REASON_BY_NAME:
-            raise ApiError(
-                "bad_value",
-                "there is no such reason",
-                hint=did_you_mean(self.reason, REASON_BY_NAME) or f"one of {', '.join(REASON_BY_NAME)}",
-                field="reason",
-            )
-        try:
-            source = None if self.source is None else parse_source(self.source)
-        except ConfigError as error:
-            raise ApiError("bad_value", error.message, hint=error.hint, field="source") from error
         return CdrQuery(
             kinds=frozenset(self.kind),
             billing_mode=self.billing_mode,
-            since_us=_moment_us(self.since, "since"),
-            until_us=_moment_us(self.until, "until"),
-            source=source,
+            since_us=_read("since", self.since).since_us,
+            until_us=_read("until", self.until).until_us,
+            source=_read("source", self.source).source,
             caller=self.caller,
             callee=self.callee,
             account=self.account,
-            reason=self.reason,
+            reason=_read("reason", self.reason).reason,
             min_duration_s=self.min_duration_s,
+            max_duration_s=self.max_duration_s,
+            dialled=self.dialled,
+            tool=self.tool,
+            method=self.method,
+            gateway=self.gateway,
+            gateway_id=self.gateway_id,
             pending=self.pending,
         )
 
@@ -86,22 +85,15 @@ class CdrPageQuery(CdrFilter, PageQuery):
     """Which records, and which part of them."""
 
 
-def _moment_us(text: str | None, field: str) -> int | None:
-    """UTC microseconds since 1970 of a moment in ISO 8601.
+def _read(name: str, text: str | None) -> CdrQuery:
+    """One condition, read as an address of a page is.
 
-    Raises: ApiError("bad_value").
+    Raises: ApiError("bad_value") that names the field.
     """
-    if text is None:
-        return None
     try:
-        # A "+" that was not escaped arrives as a blank.
-        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return (aware - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError) as error:
-        raise ApiError(
-            "bad_value", "this is no moment", hint="for example 2026-11-22T08:00:00Z", field=field
-        ) from error
+        return filters.parse([(name, text or "")], now_us=0).query
+    except ConfigError as error:
+        raise ApiError("bad_value", error.message, hint=error.hint, field=name) from error
 
 
 def below(text: str | None) -> Cursor | None:

@@ -46,12 +46,18 @@ CODES: Final[dict[str, Code]] = {
     ),
     "conflict": Code(status=409, meaning="Someone else made the same change at the same moment."),
     "duplicate": Code(status=409, meaning="It is there already."),
+    "export_not_done": Code(
+        status=409, meaning="The export has no file: it is not done, or came to nothing."
+    ),
+    "export_not_over": Code(status=409, meaning="The export waits or runs: cancel it first."),
     "key_in_use": Code(status=409, meaning="A request with this idempotency key is under way."),
     "key_reused": Code(status=409, meaning="This idempotency key was used for another request."),
+    "too_many": Code(status=409, meaning="There are as many of them as there may be."),
     "too_large": Code(status=413, meaning="The body is larger than 1 MiB."),
     "bad_value": Code(status=422, meaning="A value is not what it has to be; `field` names it."),
     "not_a_number": Code(status=422, meaning="A value has to be a whole number."),
     "out_of_range": Code(status=422, meaning="A number is outside its range; `hint` names the range."),
+    "exports_busy": Code(status=429, meaning="Too many exports wait already."),
     "rate_limited": Code(status=429, meaning="Too many wrong tokens from this address; see Retry-After."),
     "too_many_streams": Code(status=429, meaning="As many live streams as there may be are open."),
     "internal": Code(status=500, meaning="A fault of Ringfence: please report it."),
@@ -124,6 +130,11 @@ def code_of(error: RingfenceError) -> str:
 def unauthenticated(message: str, hint: str) -> ApiError:
     """Nobody who may call, or nobody known."""
     return ApiError("unauthenticated", message, hint=hint, headers={"WWW-Authenticate": "Bearer"})
+
+
+def no_switch() -> ApiError:
+    """No switch answers on this node."""
+    return ApiError("no_switch", "no switch answers here", hint="start it: `ringfence run`")
 
 
 def take_errors(app: FastAPI) -> None:

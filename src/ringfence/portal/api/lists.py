@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The black and white lists: what is on them, add, import, undo."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self, cast
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
+from ringfence.control.messages import ListEntry
 from ringfence.ids import BlockId
 from ringfence.portal.api.access import needs
+from ringfence.portal.api.errors import no_switch
 from ringfence.portal.api.models import (
     LARGEST_ID,
     BlockOut,
@@ -16,10 +18,13 @@ from ringfence.portal.api.models import (
     ColorWord,
     Duration,
     Effect,
+    LimitQuery,
     ListWord,
+    Moment,
     OfficeOf,
     PageQuery,
     Sent,
+    moment,
     part_of,
     switch_change,
 )
@@ -47,6 +52,33 @@ class BlockPage(BaseModel):
     """Entries, by id."""
 
     entries: list[BlockOut]
+    next: str | None
+
+
+class EdgeEntry(BaseModel):
+    """An entry that the running switch judges by."""
+
+    list: ListWord
+    color: ColorWord
+    value: str
+    expires_at: Moment | None = Field(description="Null: until removed.")
+
+    @classmethod
+    def of(cls, entry: ListEntry) -> Self:
+        """As the API shows it."""
+        return cls(
+            list=cast("ListWord", entry.list),
+            color=cast("ColorWord", entry.color),
+            value=entry.value,
+            expires_at=moment(entry.expires_at_us or None),
+        )
+
+
+class EdgePage(BaseModel):
+    """Entries that the running switch judges by, by list, colour, value."""
+
+    total: int = Field(description="On all pages.")
+    entries: list[EdgeEntry]
     next: str | None
 
 
@@ -97,6 +129,16 @@ def list_entries(office: OfficeOf, asked: Annotated[ListQuery, Query()]) -> Bloc
     ]
     page, following = part_of(blocks, asked, lambda block: block.id, descending=is_past)
     return BlockPage(entries=[BlockOut.of(block) for block in page], next=following)
+
+
+@router.get("/in-force", **needs(Right.LOOK))
+def entries_in_edge(office: OfficeOf, asked: LimitQuery) -> EdgePage:
+    """The entries that the running switch judges by, whatever is stored."""
+    found = office.switch.lists()
+    if found is None:
+        raise no_switch()
+    page, following = part_of(found.entries, asked, lambda entry: f"{entry.list} {entry.color} {entry.value}")
+    return EdgePage(total=len(found.entries), entries=[EdgeEntry.of(entry) for entry in page], next=following)
 
 
 @router.get("/{entry_id}", **needs(Right.LOOK, 404))

@@ -225,6 +225,20 @@ def office_change(change: Change[T], shown: Callable[[T], Model]) -> Changed[Mod
     return Changed(version=change.version, in_force=True, note=None, **change_fields(change, shown))
 
 
+def place(cursor: str | None) -> int | None:
+    """Where a list goes on that is sorted by a number.
+
+    Raises: ApiError("bad_value") if the cursor can be none.
+    """
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) <= LARGEST):
+        raise ApiError(
+            "bad_value", "this is no place in the list", hint="start again at the first page", field="cursor"
+        )
+    return int(cursor)
+
+
 def part_of(
     items: Sequence[T], query: PageQuery, key: Callable[[T], str | int], *, descending: bool = False
 ) -> tuple[Sequence[T], str | None]:
@@ -233,15 +247,8 @@ def part_of(
     Raises: ApiError("bad_value") if the cursor can be none.
     """
     after: str | int | None = query.cursor
-    if query.cursor is not None and items and isinstance(key(items[0]), int):
-        if not (query.cursor.isascii() and query.cursor.isdigit() and len(query.cursor) < 20):
-            raise ApiError(
-                "bad_value",
-                "this is no place in the list",
-                hint="start again at the first page",
-                field="cursor",
-            )
-        after = int(query.cursor)
+    if items and isinstance(key(items[0]), int):
+        after = place(query.cursor)
     if after is not None:
         items = [item for item in items if _follows(key(item), after, descending)]
     # Databases sort text each in their own way; cursors go by ours.

@@ -12,7 +12,7 @@ from ringfence.control.messages import FLOWS_LIMIT, Books
 from ringfence.errors import StoreError
 from ringfence.ledger.query import CdrQuery
 from ringfence.portal.api.access import needs
-from ringfence.portal.api.errors import ApiError, code_of
+from ringfence.portal.api.errors import code_of, no_switch
 from ringfence.portal.api.models import Asked, Moment, OfficeOf
 from ringfence.portal.rights import Right
 
@@ -126,10 +126,6 @@ class Health(BaseModel):
     notes: list[str] = Field(description="What else is amiss.")
 
 
-def _no_switch() -> ApiError:
-    return ApiError("no_switch", "no switch answers here", hint="start it: `ringfence run`")
-
-
 @router.get("/status", **needs(Right.LOOK))
 def status(office: OfficeOf) -> NodeStatus:
     """Who runs here, since when, and how far the call records are."""
@@ -167,7 +163,7 @@ def books(office: OfficeOf) -> BooksOut:
     """Whether every message is accounted for."""
     found = office.switch.books()
     if found is None:
-        raise _no_switch()
+        raise no_switch()
     return BooksOut.of(found)
 
 
@@ -176,7 +172,7 @@ def counters(office: OfficeOf) -> CountersOut:
     """What the edge counted in this run."""
     found = office.switch.counters()
     if found is None:
-        raise _no_switch()
+        raise no_switch()
     return CountersOut(counters=dict(found))
 
 
@@ -185,7 +181,7 @@ def registrations(office: OfficeOf, asked: Annotated[RegistrationQuery, Query()]
     """Phones that are registered now."""
     found = office.switch.flows()
     if found is None:
-        raise _no_switch()
+        raise no_switch()
     return Registrations(
         total=found.total,
         registrations=[

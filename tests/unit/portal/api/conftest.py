@@ -16,11 +16,12 @@ from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import ledger_of
 from kit.site import FakeAlarms, FakeLedger
 from kit.switch import FLOW, some_books
-from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.control.messages import Books, Flows, ListEntry, Lists, Status
 from ringfence.errors import ControlError
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.service import Stats
 from ringfence.portal.api import create_api
+from ringfence.portal.exports import ExportJobs
 from ringfence.portal.office import Office
 from ringfence.settings.model import Role
 from ringfence.settings.store import SettingsStore
@@ -47,6 +48,7 @@ class FakeSwitch:
     counted: dict[str, int] = field(default_factory=lambda: {"read": 21, "recorded": 2})
     run: int = 3
     asked: int = 0
+    entries: tuple[ListEntry, ...] = ()
 
     def counters(self) -> Mapping[str, int] | None:
         self.asked += 1
@@ -59,7 +61,7 @@ class FakeSwitch:
         return Flows(total=2, flows=(FLOW, FLOW)) if self.runs else None
 
     def lists(self) -> Lists | None:
-        return Lists(entries=()) if self.runs else None
+        return Lists(entries=self.entries) if self.runs else None
 
     def status(self) -> Status | None:
         if not self.runs:
@@ -98,6 +100,8 @@ class Site:
     journal: Journal
     records: Ledger
     tokens: dict[str, str]
+    jobs: ExportJobs
+    alarms: FakeAlarms
 
     def bearing(self, role: str = "admin") -> dict[str, str]:
         return {"authorization": f"Bearer {self.tokens[role]}"}
@@ -141,16 +145,18 @@ def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site
         SettingsStore.open_or_create(tmp_path / "settings", clock=clock) as settings,
     ):
         ledger, switch = FakeLedger(found=records.store, stats=Stats()), FakeSwitch()
+        alarms = FakeAlarms(settings=settings)
         office = Office(
             ledger=ledger,
             settings=settings,
             switch=switch,
-            alarms=FakeAlarms(settings=settings),
+            alarms=alarms,
             clock=clock,
             node="n1",
             data_dir=tmp_path,
         )
-        app = Starlette(routes=[Mount("/api/v1", app=create_api(office))])
+        jobs = ExportJobs(ledger, tmp_path, clock)
+        app = Starlette(routes=[Mount("/api/v1", app=create_api(office, jobs=jobs))])
         with TestClient(app, base_url="http://127.0.0.1/api/v1/") as client:
             yield Site(
                 client=client,
@@ -163,4 +169,6 @@ def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site
                 journal=journal,
                 records=records,
                 tokens=tokens,
+                jobs=jobs,
+                alarms=alarms,
             )

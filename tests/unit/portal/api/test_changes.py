@@ -4,11 +4,14 @@
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import pytest
 from starlette.testclient import TestClient
 
+from kit.journal import T0_US
+from ringfence.control.messages import ListEntry
 from ringfence.errors import ConfigError, ControlError, CoreError, NotFoundError, RingfenceError, StoreError
 from ringfence.settings.model import GatewayDraft
 from ringfence.settings.parameters import PARAMETERS
@@ -59,6 +62,25 @@ def test_a_list_entry_lives_and_is_undone(site: Site) -> None:
     (past,) = call(site, "GET", "lists?state=past")["entries"]
     assert past["removed_by"] == "token:a-admin"
     assert call(site, "DELETE", f"lists/{entry['id']}", status=404)["error"]["code"] == "not_found"
+
+
+def test_what_the_edge_judges_by_is_told_as_the_edge_tells_it(site: Site) -> None:
+    site.switch.entries = tuple(
+        ListEntry(list="source", color="black", value=f"203.0.113.{n}", expires_at_us=n and T0_US)
+        for n in range(5)
+    )
+    seen: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = call(site, "GET", f"lists/in-force?limit=2{cursor and f'&cursor={quote(cursor)}'}")
+        assert page["total"] == 5
+        seen += page["entries"]
+        cursor = page["next"]
+    assert [entry["value"] for entry in seen] == [f"203.0.113.{n}" for n in range(5)]
+    assert (seen[0]["expires_at"], seen[1]["expires_at"]) == (None, "2024-11-22T00:00:00.000000Z")
+    assert call(site, "GET", "lists")["entries"] == []
+    site.switch.runs = False
+    assert call(site, "GET", "lists/in-force", status=503)["error"]["code"] == "no_switch"
 
 
 def test_an_import_is_whole_or_not_at_all(site: Site) -> None:

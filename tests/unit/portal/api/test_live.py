@@ -61,7 +61,7 @@ class Stream:
             else:
                 self.chunks.append(message["body"])
 
-        app = create_api(self.site.office, wait=wait)
+        app = create_api(self.site.office, jobs=self.site.jobs, wait=wait)
         self.app = app
         scope = {
             "type": "http",
@@ -188,7 +188,7 @@ def test_streams_are_so_many_at_most(site: Site) -> None:
 
 
 def test_all_streams_share_one_look_at_the_switch(site: Site) -> None:
-    live = create_api(site.office).state.live
+    live = create_api(site.office, jobs=site.jobs).state.live
 
     async def look() -> None:
         await asyncio.gather(*(live.sample() for _ in range(20)))

@@ -21,6 +21,11 @@ VALUES = {
     "{gateway_id}": "999",
     "{number}": "999",
     "{name}": "none",
+    "{code}": "999",
+    "{alarm_id}": "999",
+    "{channel_id}": "999",
+    "{webhook_id}": "999",
+    "{export_id}": "0" * 32,
 }
 
 
@@ -36,7 +41,7 @@ def routes(site: Site) -> Iterator[tuple[str, str, Right]]:
 
 def test_every_route_lets_through_who_has_its_right_and_nobody_else(site: Site) -> None:
     walked = list(routes(site))
-    assert len(walked) > 35
+    assert len(walked) > 65
     for method, path, right in walked:
         body: dict[str, str] | None = {} if method in {"POST", "PUT", "PATCH"} else None
         if right is Right.OPEN:
@@ -55,11 +60,13 @@ def test_every_route_lets_through_who_has_its_right_and_nobody_else(site: Site) 
             assert (status not in {401, 403}) == may, (method, path, role, status)
 
 
-def test_a_viewer_changes_nothing_and_an_analyst_only_lists(site: Site) -> None:
+def test_a_viewer_changes_nothing_and_an_analyst_only_lists_and_acknowledgements(site: Site) -> None:
     changing = {(path, right) for method, path, right in routes(site) if method not in {"GET", "HEAD"}}
-    assert {path for path, right in changing if right in RIGHTS[Role.VIEWER]} == {"vos/GetCdr"}
-    of_analyst = {path for path, right in changing if right in RIGHTS[Role.ANALYST]}
-    assert of_analyst == {"vos/GetCdr", "lists", "lists/import", "lists/999"}
+    # They read records, and have them written to files of their own.
+    reading = {"vos/GetCdr", "exports", f"exports/{'0' * 32}", f"exports/{'0' * 32}/cancel"}
+    assert {path for path, right in changing if right in RIGHTS[Role.VIEWER]} == reading
+    of_analyst = {path for path, right in changing if right in RIGHTS[Role.ANALYST]} - reading
+    assert of_analyst == {"lists", "lists/import", "lists/999", "alarms/999/acknowledge"}
 
 
 @pytest.mark.parametrize(
