@@ -22,6 +22,7 @@ from ringfence.settings.spelling import did_you_mean
 
 T = TypeVar("T")
 
+_PORTAL_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-f:]+\])(?::[0-9]{1,5})?/?")
 _UNIT: Final = "unit"
 
 
@@ -169,7 +170,6 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     portal_url: Annotated[
         str | None,
         Meta(
-            pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,255}/?$",
             description=(
                 "What people type to reach the portal, such as https://portal.example.com: it stands in "
                 "messages, and the portal answers to its name. Without it that is the address of `portal`."
@@ -300,7 +300,9 @@ def load(path: Path | None = None, overrides: Overrides | None = None) -> NodeCo
         data_dir=Path(file.data) if wanted.data is None else wanted.data,
         listen=listen,
         portal=_at(None if wanted.portal else lines, "$.portal", parse_portal, portal),
-        portal_url=None if file.portal_url is None else file.portal_url.rstrip("/"),
+        portal_url=None
+        if file.portal_url is None
+        else _at(lines, "$.portal_url", parse_portal_url, file.portal_url),
         settings_url=file.settings_url,
         drain_s=file.drain_s,
         receive_buffer_bytes=file.receive_buffer_bytes,
@@ -333,6 +335,18 @@ def parse_portal(text: str) -> PortalAddress:
     """
     host, port = _host_and_port(text, text, "127.0.0.1:8080")
     return PortalAddress(host=host, port=port)
+
+
+def parse_portal_url(text: str) -> str:
+    """Read what people type to reach the portal: "https://portal.example.com", without a path.
+
+    Raises: ConfigError("bad_value").
+    """
+    if not _PORTAL_URL.fullmatch(text):
+        raise _bad(
+            f"{text!r} is no address of a web site", "write https://portal.example.com, without a path"
+        )
+    return text.rstrip("/")
 
 
 def host_port(host: str, port: int) -> str:

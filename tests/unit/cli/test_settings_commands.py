@@ -341,8 +341,10 @@ def test_user_lives(cli: Cli) -> None:
     password = cli.json("user", "set", "bob", "--generate")["password"]
     with SettingsStore.open_read_only(cli.data_dir) as store:
         assert store.users.verify("bob", password) is not None
-    cli.ok("user", "remove", "ann")
-    assert [row["name"] for row in cli.json("user", "list")] == ["bob"]
+    refused = cli("user", "remove", "ann")
+    assert (refused.exit_code, "the last admin" in refused.stderr) == (1, True)
+    cli.ok("user", "remove", "bob")
+    assert [row["name"] for row in cli.json("user", "list")] == ["ann"]
 
 
 @pytest.mark.parametrize("name", ["phone", "user"])

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             data = "/var/lib/ringfence"
             sip = ["udp:0.0.0.0:5060", "tcp:[::]:5061"]
             portal = "[::1]:0"
+            portal_url = "https://portal.example.com/"
             settings_url = "postgresql+psycopg://rf@db/rf"
             drain_s = 0
             receive_buffer_bytes = 65536
@@ -51,6 +53,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         Listen(transport=Transport.TCP, host="::", port=5061),
     )
     assert str(config.portal) == "[::1]:0"
+    assert config.portal_url == "https://portal.example.com"
     assert config.settings_url == "postgresql+psycopg://rf@db/rf"
     assert config.tcp.max_connections_per_source == 3
     assert config.tcp.idle_s == 10
@@ -142,3 +145,11 @@ def test_keys_are_listed_with_default_and_range() -> None:
     assert KEYS["drain_s"].default == "30"
     assert KEYS["tcp.idle_s"].allowed == "10 to 86400 s"
     assert KEYS["sip"].default == '["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]'
+
+
+@pytest.mark.parametrize(
+    "url", ["portal.example.com", "ftp://x", "https://x/path", "https://x\n", "https://"]
+)
+def test_an_address_of_the_portal_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="no address of a web site"):
+        load(a_file(tmp_path, f"portal_url = {json.dumps(url)}\n"))

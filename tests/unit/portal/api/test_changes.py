@@ -138,8 +138,11 @@ def test_a_user_lives(site: Site) -> None:
     assert call(site, "POST", "users", {"name": "ann", "password": "correct horse"}, status=409)["error"][
         "code"
     ] == ("duplicate")
+    assert call(site, "DELETE", "users/ann", status=409)["error"]["code"] == "last_admin"
+    assert call(site, "PATCH", "users/ann", {"role": "viewer"}, status=409)["error"]["code"] == "last_admin"
+    call(site, "POST", "users", {"name": "bob", "role": "admin", "password": "correct horse"}, status=201)
     call(site, "DELETE", "users/ann")
-    assert call(site, "GET", "users")["users"] == []
+    assert [user["name"] for user in call(site, "GET", "users")["users"]] == ["bob"]
 
 
 def test_a_token_is_made_used_and_taken_away(site: Site) -> None:
