@@ -76,6 +76,7 @@ def test_each_page_shows_itself_without_a_fault(viewer: Viewer, request: pytest.
     for name, path in PAGES.items():
         viewer.go(path)
         expect(viewer.page.locator("h1").first).to_be_visible()
+        expect(viewer.page.locator(".waiting")).to_have_count(0)
         expect(viewer.page.locator("main")).not_to_contain_text("{{")
         width = viewer.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0, f"{path} is {width} px too wide"
