@@ -42,6 +42,8 @@ class Portal:
     switch: Half
     address: str
     setup: str
+    first_attack_over: str = ""
+    """UTC; tests that count look at what came before, whatever other tests have sent since."""
 
     def attack(self, count: int = 30, *, source: str = "127.66.0.1", agent: str = "friendly-scanner") -> None:
         """Calls of a stranger, one number after the other; returns when they are in the ledger."""

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from browser.conftest import PHONE, Viewer
 from kit.site import PASSWORD
+from ringfence.clock import iso_utc
 
 STRANGER = "127.66.0.1"
 OTHER = "127.66.0.2"
@@ -68,6 +69,7 @@ def _set_up(portal, browser) -> None:  # type: ignore[no-untyped-def]
     page.close()
     portal.attack(30, source=STRANGER)
     portal.attack(10, source=OTHER, agent="pplsip")
+    portal.first_attack_over = iso_utc(time.time_ns() // 1000)
 
 
 @pytest.mark.parametrize("viewer", LOOKS, indirect=True)
@@ -116,7 +118,8 @@ def test_each_filter_is_an_address_and_counts_exactly(
     viewer: Viewer, name: str, value: str, count: int
 ) -> None:
     viewer.log_in()
-    viewer.go("/cdrs?kind=illegal" if name != "kind" else "/cdrs")
+    before = f"until={viewer.portal.first_attack_over}"
+    viewer.go(f"/cdrs?kind=illegal&{before}" if name != "kind" else f"/cdrs?{before}")
     viewer.page.click("details.filters summary")
     control = viewer.page.locator(f"details.filters [name={name}]")
     if control.evaluate("element => element.tagName") == "SELECT":
@@ -177,12 +180,13 @@ def test_columns_are_chosen_and_a_view_is_saved(viewer: Viewer) -> None:
 @pytest.mark.parametrize("form", ["csv", "xlsx", "json", "vos"])
 def test_an_export_is_a_file_with_every_record(viewer: Viewer, form: str) -> None:
     viewer.log_in()
-    viewer.go("/cdrs?kind=illegal&source=127.66.0.2")
+    viewer.go(f"/cdrs?kind=illegal&source=127.66.0.2&until={viewer.portal.first_attack_over}")
     viewer.page.click("[data-dialog=export]")
     viewer.page.select_option("dialog#export select[name=format]", form)
     viewer.page.click("dialog#export button.main")
     expect(viewer.page).to_have_url(re.compile("/exports$"))
-    fetch = viewer.page.locator("a:has-text('Download')").first
+    own = viewer.page.locator("tr", has=viewer.page.get_by_role("cell", name=form, exact=True))
+    fetch = own.get_by_role("link", name="Download")
     expect(fetch).to_be_visible(timeout=20_000)
     with viewer.page.expect_download() as waiting:
         fetch.click()
