@@ -14,7 +14,8 @@ from typing import Final, TextIO
 
 import click
 
-from ringfence.ledger.cells import csv_text, json_text, safe_text
+from ringfence.ledger.cells import csv_text, json_text
+from ringfence.text import visible
 
 Value = str | int | float | bool | tuple[str, ...] | None
 
@@ -77,7 +78,7 @@ class Output:
 
 def note(text: str) -> None:
     """Say something that is not data, on stderr."""
-    click.echo(safe_text(text), err=True)
+    click.echo(visible(text), err=True)
 
 
 def _heading(name: str) -> str:
@@ -90,8 +91,8 @@ def _cell(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ", ".join(safe_text(item) for item in value)
-    return safe_text(value) if isinstance(value, str) else str(value)
+        return ", ".join(visible(item) for item in value)
+    return visible(value) if isinstance(value, str) else str(value)
 
 
 def _csv_cell(value: Value) -> str:

@@ -13,7 +13,7 @@ from textual.widgets import DataTable, Footer, Static
 from ringfence.cli.books import verdict
 from ringfence.cli.live import Line, Sample, balance_lines, counter_lines, headline
 from ringfence.errors import ControlError
-from ringfence.ledger.cells import safe_text
+from ringfence.text import visible
 
 
 class LiveScreen(App[None]):
@@ -60,7 +60,7 @@ class LiveScreen(App[None]):
         self.call_from_thread(self._show, sample)
 
     def _say(self, message: str) -> None:
-        self.query_one("#headline", Static).update(safe_text(message))
+        self.query_one("#headline", Static).update(visible(message))
 
     def _show(self, now: Sample) -> None:
         before = now if self._before is None else self._before
@@ -75,7 +75,7 @@ class LiveScreen(App[None]):
         table.clear()
         for line in lines:
             table.add_row(
-                Text(safe_text(line.name)),
+                Text(visible(line.name)),
                 Text(f"{line.total:,}", justify="right"),
                 Text(f"{line.per_s:,.0f}", justify="right"),
             )

@@ -11,6 +11,8 @@ import json
 import re
 from typing import Final
 
+from ringfence.text import visible
+
 _FORMULA_START: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 # Blanks before a formula are passed over by some programs. Apostrophes that are there already count, so that
 # one more can be told from them and taken away again.
@@ -25,19 +27,8 @@ _XLSX_KEPT: Final = 16_000
 """Characters kept of a longer one: even if each takes two units, the remark on the rest has room."""
 
 
-def safe_text(text: str) -> str:
-    r"""The text with everything escaped that could steer a terminal or hide other text.
-
-    >>> safe_text("\x1b[2Jphone\n")
-    '\\x1b[2Jphone\\n'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def is_formula(safe: str) -> bool:
-    """Whether a spreadsheet may take what `safe_text` gave for a formula, apostrophes before one or not."""
+    """Whether a spreadsheet may take what `visible` gave for a formula, apostrophes before one or not."""
     return _FORMULA.match(safe) is not None
 
 
@@ -47,7 +38,7 @@ def csv_text(text: str) -> str:
     >>> csv_text("=cmd()")
     "'=cmd()"
     """
-    safe = _INNER_FORMULA.sub(r"\1'", safe_text(text))
+    safe = _INNER_FORMULA.sub(r"\1'", visible(text))
     return f"'{safe}" if is_formula(safe) else safe
 
 
@@ -67,7 +58,7 @@ def xlsx_text(text: str) -> str:
     >>> xlsx_text("=cmd()")
     '=cmd()'
     """
-    safe = safe_text(text)
+    safe = visible(text)
     if len(safe) <= _XLSX_KEPT or len(safe.encode("utf-16-le")) // 2 <= _XLSX_UNITS:
         return safe
     return f"{safe[:_XLSX_KEPT]} [{len(safe) - _XLSX_KEPT} more characters: see CSV or JSON]"
@@ -81,7 +72,7 @@ def vos_text(text: str) -> str:
     """
     if text.isprintable() and "|" not in text and "\\" not in text:
         return text
-    return safe_text(text.replace("\\", "\\\\")).replace("|", "\\x7c")
+    return visible(text.replace("\\", "\\\\")).replace("|", "\\x7c")
 
 
 def read_vos_text(field: str) -> str:

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from ringfence.cli.output import Format, Output, Value, note
-from ringfence.ledger.cells import csv_text, read_csv_text, safe_text
+from ringfence.ledger.cells import csv_text, read_csv_text
+from ringfence.text import visible
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from ringfence.ledger.cells import csv_text, read_csv_text, safe_text
     ],
 )
 def test_control_characters_are_escaped(text: str, safe: str) -> None:
-    assert safe_text(text) == safe
+    assert visible(text) == safe
     assert safe.isprintable()
 
 

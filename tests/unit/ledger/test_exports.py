@@ -25,7 +25,7 @@ from kit.clock import ManualClock
 from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of
 from ringfence.errors import ConfigError
-from ringfence.ledger.cells import csv_text, read_csv_text, read_vos_text, safe_text, vos_text, xlsx_text
+from ringfence.ledger.cells import csv_text, read_csv_text, read_vos_text, vos_text, xlsx_text
 from ringfence.ledger.exports import (
     Form,
     exporting,
@@ -39,6 +39,7 @@ from ringfence.ledger.exports import (
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, EMPTY, VOS_COLUMNS
 from ringfence.ledger.tail import ROW_SCHEMA
+from ringfence.text import visible
 
 T0 = datetime(2026, 11, 22, 8, 59, 59, 123456)  # noqa: DTZ001 - as Arrow gives it
 FORMULAS = (
@@ -102,7 +103,7 @@ def test_csv_reads_back_as_the_documented_escape() -> None:
     rows = list(csv.reader(io.StringIO(content)))
     assert rows[0] == ["flowNo", "calleeE164"]
     assert [row[1] for row in rows[1:]] == [csv_text(text) for text in NASTY]
-    assert [read_csv_text(row[1]).strip() for row in rows[1:]] == [safe_text(text).strip() for text in NASTY]
+    assert [read_csv_text(row[1]).strip() for row in rows[1:]] == [visible(text).strip() for text in NASTY]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
@@ -113,7 +114,7 @@ def test_no_csv_cell_begins_as_a_formula_does(text: str) -> None:
 @settings(deadline=None)
 @given(text=anything)
 def test_a_csv_cell_gives_its_text_back(text: str) -> None:
-    assert read_csv_text(csv_text(text)).strip() == safe_text(text).strip()
+    assert read_csv_text(csv_text(text)).strip() == visible(text).strip()
 
 
 @settings(deadline=None)
@@ -187,7 +188,7 @@ def test_a_long_text_is_whole_everywhere_but_in_a_spreadsheet_which_says_so() ->
     for long in ("9" * 65_536, "😀" * 32_768, "\x01" * 65_536):
         batch = with_callees([long])
         [_, [cell]] = read_sheets(written(Form.XLSX, batch, columns=("calleeE164",)))[0]
-        kept = safe_text(long)
+        kept = visible(long)
         assert cell.startswith(kept[:16_000])
         assert cell.endswith(f" [{len(kept) - 16_000} more characters: see CSV or JSON]")
         assert len(cell.encode("utf-16-le")) // 2 <= 32_767
