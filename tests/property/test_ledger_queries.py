@@ -3,6 +3,7 @@
 
 import ipaddress
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from kit.clock import ManualClock
 from kit.journal import OPTIONS, RATE_EXCEEDED, SOURCE_IS_AUTHORISED, T0_US, Journal
 from kit.ledgers import all_rows, ledger_of, take_in
-from ringfence.ledger import maintenance, store
+from ringfence.ledger import maintenance, paging, places, store
+from ringfence.ledger.beside import PLACES
 from ringfence.ledger.dialled import international
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.query import CdrQuery, Cursor, parse_source, timestamp_us
@@ -38,12 +40,30 @@ NETWORKS = (
 NUMBERS = ("100", "1001", "00972595725668", "+4420", "1%0", "a_b", "'; DROP TABLE x; --", "\u202e555", "*")
 S = 1_000_000
 LATER_US = 10_000 * S
+CALL_IDS = ("", "a1@198.51.100.7", "a2", "'\u202e")
 AGENTS = ("", "pplsip", "pplsip/2", "'\"\u202e\x00")
 
 
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    """Rows of every kind: merged, sealed, and in the tail; several at the same microsecond."""
+@pytest.fixture(scope="module", params=["looked through", "looked up"])
+def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """Rows of every kind: merged, sealed, and in the tail; several at the same microsecond.
+
+    Shape: once without files of places, and once with them, asked as soon as they can be.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "looked up":
+            patch.setattr(places, "LEAST_ROWS", 1)
+            patch.setattr(places, "_ROWS_BETWEEN_MOMENTS", 3)
+            patch.setattr(paging, "_SLICES_FIRST", 0)
+        with _ledger(tmp_path_factory.mktemp("cdr")) as made:
+            maintenance.lay_beside(made)
+            listed = [made.directory / (segment.path + PLACES) for segment in made.manifest.segments]
+            assert all(path.exists() == (request.param == "looked up") for path in listed)
+            yield made
+
+
+@contextmanager
+def _ledger(directory: Path) -> Iterator[Ledger]:
     journal = Journal()
     clock = ManualClock(T0_US)
     for n in range(120):
@@ -59,6 +79,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
             gateway_id=n % 2,
             user_agent=AGENTS[n % len(AGENTS)],
             method_text="INVITEX" if n % 8 == 0 else "",
+            call_id=CALL_IDS[n % len(CALL_IDS)],
         )
         if n % 6 == 0:
             journal.increment(at, n + 1 + n // 6, 1 + n % 3)
@@ -74,7 +95,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     # Frame numbers: 50 rows are merged, 80 sealed, the rest stays in the tail.
     half = journal.streams[0][49].time_us
     journal.visible[0] = 50
-    with ledger_of(journal, tmp_path_factory.mktemp("cdr"), clock) as made:
+    with ledger_of(journal, directory, clock) as made:
         clock.advance((half - T0_US) / S)
         take_in(made)
         clock.advance(200)
@@ -118,6 +139,7 @@ def matches(row: Cdr, query: CdrQuery) -> bool:
         and (query.min_duration_s is None or row.holdTime >= query.min_duration_s)
         and (query.max_duration_s is None or row.holdTime <= query.max_duration_s)
         and query.method in {None, row.method}
+        and query.call_id in {None, row.call_id}
         and query.gateway_id in {None, row.gateway_id}
         and query.gateway in {None, row.callerGateway, row.calleeGateway}
         and number_is(query.tool, row.user_agent)
@@ -150,6 +172,7 @@ QUERY = st.builds(
     dialled=maybe(st.sampled_from(["972", "9725", "44", ""])),
     tool=maybe(st.sampled_from([*AGENTS, "ppl*", "*", "sipcli"])),
     method=maybe(st.sampled_from(["INVITE", "OPTIONS", "INVITEX", "invite"])),
+    call_id=maybe(st.sampled_from([*CALL_IDS, "a"])),
     gateway=maybe(st.sampled_from(["gw0", "gw10", "nowhere"])),
     gateway_id=maybe(st.sampled_from([0, 1, 7])),
 )
@@ -181,9 +204,7 @@ def test_an_export_in_parts_is_in_order_too(
     assert exported == [row.flowNo for row in reversed(all_rows(ledger.store, query))]
 
 
-@SLOW_IS_FINE
-@given(query=QUERY, limit=st.integers(7, 60))
-def test_pages_follow_on_without_skipping_or_repeating(ledger: Ledger, query: CdrQuery, limit: int) -> None:
+def page_by_page(ledger: Ledger, query: CdrQuery, limit: int) -> list[Cdr]:
     seen: list[Cdr] = []
     below = None
     while True:
@@ -191,9 +212,38 @@ def test_pages_follow_on_without_skipping_or_repeating(ledger: Ledger, query: Cd
         assert len(page.rows) <= limit
         seen += page.rows
         if page.older is None:
-            break
+            return seen
         below = Cursor.parse(str(page.older))
-    assert seen == all_rows(ledger.store, query)
+
+
+@SLOW_IS_FINE
+@given(query=QUERY, limit=st.integers(7, 60))
+def test_pages_follow_on_without_skipping_or_repeating(ledger: Ledger, query: CdrQuery, limit: int) -> None:
+    assert page_by_page(ledger, query, limit) == all_rows(ledger.store, query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        CdrQuery(source=parse_source("198.51.100.200")),
+        CdrQuery(source=parse_source("2001:db8::7")),
+        CdrQuery(source=parse_source("198.51.0.0/17")),
+        CdrQuery(source=parse_source("2001:db8::/32")),
+        CdrQuery(caller="0049100"),
+        CdrQuery(caller="1001", kinds=frozenset({"illegal"})),
+        CdrQuery(callee="10*"),
+        CdrQuery(callee="1001", method="OPTIONS"),
+        CdrQuery(callee="'*", caller="1%0"),
+        CdrQuery(call_id="a2"),
+        CdrQuery(source=parse_source("198.51.100.7"), until_us=T0_US + 77 * S),
+        CdrQuery(callee="\u202e*", since_us=T0_US + 20 * S, until_us=T0_US + LATER_US + 140 * S),
+    ],
+)
+def test_rows_that_come_seldom_are_found_page_by_page(ledger: Ledger, query: CdrQuery) -> None:
+    wanted = [row for row in all_rows(ledger.store) if matches(row, query)]
+    assert wanted
+    for limit in (1, 3, 100):
+        assert page_by_page(ledger, query, limit) == wanted
 
 
 @pytest.mark.parametrize("query", [CdrQuery(), CdrQuery(reason="rate_exceeded")])

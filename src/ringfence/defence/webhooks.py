@@ -38,8 +38,7 @@ from ringfence.errors import StoreError
 from ringfence.ids import WebhookId
 from ringfence.ledger.feed import GRACE_US
 from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
-from ringfence.ledger.schema import COLUMN_NAMES, Cdr
-from ringfence.ledger.store import as_cdr
+from ringfence.ledger.schema import COLUMN_NAMES, Cdr, as_cdr
 from ringfence.ledger.tail import WINDOW_US
 from ringfence.settings.alarms_model import HookEvent, WebhookTarget
 from ringfence.text import visible

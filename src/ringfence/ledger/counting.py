@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import duckdb
 
+from ringfence.ledger.beside import SUMMARY
 from ringfence.ledger.engine import literal, sql_text
 from ringfence.ledger.manifest import Segment
 from ringfence.ledger.query import CdrQuery, Parameters, conditions
-from ringfence.ledger.store import EMPTY_ROWS, Count, ParquetStore, View
+from ringfence.ledger.store import EMPTY_ROWS, Count, ParquetStore
 from ringfence.ledger.summaries import (
     MINUTE_US,
     ROWS,
@@ -28,8 +29,8 @@ from ringfence.ledger.summaries import (
     Question,
     grain_us,
     hashed,
-    summary_path,
 )
+from ringfence.ledger.view import View
 
 COUNTED_ROWS: Final = 3_000_000
 """So many rows of files are counted at most for one question, the tail's apart."""
@@ -111,8 +112,8 @@ class Counting:
         self._cursor = cursor
         self._query = query
         self._clause, self._bound = conditions(query)
-        self._segments = sorted(store.segments(view, query), key=lambda s: s.max_time_us, reverse=True)
-        self._live = store.live(view, query)
+        self._segments = sorted(view.segments(query), key=lambda s: s.max_time_us, reverse=True)
+        self._live = view.live(query)
         self._spans = [(segment.min_time_us, segment.max_time_us) for segment in self._segments]
         self._spans += [(part.min_time_us, part.max_time_us) for part in self._live]
         self._left = COUNTED_ROWS
@@ -336,7 +337,7 @@ class Counting:
         return f"({' UNION ALL '.join(rows)})"
 
     def _summary(self, segment: Segment) -> str | None:
-        path = self._directory / summary_path(segment.path)
+        path = self._directory / (segment.path + SUMMARY)
         return str(path) if path.exists() else None
 
     def _path(self, path: str) -> str:

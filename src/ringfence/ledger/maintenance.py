@@ -22,13 +22,13 @@ import msgspec
 
 from ringfence import core
 from ringfence.clock import Clock
+from ringfence.ledger.beside import beside
 from ringfence.ledger.manifest import LetGo, Manifest, Retired, Rollup, Segment, StreamMark
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.rollup import UNRECORDED
 from ringfence.ledger.schema import CALLS, EDGE, KINDS, STREAMS
 from ringfence.ledger.segments import day_directory, mergeable, merged_span
 from ringfence.ledger.source import stream_directory
-from ringfence.ledger.summaries import summary_path
 
 JOURNAL: Final = "journal"
 UNLINK_AFTER_US: Final = 30_000_000
@@ -144,18 +144,19 @@ def merge_segments(ledger: Ledger, clock: Clock) -> int:
             failed.update(segment.path for segment in group)
             continue
         for segment in made:
-            # Before it is listed: until it has a summary, reports would have to count its rows.
+            # Before it is listed: until then its rows would have to be read.
             with contextlib.suppress(OSError, duckdb.Error):
-                ledger.summaries.write(segment)
+                for writer in ledger.beside:
+                    writer.write(segment)
         ledger.change_manifest(partial(_merge, group=group, made=made, at_us=clock.utc_us()))
         merged += len(group)
 
 
-def summarise(ledger: Ledger, is_over: Callable[[], bool] = lambda: False) -> int:
-    """Write the summaries that segments lack, newest first, until told that it is over; how many.
+def lay_beside(ledger: Ledger, is_over: Callable[[], bool] = lambda: False) -> int:
+    """Write what segments lack of the files beside them, newest first, until told that it is over; how many.
 
     Shape: may run beside the thread that merges and lets go.
-    Raises: ExceptionGroup of what kept segments from being summarised, after all others are.
+    Raises: ExceptionGroup of what kept files from being written, after all others are.
     """
     written = 0
     faults: list[Exception] = []
@@ -163,7 +164,8 @@ def summarise(ledger: Ledger, is_over: Callable[[], bool] = lambda: False) -> in
         if is_over():
             break
         try:
-            written += ledger.summaries.write(segment)
+            for writer in ledger.beside:
+                written += writer.write(segment)
         except (OSError, duckdb.Error) as error:
             if segment in ledger.manifest.segments:
                 faults.append(error)
@@ -211,8 +213,8 @@ def unlink_retired(ledger: Ledger, clock: Clock) -> int:
         if clock.utc_us() - retired.at_us < UNLINK_AFTER_US:
             continue
         try:
-            (ledger.directory / retired.path).unlink(missing_ok=True)
-            (ledger.directory / summary_path(retired.path)).unlink(missing_ok=True)
+            for path in (retired.path, *beside(retired.path)):
+                (ledger.directory / path).unlink(missing_ok=True)
         except OSError as error:
             faults.append(error)
         else:

@@ -20,14 +20,17 @@ import msgspec
 
 from ringfence.clock import Clock
 from ringfence.ledger import engine, manifest
+from ringfence.ledger.beside import BesideWriter
 from ringfence.ledger.feed import GRACE_US, Feed, OpenSource, mark_after
 from ringfence.ledger.manifest import Coverage, Manifest, Rollup, Segment, StreamMark
+from ringfence.ledger.places import PlaceWriter
 from ringfence.ledger.rollup import RollupWriter
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
-from ringfence.ledger.store import ParquetStore, View
+from ringfence.ledger.store import ParquetStore
 from ringfence.ledger.summaries import SummaryWriter
 from ringfence.ledger.tail import WINDOW_US, Epoch, Tail
+from ringfence.ledger.view import View
 
 _DROP_AFTER_S: Final = 5.0
 
@@ -108,7 +111,10 @@ class Ledger:
         # Maintenance works beside the thread that seals: it has its own cursors, the manifest a lock.
         self._merged = SegmentWriter(directory, self._connection.cursor())
         self.rollups = RollupWriter(directory, self._connection.cursor())
-        self.summaries = SummaryWriter(directory, self._connection.cursor())
+        self.beside: tuple[BesideWriter, ...] = (
+            SummaryWriter(directory, self._connection.cursor()),
+            PlaceWriter(directory, self._connection.cursor()),
+        )
         self._changing = threading.RLock()
         self._feed = Feed(
             self._tail,

@@ -20,8 +20,9 @@ from ringfence.ledger.feed import Feed, OpenSource
 from ringfence.ledger.pipeline import Pace
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.source import JournalSource, stream_directory
-from ringfence.ledger.store import ParquetStore, View
+from ringfence.ledger.store import ParquetStore
 from ringfence.ledger.tail import Tail
+from ringfence.ledger.view import View
 
 Report = Callable[[int, int], None]
 """Progress of long work: how much is done, of how much."""

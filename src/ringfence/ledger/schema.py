@@ -7,8 +7,9 @@ the VOS3000 record `InfoCdr`; the rest is ours.
 """
 # ruff: noqa: N815 - operators' scripts know these names
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, cast, get_args, get_type_hints
 
@@ -295,6 +296,14 @@ _EMPTY_OF: Final[dict[str, Any]] = {
 
 EMPTY: Final[dict[str, Any]] = {column.name: _EMPTY_OF[column.sql] for column in COLUMNS}
 """What a column holds that nothing is known of; times as microseconds."""
+
+
+def as_cdr(row: Sequence[Any], columns: Sequence[str] = COLUMN_NAMES) -> Cdr:
+    """One fetched row, its columns named in their order; the others are empty."""
+    values = dict(zip(columns, row, strict=True))
+    values["recorded_at"] = values["recorded_at"].replace(tzinfo=UTC)
+    return Cdr(**(values if len(values) == len(COLUMN_NAMES) else EMPTY | values))
+
 
 LISTED: Final[tuple[str, ...]] = (
     "recorded_at",

@@ -10,10 +10,10 @@ from typing import Final
 
 import duckdb
 
+from ringfence.ledger.beside import beside
 from ringfence.ledger.engine import literal
 from ringfence.ledger.manifest import Manifest, Segment, sync_directory
 from ringfence.ledger.schema import COLUMNS, LISTED, SELECT_LIST, quoted
-from ringfence.ledger.summaries import summary_path
 
 COPY_OPTIONS: Final = (
     "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880"
@@ -183,14 +183,14 @@ def publish(temporary: Path, path: Path) -> int:
 
 
 def remove_unlisted(directory: Path, manifest: Manifest) -> list[Path]:
-    """Remove what a crash left behind: data files that the manifest does not name, and their summaries.
+    """Remove what a crash left behind: data files that the manifest does not name, and what lies beside them.
 
     Shape: returns what was removed. Only the process that holds the office's lock may call this.
     """
     listed = {segment.path for segment in manifest.segments}
     listed.update(rollup.path for rollup in manifest.rollups)
     listed.update(retired.path for retired in manifest.retired)
-    listed.update(summary_path(path) for path in tuple(listed))
+    listed.update(file for path in tuple(listed) for file in beside(path))
     removed = []
     for found in (
         *directory.glob("dt=*/*.parquet*"),

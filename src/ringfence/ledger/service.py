@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger's threads in the office: one takes in and seals, one keeps house, one sums up for reports.
+"""The ledger's threads in the office: one takes in and seals, one keeps house, one lays beside.
 
 They are several so that new rows do not wait while old ones are merged, nor reports for what is new.
 """
@@ -136,8 +136,8 @@ class LedgerService:
         ending = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(ledger, ending), name="ledger-keeper")
         keeper.start()
-        counter = threading.Thread(target=self._sum_up, args=(ledger, ending), name="ledger-counter")
-        counter.start()
+        maker = threading.Thread(target=self._lay_beside, args=(ledger, ending), name="ledger-beside")
+        maker.start()
         try:
             counted_s = float("-inf")
             while not self._stopping.is_set():
@@ -152,20 +152,20 @@ class LedgerService:
             self._ledger = None
             ending.set()
             keeper.join()
-            counter.join()
+            maker.join()
             ledger.close()
 
-    def _sum_up(self, ledger: Ledger, ending: threading.Event) -> None:
-        """Write summaries of new segments as they come; reports count rows wherever one is missing."""
+    def _lay_beside(self, ledger: Ledger, ending: threading.Event) -> None:
+        """Write what is to lie beside new segments as they come; rows are read wherever it is missing."""
         stand_back()
         said: set[str] = set()
         while not (ending.wait(_SUMMARISE_EVERY_S) or self._stopping.is_set()):
             try:
-                maintenance.summarise(ledger, self._stopping.is_set)
+                maintenance.lay_beside(ledger, self._stopping.is_set)
             except Exception as error:  # noqa: BLE001 - it is tried again, and reports do without
                 told = {f"{type(fault).__name__}: {fault}" for fault in _single(error)}
                 for fault in told - said:
-                    _log.error("ledger.unsummarised", error=fault)
+                    _log.error("ledger.beside_missing", error=fault)
                 said = told
 
     def _keep(self, ledger: Ledger, ending: threading.Event) -> None:

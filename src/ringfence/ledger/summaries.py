@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Summaries of segments: what reports ask of many rows, counted once, in a small file beside each segment.
 
-A segment never changes and its name is never used again, so neither is its summary out of date. It holds the
-largest lines of each question, of all rows and of slices of them by number, so that a span of time needs few
-rows counted at its two ends. A summary is only a shortcut: where one is missing its rows are counted.
+A summary holds the largest lines of each question, of all rows and of slices of them by number, so that a
+span of time needs few rows counted at its two ends. Where one is missing its rows are counted.
 """
 
-import contextlib
-import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import duckdb
-
+from ringfence.ledger.beside import SUMMARY, BesideWriter
 from ringfence.ledger.dialled import AREA_DIGITS
 from ringfence.ledger.engine import literal, sql_text
 from ringfence.ledger.manifest import Segment
@@ -26,10 +21,6 @@ WHOLE: Final = -1
 
 SKETCHED: Final = 128
 """So many of the smallest hashes tell how many values there were: exactly below it, to a tenth above."""
-
-# The first number changes with anything in a summary, the size of slices too. What hashes to what, and so the
-# counts of distinct values, holds for one version of the engine.
-SUFFIX: Final = f".summary1-{duckdb.__version__}"
 
 _MOST_LINES: Final = 2048
 _MOST_LINES_OF_SLICES: Final = 512
@@ -97,61 +88,33 @@ SLICES: Final = "slice"
 """The question of which slices there are: `first_us` and `last_us` their times, both included."""
 
 
-def summary_path(segment_path: str) -> str:
-    """Where the summary of a segment lies, relative to the CDR directory like the segment itself."""
-    return segment_path + SUFFIX
-
-
 def grain_us(segment: Segment) -> int:
     """How long the spans are that a summary counts attempts in."""
     return _SECOND_US if segment.max_time_us - segment.min_time_us <= _HOUR_US else MINUTE_US
 
 
-class SummaryWriter:
+class SummaryWriter(BesideWriter):
     """Writes summaries beside segments."""
 
-    def __init__(self, directory: Path, connection: duckdb.DuckDBPyConnection) -> None:
-        self._directory = directory
-        self._connection = connection
-        self._writing = threading.Lock()
+    suffix = SUMMARY
 
-    def write(self, segment: Segment) -> bool:
-        """Write the summary of a segment, whole or not at all; False if there is one already.
-
-        Shape: on disk before it has its name, so a crash leaves none or a whole one. Usable from any thread.
-        Raises: OSError, duckdb.Error.
-        """
-        path = self._directory / summary_path(segment.path)
-        with self._writing:
-            if path.exists():
-                return False
-            self._write(segment, path)
-            return True
-
-    def _write(self, segment: Segment, path: Path) -> None:
-        temporary = path.with_name(path.name + ".tmp")
+    def make(self, segment: Segment, path: Path) -> None:
+        """Write what reports ask of a segment."""
         try:
             self._count(segment)
-            self._connection.execute(
-                f"COPY (FROM summed ORDER BY question, part) TO {literal(str(temporary))} ({_FORMAT})"
+            self.connection.execute(
+                f"COPY (FROM summed ORDER BY question, part) TO {literal(str(path))} ({_FORMAT})"
             )
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except (OSError, duckdb.Error):
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
         finally:
-            self._connection.execute("DROP TABLE IF EXISTS seen")
-            self._connection.execute("DROP TABLE IF EXISTS summed")
+            self.connection.execute("DROP TABLE IF EXISTS seen")
+            self.connection.execute("DROP TABLE IF EXISTS summed")
 
     def _count(self, segment: Segment) -> None:
-        ask = self._connection.execute
+        ask = self.connection.execute
         ask(
             f"CREATE OR REPLACE TEMP TABLE seen AS SELECT file_row_number // {SLICE_ROWS} AS part, {ROWS} "
             "FROM read_parquet($path, file_row_number = true)",
-            {"path": str(self._directory / segment.path)},
+            {"path": str(self.directory / segment.path)},
         )
         ask(
             """

@@ -17,14 +17,16 @@ from kit.clock import ManualClock
 from kit.journal import OPTIONS, RATE_EXCEEDED, SOURCE_IS_PROVEN, T0_US, Journal
 from kit.ledgers import all_rows, ledger_of, seal_all, take_in
 from ringfence.ledger import counting, engine, maintenance, summaries
+from ringfence.ledger.beside import SUMMARY
 from ringfence.ledger.dialled import international
 from ringfence.ledger.manifest import Manifest
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.query import CdrQuery, parse_source, timestamp_us
 from ringfence.ledger.reports import MOST_POINTS, Ranking, Reports, bucket_for_us
 from ringfence.ledger.schema import Cdr
-from ringfence.ledger.store import ParquetStore, View
-from ringfence.ledger.summaries import SummaryWriter, summary_path
+from ringfence.ledger.store import ParquetStore
+from ringfence.ledger.summaries import SummaryWriter
+from ringfence.ledger.view import View
 
 S = 1_000_000
 HOUR_US = 3600 * S
@@ -92,7 +94,7 @@ def ledger(request: pytest.FixtureRequest, sealed: Ledger) -> Iterator[Ledger]:
             writer.write(segment)
         yield sealed
         for segment in written:
-            (sealed.directory / summary_path(segment.path)).unlink()
+            (sealed.directory / (segment.path + SUMMARY)).unlink()
 
 
 MOMENT = st.one_of(st.none(), st.integers(-S, 5000 * S).map(lambda us: T0_US + us))
@@ -274,10 +276,11 @@ def test_many_values_are_counted_to_a_tenth_or_so(tmp_path: Path) -> None:
 def test_a_summary_is_written_once_and_whole(tmp_path: Path) -> None:
     with two_files(tmp_path / "cdr", ManualClock(T0_US)) as ledger:
         segment = ledger.manifest.segments[0]
-        path = ledger.directory / summary_path(segment.path)
-        assert ledger.summaries.write(segment)
+        path = ledger.directory / (segment.path + SUMMARY)
+        [writer] = [each for each in ledger.beside if isinstance(each, SummaryWriter)]
+        assert writer.write(segment)
         written = path.stat()
-        assert not ledger.summaries.write(segment)
+        assert not writer.write(segment)
         assert path.stat().st_mtime_ns == written.st_mtime_ns
         assert not list(path.parent.glob("*.tmp"))
 
@@ -285,12 +288,12 @@ def test_a_summary_is_written_once_and_whole(tmp_path: Path) -> None:
 def test_a_merged_file_has_its_summary_before_it_is_listed(tmp_path: Path) -> None:
     clock = ManualClock(T0_US)
     with two_files(tmp_path / "cdr", clock) as ledger:
-        assert maintenance.summarise(ledger) == 2
-        assert maintenance.summarise(ledger) == 0
+        assert maintenance.lay_beside(ledger) == 2
+        assert maintenance.lay_beside(ledger) == 0
         before = Reports(ledger.store).sources(CdrQuery())
         maintenance.merge_segments(ledger, clock)
         [merged] = ledger.manifest.segments
-        assert (ledger.directory / summary_path(merged.path)).exists()
+        assert (ledger.directory / (merged.path + SUMMARY)).exists()
         assert Reports(ledger.store).sources(CdrQuery()) == before
         clock.advance(31)
         maintenance.unlink_retired(ledger, clock)
@@ -300,10 +303,10 @@ def test_a_merged_file_has_its_summary_before_it_is_listed(tmp_path: Path) -> No
 def test_summaries_of_listed_files_survive_a_restart_and_no_others(tmp_path: Path) -> None:
     clock = ManualClock(T0_US)
     with two_files(tmp_path / "cdr", clock) as ledger:
-        maintenance.summarise(ledger)
-        kept = {ledger.directory / summary_path(segment.path) for segment in ledger.manifest.segments}
+        maintenance.lay_beside(ledger)
+        kept = {ledger.directory / (segment.path + SUMMARY) for segment in ledger.manifest.segments}
     of_other_version = next(iter(kept)).with_suffix(".summary0-0")
-    of_none = next(iter(kept)).with_name("event-1.1.parquet" + summaries.SUFFIX)
+    of_none = next(iter(kept)).with_name("event-1.1.parquet" + SUMMARY)
     for path in (of_other_version, of_none):
         path.write_bytes(b"old")
     with ledger_of(Journal(), tmp_path / "cdr", clock) as ledger:
@@ -317,10 +320,10 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_summed_up(tmp_path
         newest, oldest = sorted(ledger.manifest.segments, key=lambda s: s.max_time_us, reverse=True)
         (ledger.directory / newest.path).write_bytes(b"damaged")
         with pytest.raises(ExceptionGroup):
-            maintenance.summarise(ledger)
-        assert (ledger.directory / summary_path(oldest.path)).exists()
-        assert not (ledger.directory / summary_path(newest.path)).exists()
-        assert maintenance.summarise(ledger, lambda: True) == 0
+            maintenance.lay_beside(ledger)
+        assert (ledger.directory / (oldest.path + SUMMARY)).exists()
+        assert not (ledger.directory / (newest.path + SUMMARY)).exists()
+        assert maintenance.lay_beside(ledger, lambda: True) == 0
 
 
 @contextmanager

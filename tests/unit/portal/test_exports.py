@@ -24,9 +24,10 @@ from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of
 from ringfence.errors import ConfigError, NotFoundError, StoreError
 from ringfence.ledger.exports import Form
+from ringfence.ledger.paging import Page
 from ringfence.ledger.query import DEFAULT_LIMIT, CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMN_NAMES, EMPTY, VOS_COLUMNS
-from ringfence.ledger.store import CdrStore, Count, Page, Report
+from ringfence.ledger.store import CdrStore, Count, Report
 from ringfence.ledger.tail import ROW_SCHEMA
 from ringfence.portal.exports import ExportJobs, ExportLimits, JobState
 from ringfence.portal.rights import Caller
