@@ -29,6 +29,7 @@ from ringfence.ledger.summaries import (
     Question,
     grain_us,
     hashed,
+    is_sliced,
 )
 from ringfence.ledger.view import View
 
@@ -274,7 +275,7 @@ class Counting:
                 self._count_file(sources, segment)
             elif self._query.contains(segment.min_time_us, segment.max_time_us):
                 sources.whole.append(summary)
-            elif segment.rows <= SLICE_ROWS:
+            elif not is_sliced(segment):
                 sources.rows.append(self._file_sql(segment))
             else:
                 self._add_slices(sources, segment, summary)

@@ -88,6 +88,14 @@ SLICES: Final = "slice"
 """The question of which slices there are: `first_us` and `last_us` their times, both included."""
 
 
+def is_sliced(segment: Segment) -> bool:
+    """Whether a summary tells of slices too: those of a smaller segment are counted almost as quickly.
+
+    Shape: what was just sealed is small, so that slices are made once it is merged, and once only.
+    """
+    return segment.rows > 4 * SLICE_ROWS
+
+
 def grain_us(segment: Segment) -> int:
     """How long the spans are that a summary counts attempts in."""
     return _SECOND_US if segment.max_time_us - segment.min_time_us <= _HOUR_US else MINUTE_US
@@ -147,8 +155,7 @@ class SummaryWriter(BesideWriter):
                 ("{sketch}", question.sketch),
             ):
                 sql = sql.replace(name, text)
-            # Of a segment that is one slice, that slice would be a copy.
-            for part in (WHOLE, *(range(slices) if slices > 1 else ())):
+            for part in (WHOLE, *(range(slices) if is_sliced(segment) else ())):
                 ask(
                     f"INSERT INTO summed {sql}",
                     {

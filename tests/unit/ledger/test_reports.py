@@ -92,6 +92,7 @@ def ledger(request: pytest.FixtureRequest, sealed: Ledger) -> Iterator[Ledger]:
         written = sealed.manifest.segments[:: 3 - how] if how else ()
         for segment in written:
             writer.write(segment)
+        assert any(map(summaries.is_sliced, written)) == (slice_rows < 100_000)
         yield sealed
         for segment in written:
             (sealed.directory / (segment.path + SUMMARY)).unlink()
