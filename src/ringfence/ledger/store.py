@@ -9,6 +9,8 @@ view and asks again. No row is seen twice or missed for it, because a view lists
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -17,7 +19,7 @@ import pyarrow as pa
 
 from ringfence.errors import StoreError
 from ringfence.ledger.engine import sql_text
-from ringfence.ledger.manifest import Rollup, Segment
+from ringfence.ledger.manifest import LetGo, Rollup, Segment
 from ringfence.ledger.paging import KEY, Asked, Page, Paging
 from ringfence.ledger.query import DEFAULT_LIMIT, OLDEST_FIRST, CdrQuery, Cursor, Parameters, conditions
 from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST
@@ -29,6 +31,7 @@ Result = TypeVar("Result")
 REPORTS: Final = ("top_sources", "top_callees", "top_reasons", "timeline")
 _TRIES: Final = 5
 _EXPORTED_AT_ONCE: Final = 500_000
+_EXPORTED_IN_BATCH: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,20 @@ class Report:
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """What of an export lies in a span of time, both ends included; `known` was let go before it began."""
+
+    query: CdrQuery
+    low_us: int
+    high_us: int
+    known: frozenset[LetGo]
+
+    def meets(self, source: Segment | LiveRows) -> bool:
+        """Whether rows of a source may lie in it."""
+        return source.min_time_us <= self.high_us and source.max_time_us >= self.low_us
 
 
 class CdrStore(Protocol):
@@ -127,40 +144,50 @@ class ParquetStore:
         return self._retrying(lambda view: question(view, self._cursor()))
 
     def export(self, query: CdrQuery) -> Iterator[pa.RecordBatch]:
-        """All rows that match, oldest first.
+        """All rows that match and are there when it begins, oldest first.
 
-        Raises: StoreError("changed") if segments were let go underneath; what was yielded stays right.
+        Shape: each span of time is asked of a view of its own, so rows may be sealed and merged meanwhile.
+        Raises: StoreError("let_go") if rows were let go before their turn; what was yielded stays right.
         """
         view = self._view()
-        clause, bound = conditions(query)
-        segments = view.segments(query)
+        known = frozenset(view.manifest.let_go)
         live = [
             part for part in view.tail.parts(whole=True) if query.overlaps(part.min_time_us, part.max_time_us)
         ]
         cursor = self._connection.cursor()
         try:
-            for low_us, high_us in _spans([*segments, *live]):
-                if not query.overlaps(low_us, high_us):
-                    continue
-                relation, paths = self._union(
-                    view,
-                    [each for each in segments if each.min_time_us <= high_us and each.max_time_us >= low_us],
-                    [part for part in live if part.min_time_us <= high_us and part.max_time_us >= low_us],
-                    query,
-                )
-                sql = (
-                    f"SELECT {SELECT_LIST} FROM {relation} WHERE {clause} "
-                    "AND recorded_at BETWEEN make_timestamp($from_us) AND make_timestamp($to_us) "
-                    f"ORDER BY {OLDEST_FIRST}"
-                )
-                moments = {"from_us": low_us, "to_us": high_us}
-                yield from cursor.execute(sql, {**bound, **paths, **moments}).to_arrow_reader(20_000)
-        except (duckdb.IOException, duckdb.CatalogException) as error:
-            raise StoreError(
-                "records were moved while they were exported", hint="run the export again", code="changed"
-            ) from error
+            for low_us, high_us in _spans([*view.segments(query), *live]):
+                span = _Span(query=query, low_us=low_us, high_us=high_us, known=known)
+                if query.overlaps(low_us, high_us):
+                    yield from self._retrying(partial(self._rows_of, span, cursor))
         finally:
             cursor.close()
+
+    def _rows_of(
+        self, span: _Span, cursor: duckdb.DuckDBPyConnection, view: View
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a span of time that match, oldest first."""
+        query = span.query
+        for note in view.manifest.let_go:
+            if note not in span.known and query.wants(note.kind) and note.until_us >= span.low_us:
+                raise StoreError(
+                    "records were let go while they were exported",
+                    hint="run the export again, or keep records longer (RF_RETENTION_*)",
+                    code="let_go",
+                )
+        clause, bound = conditions(query)
+        live = [part for part in view.tail.parts(whole=True) if span.meets(part)]
+        relation, paths = self._union(view, [s for s in view.segments(query) if span.meets(s)], live, query)
+        moments = {"from_us": span.low_us, "to_us": span.high_us}
+        reader = cursor.execute(
+            f"SELECT {SELECT_LIST} FROM {relation} WHERE {clause} "
+            "AND recorded_at BETWEEN make_timestamp($from_us) AND make_timestamp($to_us) "
+            f"ORDER BY {OLDEST_FIRST}",
+            {**bound, **paths, **moments},
+        ).to_arrow_reader(_EXPORTED_IN_BATCH)
+        # To sort them, all rows are read before the first one comes: from here on the view may grow old.
+        first = next(iter(reader), None)
+        return chain(() if first is None else (first,), reader)
 
     def report(self, name: str, query: CdrQuery, *, limit: int = DEFAULT_LIMIT) -> Report:
         """One of `REPORTS` over the rows that match, `limit` lines at most."""

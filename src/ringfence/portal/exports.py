@@ -37,7 +37,7 @@ from ringfence.portal.rights import Caller
 from ringfence.settings.model import Role
 
 RESTARTS: Final = 3
-"""How often an export begins again because records were moved underneath."""
+"""How often an export begins again because records were let go underneath."""
 
 _ROWS_AT_ONCE: Final = 2000
 _TIDY_S: Final = 60.0
@@ -314,7 +314,7 @@ class ExportJobs:
                 self._update(job_id, rows_done=0, rows_total=store.count(job.query).rows)
                 return self._write(job, directory, store)
             except StoreError as error:
-                if error.code != "changed" or job.restarts >= RESTARTS:
+                if error.code != "let_go" or job.restarts >= RESTARTS:
                     raise
             _remove(directory)
             self._update(job_id, restarts=job.restarts + 1)

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merging and letting go: totals stay exact, kinds do not cost each other anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from kit.clock import ManualClock
 from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import PACE, all_rows, ledger_of, seal_all, take_in
-from ringfence.ledger import maintenance
+from ringfence.errors import StoreError
+from ringfence.ledger import maintenance, store
 from ringfence.ledger.maintenance import Limit, Limits
 from ringfence.ledger.manifest import Retired, Segment
 from ringfence.ledger.pipeline import Ledger
@@ -31,9 +33,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: ManualClock) -> Iterator[Ledger]:
+def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: ManualClock, journal: Journal) -> Iterator[Ledger]:
     """Two hours of illegal calls and events in small segments, and two calls."""
-    journal = Journal()
     with ledger_of(journal, tmp_path / "cdr", clock) as made:
         for n in range(120):
             at = T0_US + n * 60 * S
@@ -111,6 +117,45 @@ def test_merged_files_stay_until_no_reader_can_want_them(ledger: Ledger, clock: 
     assert maintenance.unlink_retired(ledger, clock) == len(old)
     assert not any(path.exists() for path in old)
     assert ledger.manifest.retired == ()
+
+
+def flow_numbers(batches: Iterable[pa.RecordBatch]) -> list[int]:
+    return [flow for batch in batches for flow in batch.column("flowNo").to_pylist()]
+
+
+def test_an_export_goes_on_while_records_are_sealed_and_merged(
+    ledger: Ledger, clock: ManualClock, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        journal.refuse(clock.utc_us() + n * S)
+    take_in(ledger)
+    assert ledger.view.tail.parts()
+    wanted = [row.flowNo for row in reversed(all_rows(ledger.store))]
+    monkeypatch.setattr(store, "_EXPORTED_AT_ONCE", 30)
+    batches = ledger.store.export(CdrQuery(pending=True))
+    exported = flow_numbers([next(batches)])
+    seal_all(ledger, clock)
+    maintenance.merge_segments(ledger, clock)
+    clock.advance(31)
+    ledger.step()
+    maintenance.unlink_retired(ledger, clock)
+    journal.refuse(clock.utc_us())
+    take_in(ledger)
+    assert exported + flow_numbers(batches) == wanted
+
+
+def test_an_export_says_that_records_were_let_go_before_their_turn(
+    ledger: Ledger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_EXPORTED_AT_ONCE", 30)
+    batches = ledger.store.export(CdrQuery(kinds=frozenset({"illegal"})))
+    next(batches)
+    maintenance.let_rows_go(ledger, clock, Limits(event=Limit(age_us=0)))
+    next(batches)
+    maintenance.let_rows_go(ledger, clock, Limits(illegal=Limit(age_us=0)))
+    with pytest.raises(StoreError) as raised:
+        list(batches)
+    assert raised.value.code == "let_go"
 
 
 def test_files_that_a_crash_removed_before_the_list_did_are_forgotten(

@@ -38,7 +38,7 @@ BEN = Caller(name="ben", role=Role.ANALYST)
 ANN_TOKEN = Caller(name="ann", role=Role.VIEWER, is_token=True)
 ROOT = Caller(name="root", role=Role.ADMIN)
 DAY_S = 24 * 3600
-CHANGED = StoreError("records were moved while they were exported", hint="again", code="changed")
+CHANGED = StoreError("records were let go while they were exported", hint="again", code="let_go")
 
 
 def some_rows(first: int, count: int) -> pa.RecordBatch:
@@ -296,7 +296,7 @@ def test_a_running_job_that_is_cancelled_leaves_no_file(desk: Desk, form: Form) 
     assert jobs.cancel(again, ANN).state is JobState.DONE
 
 
-def test_a_job_begins_again_when_records_were_moved(desk: Desk) -> None:
+def test_a_job_begins_again_when_records_were_let_go(desk: Desk) -> None:
     jobs = desk.jobs()
     errors = [CHANGED, CHANGED, CHANGED]
     desk.store.between = lambda: raising(errors.pop())() if errors else None
@@ -314,7 +314,7 @@ def test_a_job_begins_again_three_times_at_most(desk: Desk) -> None:
     jobs.run_next()
     job = jobs.job(job_id, ANN)
     assert (job.state, job.restarts, desk.store.exports) == (JobState.FAILED, 3, 4)
-    assert (job.problem, job.hint) == ("records were moved while they were exported", "again")
+    assert (job.problem, job.hint) == ("records were let go while they were exported", "again")
     assert desk.left == []
 
 
