@@ -18,7 +18,7 @@ from verdict import Verdict
 
 from ringfence.clock import SystemClock
 from ringfence.core import JournalWriter
-from ringfence.ledger.maintenance import merge_segments
+from ringfence.ledger.maintenance import Limits, archive_journal, lay_beside, merge_segments
 from ringfence.ledger.pipeline import Ledger, Pace
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reader import cdr_directory, journal_sources
@@ -95,7 +95,7 @@ def write_journal(data: Path, rows: int) -> None:
 
 
 def take_in(data: Path) -> int:
-    """Everything into Parquet and merged by the day, as it would be by now; returns the rows."""
+    """Everything into Parquet, merged by the day and archived, as it would be by now; returns the rows."""
     clock = ShiftedClock()
     hourly = Pace(cut_us=HOUR_US, cut_busy_us=HOUR_US)
     ledger = Ledger(cdr_directory(data), journal_sources(data), clock, node="bench", pace=hourly)
@@ -106,6 +106,8 @@ def take_in(data: Path) -> int:
         while ledger.seal():
             pass
         merge_segments(ledger, clock)
+        lay_beside(ledger)
+        archive_journal(data, Limits())
         return ledger.progress.rows_sealed
     finally:
         ledger.close()

@@ -15,7 +15,7 @@ WORKING_DIRECTORY: Final = ".work"
 """Below the CDR directory: where DuckDB puts what does not fit into its memory."""
 
 _MEMORY_LIMIT: Final = "1GB"
-_THREADS: Final = 2
+THREADS: Final = 2
 _CALL_REJECTED: Final = 21
 """The Q.850 cause of a reason that this program does not know."""
 
@@ -31,16 +31,18 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def connect(directory: Path, *, working: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    directory: Path, *, working: Path | None = None, threads: int = THREADS
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory engine that may read `directory` and nothing else.
 
-    Shape: `working` takes what does not fit into memory (default: below `directory`, made when needed). The
-    macros `reason_of`, `end_reason_of`, `q850_of`, `method_of`, `transport_of` and `scope_of` name the
-    journal's codes.
+    Shape: `working` takes what does not fit into memory (default: below `directory`, made when needed). With
+    one thread all work is done by the thread that asks, with its priority. The macros `reason_of`,
+    `end_reason_of`, `q850_of`, `method_of`, `transport_of` and `scope_of` name the journal's codes.
     """
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-    connection.execute(f"SET threads = {_THREADS}")
+    connection.execute(f"SET threads = {threads}")
     connection.execute("SET temp_directory = $path", {"path": str(working or directory / WORKING_DIRECTORY)})
     connection.execute("SET parquet_metadata_cache = true")
     connection.execute("SET autoinstall_known_extensions = false")

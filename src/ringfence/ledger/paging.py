@@ -8,7 +8,8 @@ seldom are looked up instead of looked for: after the first slices, segments tha
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ _SLICE_ROWS: Final = 20_000
 _SLICES_FIRST: Final = 2
 """So many slices are read before rows are looked up: rows that come often are found by then."""
 
+_SLICES_AT_ONCE: Final = 2000
 _FETCHED_AT_ONCE: Final = 2000
 
 
@@ -96,6 +98,7 @@ class Paging:
         # What lies in files is found as a place first: to read every column that is shown of each match costs
         # several times as much.
         self._found: dict[Cursor, Cdr | _Place] = {}
+        self._hinted: dict[LiveRows, int] = {}
         self._oldest_us = 0
         self._looked_at = 0
         self._at_once = 1
@@ -191,15 +194,11 @@ class Paging:
         Shape: begins with `part`; parts that hold no match are passed over, for to look costs a fraction of
         asking.
         """
-        clause, bound = conditions(narrow)
         enough = max(self._asked.limit + 1 - len(self._found), 1)
         held: list[LiveRows] = []
         matches = 0
         while True:
-            found = self._connection.execute(
-                f"SELECT 1 FROM {self._view.tail.hints_sql(part)} WHERE {clause} LIMIT {enough}", bound
-            )
-            if count := len(found.fetchall()):
+            if count := self._hint(part, narrow):
                 held.append(part)
                 matches += count
             following = self._waiting[0][2] if self._waiting else None
@@ -211,6 +210,22 @@ class Paging:
                 return held
             part = following
             self._pop()
+
+    def _hint(self, part: LiveRows, narrow: CdrQuery) -> int:
+        """How many matches a part of the tail seems to hold, a page at most."""
+        if part not in self._hinted:
+            # Many pages are full after the newest part. If one is not, all others are looked at in one go.
+            others = [each for _, _, each in self._waiting if isinstance(each, LiveRows)]
+            parts = [part, *(others if self._hinted else ())]
+            clause, bound = conditions(narrow)
+            counts = [
+                f"SELECT {number}, count(*) FROM (SELECT 1 FROM {self._view.tail.hints_sql(each)} "
+                f"WHERE {clause} LIMIT {self._asked.limit + 1})"
+                for number, each in enumerate(parts)
+            ]
+            for number, count in self._connection.execute(" UNION ALL ".join(counts), bound).fetchall():
+                self._hinted[parts[number]] = count
+        return self._hinted[part]
 
     # Segments, looked through
 
@@ -273,25 +288,28 @@ class Paging:
             self._push(_Listing(segment=segment, max_time_us=time_us))
 
     def _take_listings(self, first: _Listing) -> None:
-        """Look up the newest rows of one listing or several, and read them."""
+        """Look up the newest rows of the listings that wait, and read as many as the page lacks."""
         chosen = [first]
         slices = _slice_count(first.segment)
-        while (
-            first.before is None
-            and slices < self._at_once
-            and isinstance(following := self._next(), _Listing)
-            and following.before is None
-        ):
+        # Twice as many as fill the page if rows lie as thick as so far: to look up a file too many costs less
+        # than to ask once more.
+        missing = self._asked.limit + 1 - len(self._found)
+        enough = 2 * self._looked_at * missing // len(self._found) if self._found else _SLICES_AT_ONCE
+        while slices < min(enough, _SLICES_AT_ONCE) and isinstance(following := self._next(), _Listing):
             chosen.append(following)
             slices += _slice_count(following.segment)
             self._pop()
-        found = self._looked_up(chosen)
         self._looked_at += slices
-        for listing in chosen:
-            # Newest first: what was read of one listing may have made the page too new for the next.
-            if found.get(listing.segment) and listing.max_time_us >= self._oldest_us:
-                self._take_rows(listing.segment, found[listing.segment])
-        self._keep(())
+        found = self._looked_up(chosen)
+        waiting = deque((listing, found[listing.segment]) for listing in chosen if listing.segment in found)
+        while waiting and waiting[0][0].max_time_us >= self._oldest_us:
+            missing = self._asked.limit + 1 - len(self._found)
+            batch: dict[Segment, list[int]] = {}
+            while waiting and (missing > 0 or not batch):
+                listing, numbers = waiting.popleft()
+                batch[listing.segment] = numbers
+                missing -= len(numbers)
+            self._take_rows(batch)
 
     def _looked_up(self, listings: Sequence[_Listing]) -> dict[Segment, list[int]]:
         """The numbers of the newest rows that places name, one more than a page has; newest first."""
@@ -329,23 +347,37 @@ class Paging:
         ).fetchall()
         return None if bound is None else int(bound)
 
-    def _take_rows(self, segment: Segment, numbers: Sequence[int]) -> None:
+    def _take_rows(self, batch: Mapping[Segment, Sequence[int]]) -> None:
         """Read rows that places name, newest first; those are found that match otherwise too."""
         asked = self._asked
-        clause, bound = conditions(asked.query, asked.below, is_call=segment.kind == "call")
-        known = self._known(segment)
-        columns = [name for name in asked.columns if name not in known]
-        rows = self._read(segment, f"epoch_us(recorded_at), {clause}", columns, numbers, bound)
+        bound: Parameters = {}
+        parts = []
+        known = [self._known(segment) for segment in batch]
+        for number, (segment, numbers) in enumerate(batch.items()):
+            clause, named = conditions(asked.query, asked.below, is_call=segment.kind == "call")
+            bound |= {**named, f"path_{number}": self._path(segment)}
+            columns = (
+                f"NULL AS {quoted(name)}" if name in known[number] else quoted(name) for name in asked.columns
+            )
+            parts.append(
+                f"SELECT {number}, epoch_us(recorded_at), {clause}, {', '.join(columns)} "
+                f"FROM read_parquet($path_{number}, file_row_number = true) "
+                f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
+            )
         found: list[tuple[Cursor, Cdr | _Place]] = []
-        oldest_us = segment.max_time_us
-        for _, time_us, is_match, *values in rows:
-            oldest_us = min(oldest_us, time_us)
+        oldest_us = [segment.max_time_us for segment in batch]
+        for number, time_us, is_match, *values in self._connection.execute(
+            " UNION ALL ".join(parts), bound
+        ).fetchall():
+            oldest_us[number] = min(oldest_us[number], time_us)
             if is_match:
-                cdr = as_cdr((*known.values(), *values), (*known, *columns))
+                row = dict(zip(asked.columns, values, strict=True)) | known[number]
+                cdr = as_cdr(list(row.values()), list(row))
                 found.append((Cursor.of(cdr), cdr))
         self._keep(found)
-        if len(numbers) == self._most():
-            self._push(_Listing(segment=segment, max_time_us=oldest_us, before=numbers[-1]))
+        for number, (segment, numbers) in enumerate(batch.items()):
+            if len(numbers) == self._most():
+                self._push(_Listing(segment=segment, max_time_us=oldest_us[number], before=numbers[-1]))
 
     def _most(self) -> int:
         return min(self._asked.limit + 1, _FETCHED_AT_ONCE)
@@ -366,7 +398,7 @@ class Paging:
             wanted = sorted(of)
             for first in range(0, len(wanted), _FETCHED_AT_ONCE):
                 some = wanted[first : first + _FETCHED_AT_ONCE]
-                for number, *values in self._read(segment, "", columns, some, {}):
+                for number, *values in self._read(segment, columns, some):
                     cursor = of[number]
                     key = (cursor.recorded_at, cursor.flow_no, cursor.journal_id)
                     read[cursor] = as_cdr((*key, *known.values(), *values), (*KEY, *known, *columns))
@@ -375,14 +407,14 @@ class Paging:
             yield place if isinstance(place, Cdr) else read[cursor]
 
     def _read(
-        self, segment: Segment, first: str, columns: Sequence[str], numbers: Sequence[int], bound: Parameters
+        self, segment: Segment, columns: Sequence[str], numbers: Sequence[int]
     ) -> list[tuple[Any, ...]]:
-        """Row number, what `first` says in SQL, and columns of some rows of a segment."""
-        names = ", ".join(["file_row_number", *([first] if first else []), *map(quoted, columns)])
+        """Row number and columns of some rows of a segment."""
+        names = ", ".join(["file_row_number", *map(quoted, columns)])
         return self._connection.execute(
             f"SELECT {names} FROM read_parquet($path, file_row_number = true) "
             f"WHERE file_row_number IN ({', '.join(map(str, numbers))})",
-            {**bound, "path": self._path(segment)},
+            {"path": self._path(segment)},
         ).fetchall()
 
     def _known(self, segment: Segment) -> dict[str, object]:

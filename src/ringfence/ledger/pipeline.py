@@ -108,12 +108,14 @@ class Ledger:
         self._tail = Tail(self._connection, node=node, window_us=self._pace.window_us)
         self._segments = SegmentWriter(directory, self._connection.cursor())
         self._rollups = RollupWriter(directory, self._connection.cursor())
-        # Maintenance works beside the thread that seals: it has its own cursors, the manifest a lock.
-        self._merged = SegmentWriter(directory, self._connection.cursor())
-        self.rollups = RollupWriter(directory, self._connection.cursor())
+        # Maintenance works beside the thread that seals. It has an engine of its own, without threads, so
+        # that all of its work waits for those who ask; the manifest has a lock.
+        self._keeping = engine.connect(directory, threads=1)
+        self._merged = SegmentWriter(directory, self._keeping.cursor())
+        self.rollups = RollupWriter(directory, self._keeping.cursor())
         self.beside: tuple[BesideWriter, ...] = (
-            SummaryWriter(directory, self._connection.cursor()),
-            PlaceWriter(directory, self._connection.cursor()),
+            SummaryWriter(directory, self._keeping.cursor()),
+            PlaceWriter(directory, self._keeping.cursor()),
         )
         self._changing = threading.RLock()
         self._feed = Feed(
@@ -212,6 +214,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let the engine go; what is sealed stays sealed."""
+        self._keeping.close()
         self._connection.close()
 
     def _cut_if_due(self) -> None:
