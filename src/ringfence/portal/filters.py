@@ -116,11 +116,18 @@ def parse_address(text: str, *, now_us: int, also: Collection[str] = ("columns",
 
     Raises: ConfigError("bad_value"), as `parse`.
     """
+    return parse(read_pairs(text), now_us=now_us, also=also)
+
+
+def read_pairs(text: str) -> list[tuple[str, str]]:
+    """The names and values of the part of an address behind the question mark.
+
+    Raises: ConfigError("bad_value") if there are too many.
+    """
     try:
-        pairs = parse_qsl(text.removeprefix("?"), keep_blank_values=True, max_num_fields=_MOST_PAIRS)
+        return parse_qsl(text.removeprefix("?"), keep_blank_values=True, max_num_fields=_MOST_PAIRS)
     except ValueError as error:
         raise _wrong("the address has too many parts", f"at most {_MOST_PAIRS}") from error
-    return parse(pairs, now_us=now_us, also=also)
 
 
 def pairs_of(asked: Filter) -> list[tuple[str, str]]:

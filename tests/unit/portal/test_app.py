@@ -98,6 +98,43 @@ def test_kinds_and_filters_are_links_and_chips_take_them_away(site: Site) -> Non
     assert ">198.51.100.0<" not in text
 
 
+def test_several_kinds_are_asked_for_at_once_on_the_page_in_its_count_links_and_exports(site: Site) -> None:
+    site.log_in()
+    both = "kind=illegal&kind=event"
+    assert site.get(f"/cdrs/count?{both}").text == "121 records"
+    text = site.get(f"/cdrs?{both}&reason=unknown_source").text
+    assert '<a class="chip" href="/cdrs?kind=event&amp;reason=unknown_source"' in text
+    assert '<a class="chip" href="/cdrs?kind=illegal&amp;reason=unknown_source"' in text
+    assert '<a class="chip" href="/cdrs?kind=illegal&amp;kind=event"' in text
+    assert len(re.findall(r'name="kind" value="\w+" checked', text)) == 2
+    assert 'name="query" value="kind=illegal&amp;kind=event&amp;reason=unknown_source"' in text
+    older = re.search(r'href="([^"]+)" rel="next"', text)
+    assert older is not None
+    assert older[1].startswith("/cdrs?kind=illegal&amp;kind=event&amp;")
+    site.post("/cdrs/export", query=both, format="csv")
+    assert site.jobs.run_next()
+    assert "121 / 121" in site.get("/exports").text
+    newest = site.ledger.store.page(CdrQuery(), limit=11).rows
+    assert (
+        f'href="/cdrs?{both.replace("&", "&amp;")}"'
+        in site.get(f"/cdrs/new?{both}&above={Cursor.of(newest[10])}").text
+    )
+
+
+def test_a_filter_that_takes_one_value_is_not_overruled_by_its_last(site: Site) -> None:
+    site.log_in()
+    page = site.get("/cdrs?source=198.51.100.1&source=198.51.100.2")
+    assert page.status == 400
+    assert "source is given twice" in page.text
+
+
+def test_an_export_of_too_many_filters_is_refused_in_words(site: Site) -> None:
+    site.log_in()
+    page = site.post("/cdrs/export", query="&".join(["kind=illegal"] * 65), format="csv")
+    assert page.status == 400
+    assert "too many parts" in page.text
+
+
 @pytest.mark.parametrize("path", ["/cdrs", "/illegal"])
 def test_an_address_that_asks_nonsense_is_told_so(site: Site, path: str) -> None:
     site.log_in()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from markupsafe import Markup
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from ringfence.clock import iso_utc
@@ -20,7 +21,7 @@ from ringfence.portal.pages.records import local_times
 from ringfence.portal.plots import Bucket, heat, stacked
 from ringfence.portal.rates import RateMeter
 from ringfence.portal.rights import Right
-from ringfence.portal.site import GuardedRoute, Site, Visit, link
+from ringfence.portal.site import GuardedRoute, Site, Visit, chips, link, without
 from ringfence.settings import checks
 from ringfence.settings.model import Block, ListName
 
@@ -114,11 +115,7 @@ class _Watch:
             status=400 if values["problem"] else 200,
             **self._shared(visit, asked),
             parts_named=tuple(self._parts),
-            chips=[
-                (name, value, link("/illegal", asked, **{name: None}))
-                for name, value in asked.items()
-                if name not in ("range", "kind", "show", "whole")
-            ],
+            chips=chips("/illegal", asked, besides=("range", "kind", "show", "whole")),
             **values,
         )
 
@@ -131,24 +128,24 @@ class _Watch:
         found = self._parts[name](visit, self._query(asked))
         return self._site.page(visit, f"illegal_{name}.html", **self._shared(visit, asked), **{name: found})
 
-    def _shared(self, visit: Visit, asked: Mapping[str, str]) -> dict[str, Any]:
+    def _shared(self, visit: Visit, asked: QueryParams) -> dict[str, Any]:
         gateways = self._site.office.settings.gateways.all() if visit.may(Right.SETTINGS) else ()
         return {
             "asked": asked,
-            "kept": {name: value for name, value in asked.items() if name not in ("show", "whole")},
+            "kept": without(asked, "show", "whole"),
             "show_events": asked.get("show") == "all",
             "gateways": [gateway.name for gateway in gateways],
             "country": country_of_address,
             "dialled": country_of_number,
         }
 
-    def _query(self, asked: Mapping[str, str]) -> CdrQuery:
+    def _query(self, asked: QueryParams) -> CdrQuery:
         """Illegal calls that match, and other events if they are wanted.
 
         Raises: ConfigError.
         """
         now_us = self._site.office.clock.utc_us()
-        found = filters.parse(asked.items(), now_us=now_us, also=("show", "whole"))
+        found = filters.parse(asked.multi_items(), now_us=now_us, also=("show", "whole"))
         kinds = {"illegal", "event"} if asked.get("show") == "all" else {"illegal"}
         return replace(found.query, kinds=frozenset(kinds))
 
@@ -181,12 +178,12 @@ class _Watch:
         }
 
 
-def _asked(visit: Visit) -> dict[str, str]:
+def _asked(visit: Visit) -> QueryParams:
     """What the address asks for; the last day if it names no time."""
     asked = local_times(visit, visit.asked)
-    if not asked.keys() & {"range", "since", "until"}:
-        asked["range"] = "24h"
-    return asked
+    if asked.keys() & {"range", "since", "until"}:
+        return asked
+    return QueryParams([*asked.multi_items(), ("range", "24h")])
 
 
 def drawn(visit: Visit, timeline: Timeline, range_link: str) -> Markup:
