@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ringfence.errors import ConfigError
-from ringfence.ledger.dialled import INTERNATIONAL
+from ringfence.ledger.dialled import AREA_DIGITS, INTERNATIONAL
+from ringfence.ledger.geography import areas_of_country
 from ringfence.ledger.reasons import BillingMode
 from ringfence.ledger.schema import Cdr, quoted
 
@@ -81,10 +82,11 @@ class CdrQuery:
     Shape: no `kinds` means every kind. `since_us` is included, `until_us` is not. `caller` and `callee` match
     the billed number or the number as it came in, whole or, ending in `*`, by what stands before it. `source`
     matches rows whose source address lies in the network. `dialled` is how the number begins at its country
-    code, whatever access codes stand before that. `tool` is what the sender calls itself (`User-Agent`); it
-    may end in `*` like a number. `gateway` is the name of either side's gateway, `gateway_id` the number of
-    the caller's. Both ends of the duration are included. `pending` adds challenges that may still be answered
-    and so are no rows yet.
+    code, whatever access codes stand before that. `country` is that of the source address, `dialled_country`
+    that of the number, both as `geography` has them. `tool` is what the sender calls itself (`User-Agent`);
+    it may end in `*` like a number. `gateway` is the name of either side's gateway, `gateway_id` the number
+    of the caller's. Both ends of the duration are included. `pending` adds challenges that may still be
+    answered and so are no rows yet.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -99,6 +101,8 @@ class CdrQuery:
     min_duration_s: int | None = None
     max_duration_s: int | None = None
     dialled: str | None = None
+    country: str | None = None
+    dialled_country: str | None = None
     tool: str | None = None
     method: str | None = None
     call_id: str | None = None
@@ -176,6 +180,9 @@ INTERNATIONAL_SQL: Final = " || ".join(
 )
 """The dialled number from its country code on, as SQL; empty if it was not dialled with one."""
 
+COUNTRY_SOURCES: Final = "country_sources"
+"""The relation of the sources that have the country asked for; whoever runs the query puts it there."""
+
 _TESTS: Final = {
     "billing_mode": f"{quoted('billingMode')} = $billing_mode",
     "since_us": "recorded_at >= make_timestamp($since_us)",
@@ -214,6 +221,13 @@ def conditions(
         value = getattr(query, name)
         if value is not None:
             need(test, **{name: value})
+    if query.country is not None:
+        need(f"callerip IN (SELECT address FROM {COUNTRY_SOURCES})")
+    if query.dialled_country is not None:
+        need(
+            f"left({INTERNATIONAL_SQL}, {AREA_DIGITS}) IN (SELECT unnest($dialled_areas))",
+            dialled_areas=list(areas_of_country(query.dialled_country)),
+        )
     if query.tool is not None:
         test = "starts_with(user_agent, $tool)" if query.tool.endswith("*") else "user_agent = $tool"
         need(test, tool=query.tool.removesuffix("*"))

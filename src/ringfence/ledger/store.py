@@ -19,9 +19,11 @@ import duckdb
 import pyarrow as pa
 
 from ringfence.errors import StoreError
+from ringfence.ledger.country_sources import CountrySources
 from ringfence.ledger.engine import sql_text
 from ringfence.ledger.manifest import Manifest, Rollup, Segment
 from ringfence.ledger.query import (
+    COUNTRY_SOURCES,
     DEFAULT_LIMIT,
     NEWEST_FIRST,
     OLDEST_FIRST,
@@ -157,6 +159,7 @@ class ParquetStore:
         self._view = view
         self._renew = renew
         self._cursors = threading.local()
+        self._country_sources = CountrySources()
 
     def page(
         self,
@@ -171,18 +174,18 @@ class ParquetStore:
             return Page(rows=(), older=below)
         wanted = tuple(dict.fromkeys((*_KEY, *columns)))
         asked = _Asked(query=query, limit=int(limit), below=below, columns=wanted)
-        return self._retrying(lambda view: self._page(view, asked))
+        return self._retrying(query, lambda view: self._page(view, asked))
 
     def count(self, query: CdrQuery) -> Count:
         """How many rows match; segments that match whole are counted from the manifest."""
-        return self._retrying(lambda view: self._count(view, query))
+        return self._retrying(query, lambda view: self._count(view, query))
 
-    def ask(self, question: Callable[[View, duckdb.DuckDBPyConnection], Result]) -> Result:
-        """Have a question asked of one view with a cursor, and again if the view is out of date.
+    def ask(self, query: CdrQuery, question: Callable[[View, duckdb.DuckDBPyConnection], Result]) -> Result:
+        """Have a question on a query asked of one view with a cursor, and again if the view is out of date.
 
         Raises: StoreError("segments") if the records cannot be read.
         """
-        return self._retrying(lambda view: question(view, self._cursor()))
+        return self._retrying(query, lambda view: question(view, self._cursor()))
 
     def export(self, query: CdrQuery) -> Iterator[pa.RecordBatch]:
         """All rows that match, oldest first.
@@ -197,6 +200,7 @@ class ParquetStore:
         ]
         cursor = self._connection.cursor()
         try:
+            self._find_country_sources(view, query, cursor)
             for low_us, high_us in _spans([*segments, *live]):
                 if not query.overlaps(low_us, high_us):
                     continue
@@ -227,7 +231,7 @@ class ParquetStore:
                 f"there is no report {name!r}", hint=f"one of {', '.join(REPORTS)}", code="report"
             )
         text = sql_text(name)
-        return self._retrying(lambda view: self._report(view, text, query, limit))
+        return self._retrying(query, lambda view: self._report(view, text, query, limit))
 
     def _report(self, view: View, text: str, query: CdrQuery, limit: int) -> Report:
         clause, bound = conditions(query)
@@ -460,10 +464,19 @@ class ParquetStore:
             cursor = self._cursors.cursor = self._connection.cursor()
         return cursor
 
-    def _retrying(self, ask: Callable[[View], Result]) -> Result:
+    def _find_country_sources(self, view: View, query: CdrQuery, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Put the sources of the country that is asked for where the query's conditions look for them."""
+        if query.country is not None:
+            files = [self._path(segment) for segment in self.segments(view, query)]
+            tail = [view.tail.hints_sql(part) for part in self.live(view, query)]
+            cursor.register(COUNTRY_SOURCES, self._country_sources.of(query.country, cursor, files, tail))
+
+    def _retrying(self, query: CdrQuery, ask: Callable[[View], Result]) -> Result:
         for attempt in range(_TRIES):
             try:
-                return ask(self._view())
+                view = self._view()
+                self._find_country_sources(view, query, self._cursor())
+                return ask(view)
             except (duckdb.IOException, duckdb.CatalogException) as error:
                 if attempt == _TRIES - 1:
                     raise StoreError(f"call records cannot be read: {error}", code="segments") from error

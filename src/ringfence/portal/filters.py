@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
+from ringfence.ledger.geography import COUNTRIES
 from ringfence.ledger.query import CdrQuery, Cursor, Network, parse_source
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, REASON_BY_NAME, BillingMode
 from ringfence.ledger.schema import KINDS
@@ -226,6 +227,12 @@ def _digits(text: str) -> str:
     return text
 
 
+def _country(text: str) -> str:
+    if text.upper() not in COUNTRIES:
+        raise _wrong(f"there is no country {_short(text)}", "two letters (ISO 3166-1), such as NL")
+    return text.upper()
+
+
 def _gateway_id(text: str) -> int:
     if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _MOST_GATEWAYS:
         raise _wrong(f"{_short(text)} is no number of a gateway", "`ringfence gateway list` shows them")
@@ -264,6 +271,8 @@ _CONDITIONS: Final = (
     _Condition(name="min_duration", field="min_duration_s", read=_seconds, shown=_text),
     _Condition(name="max_duration", field="max_duration_s", read=_seconds, shown=_text),
     _Condition(name="dialled", field="dialled", read=_digits, shown=_text),
+    _Condition(name="country", field="country", read=_country, shown=_text),
+    _Condition(name="dialled_country", field="dialled_country", read=_country, shown=_text),
     _Condition(name="tool", field="tool", read=str, shown=_text),
     _Condition(name="method", field="method", read=str, shown=_text),
     _Condition(name="call_id", field="call_id", read=str, shown=_text),

@@ -2,10 +2,12 @@
 """What every page has in common: strangers' text is inert, headers forbid, health tells the truth."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from kit.site import Site
+from kit.journal import T0_US, Journal
+from kit.site import Site, site_over
 from ringfence.ledger.query import CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMNS
 from ringfence.ledger.service import Stats
@@ -119,6 +121,37 @@ def test_several_kinds_are_asked_for_at_once_on_the_page_in_its_count_links_and_
         f'href="/cdrs?{both.replace("&", "&amp;")}"'
         in site.get(f"/cdrs/new?{both}&above={Cursor.of(newest[10])}").text
     )
+
+
+def test_countries_filter_records_rankings_counts_and_exports(tmp_path: Path) -> None:
+    journal = Journal()
+    for n in range(30):
+        source = ("193.0.6.139", "8.8.8.8", "198.51.100.7")[n % 3]
+        journal.refuse(
+            T0_US + n, source=source, callee=("0097259572566" if n % 2 else "00442079460000") + "8"
+        )
+    with site_over(journal, tmp_path) as site:
+        site.log_in(Role.VIEWER)
+        whole = "/illegal?range=30d&whole=1"
+        page = site.get(whole).text
+        by_source, by_number = "/illegal?range=30d&amp;whole=1&amp;country=NL", "dialled_country=IL"
+        assert f'href="{by_source}">NL</a>' in page
+        assert page.count(f'{by_number}">IL</a>') == 2
+        page = site.get(f"{whole}&country=NL&dialled_country=IL").text
+        assert "193.0.6.139</a>" in page
+        assert "8.8.8.8</a>" not in page
+        assert "5 attempts of 1 sources" in page
+        asked = "country=nl&dialled_country=IL"
+        records = site.get(f"/cdrs?{asked}").text
+        assert records.count('<tr data-detail="') == 5
+        assert 'href="/cdrs?country=NL&amp;dialled_country=IL">NL</a>' in records
+        assert '<a class="chip" href="/cdrs?dialled_country=IL"' in records
+        assert site.get(f"/cdrs/count?{asked}").text == "5 records"
+        site.post("/cdrs/export", query=asked, format="csv")
+        assert site.jobs.run_next()
+        assert "5 / 5" in site.get("/exports").text
+        for path in ("/cdrs", "/illegal"):
+            assert "there is no country &#39;XX&#39;" in site.get(f"{path}?country=XX").text
 
 
 def test_a_filter_that_takes_one_value_is_not_overruled_by_its_last(site: Site) -> None:

@@ -9,9 +9,9 @@ from starlette.datastructures import QueryParams
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from ringfence.clock import iso_utc
-from ringfence.defence.geography import country_of_address, country_of_number
 from ringfence.errors import ConfigError, NotFoundError, RingfenceError
 from ringfence.ledger.exports import Form
+from ringfence.ledger.geography import country_of_address, country_of_number
 from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASON_BY_CODE, REASON_BY_NAME, REASONS
 from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, KINDS, VOS_COLUMNS, Cdr

@@ -11,11 +11,12 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from ringfence.clock import iso_utc
-from ringfence.defence.geography import country_of_address, country_of_number
 from ringfence.errors import ConfigError, NotFoundError, RingfenceError
+from ringfence.ledger.dialled import AREA_DIGITS
+from ringfence.ledger.geography import country_of_address, country_of_area, country_of_number
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reasons import REASON_BY_NAME
-from ringfence.ledger.reports import Reports, SourceLine, Timeline
+from ringfence.ledger.reports import AreaLine, Reports, SourceLine, Timeline
 from ringfence.portal import filters
 from ringfence.portal.pages.records import local_times
 from ringfence.portal.plots import Bucket, heat, stacked
@@ -28,6 +29,7 @@ from ringfence.settings.model import Block, ListName
 _HOUR_US: Final = 3_600_000_000
 _LISTED: Final = 8
 _RANKED: Final = 20
+_AREAS: Final = 10**AREA_DIGITS + 1
 _POINTS: Final = 120
 _SERIES: Final = ("illegal", "event", "call")
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -169,7 +171,7 @@ class _Watch:
             "sources": self._sources,
             "numbers": lambda _, query: self._reports.numbers(query, limit=_RANKED),
             "tools": lambda _, query: self._reports.tools(query, limit=_RANKED),
-            "areas": lambda _, query: _countries(self._reports.areas(query, limit=200).lines),
+            "areas": lambda _, query: _countries(self._reports.areas(query, limit=_AREAS).lines),
             "reasons": lambda visit, query: [
                 (line, _reason(visit, line.reason))
                 for line in self._reports.reasons(query, limit=_RANKED).lines
@@ -226,16 +228,13 @@ def _reason(visit: Visit, name: str) -> str:
     return visit.say(reason.text) if reason else name
 
 
-def _countries(lines: Sequence[Any]) -> list[tuple[str, int, str]]:
-    """Attempts by country dialled, most first, with the digits that the country's numbers begin with."""
+def _countries(lines: Sequence[AreaLine]) -> list[tuple[str, int]]:
+    """Attempts by country dialled, most first; empty where no country was dialled, or none can be told."""
     sums: dict[str, int] = {}
-    begins: dict[str, str] = {}
     for line in lines:
-        country = country_of_number(line.example) if line.area else ""
+        country = country_of_area(line.area)
         sums[country] = sums.get(country, 0) + line.attempts
-        begins.setdefault(country, line.area)
-    ranked = sorted(sums.items(), key=lambda item: -item[1])[:_RANKED]
-    return [(country, attempts, begins[country]) for country, attempts in ranked]
+    return sorted(sums.items(), key=lambda item: -item[1])[:_RANKED]
 
 
 def _blocked(blocks: Sequence[Block], lines: Sequence[SourceLine]) -> dict[str, Block]:
