@@ -44,13 +44,14 @@ _MIGRATION_LOCK: Final = 0x52464D4947
 
 
 class Act:
-    """One change being made; see `Database.change`."""
+    """One change being made; see `Database.change`. `changed` says whether settings were."""
 
     def __init__(self, connection: Connection, version: int, actor: str, at_us: int) -> None:
         self.connection = connection
         self.version = SettingsVersion(version)
         self.actor = actor
         self.at_us = at_us
+        self.changed = False
         self._rows: list[dict[str, object]] = []
 
     def record(self, action: str, kind: str, name: str, before: object, after: object) -> None:
@@ -58,11 +59,15 @@ class Act:
 
         The objects are stored as JSON for everyone who may read the audit, so no secret may be in them.
         """
-        if not self._rows:
+        if not self.changed:
             self.version = SettingsVersion(self.version + 1)
+            self.changed = True
+        self.note(action, kind, name, before, after)
+
+    def note(self, action: str, kind: str, name: str, before: object, after: object) -> None:
+        """Note what somebody did that changes no settings; else as `record`."""
         self._rows.append(
             {
-                "version": self.version,
                 "at_us": self.at_us,
                 "actor": self.actor,
                 "action": action,
@@ -73,15 +78,12 @@ class Act:
             }
         )
 
-    @property
-    def changed(self) -> bool:
-        """Whether anything was recorded."""
-        return bool(self._rows)
-
     def finish(self) -> None:
-        """Write the audit rows and the version, if anything was recorded."""
+        """Write the audit rows, and the version if settings were changed."""
         if self._rows:
-            self.connection.execute(insert(schema.audit), self._rows)
+            rows = [{"version": self.version, **row} for row in self._rows]
+            self.connection.execute(insert(schema.audit), rows)
+        if self.changed:
             self.connection.execute(update(schema.meta).values(version=self.version))
 
 
