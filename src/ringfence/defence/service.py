@@ -19,7 +19,7 @@ from ringfence.defence import delivery, webhooks
 from ringfence.defence.alarms import Cleared, Opened, Reading, Risen, evaluate
 from ringfence.defence.delivery import Attempt, Delivery, Message, Outcome, Send, Worker
 from ringfence.defence.readings import WINDOW_S, Ledger, Machine, Readings, Switch
-from ringfence.defence.webhooks import Hooks, Post
+from ringfence.defence.webhooks import Hooks, Post, Posted, Retry
 from ringfence.errors import StoreError
 from ringfence.ids import AlarmId, ChannelId, WebhookId
 from ringfence.ledger.query import CdrQuery
@@ -130,9 +130,13 @@ class AlarmService:
         """The last delivery to a channel since the office started; None if there was none."""
         return self.delivery.last(channel_id)
 
-    def last_post(self, webhook_id: WebhookId) -> Attempt | None:
-        """The last delivery to a webhook since the office started; None if there was none."""
-        return self.hooks.last(webhook_id)
+    def posted(self, webhook_id: WebhookId) -> tuple[Posted, ...]:
+        """The last deliveries to a webhook since the office started, newest first."""
+        return self.hooks.posted(webhook_id)
+
+    def retries(self, webhook_id: WebhookId) -> tuple[Retry, ...]:
+        """What a webhook did not take so far, and when each is tried again."""
+        return self.hooks.retries(webhook_id)
 
     # The look
 

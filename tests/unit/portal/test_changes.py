@@ -2,6 +2,7 @@
 """What people change on pages: it is stored, audited, taken by the switch, told in a sentence, and undone."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,8 +10,10 @@ from kit.journal import T0_US
 from kit.site import PASSWORD, Site
 from ringfence.clock import iso_utc
 from ringfence.control.messages import Flow, Flows
+from ringfence.defence.delivery import Outcome
+from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError
-from ringfence.settings.alarms_model import ILLEGAL_CALL, AlarmDraft, Level
+from ringfence.settings.alarms_model import ILLEGAL_CALL, AlarmDraft, HookEvent, Level
 from ringfence.settings.model import Color, GatewayDraft, ListName, Role
 
 
@@ -273,6 +276,33 @@ def test_rules_channels_and_webhooks_are_kept_and_no_secret_is_shown_again(admin
     admin.post("/alarms/webhooks/remove", id=str(hook.id))
     admin.post("/alarms/channels/remove", id=str(channel.id))
     assert (admin.settings.webhooks.all(), admin.settings.channels.all()) == ((), ())
+
+
+def test_a_webhook_is_tested_and_tells_its_deliveries_and_the_next_try(admin: Site) -> None:
+    admin.post("/alarms/webhooks/add", name="siem", url="http://127.0.0.1/", events="alarm")
+    [hook] = admin.settings.webhooks.all()
+    assert "none since the office started" in admin.get("/alarms/rules").text
+    assert "The test message was taken." in admin.post("/alarms/webhooks/test", id=str(hook.id)).text
+    admin.alarms.problem = "it answered 500"
+    page = admin.post("/alarms/webhooks/test", id=str(hook.id))
+    assert (page.status, "was not taken: it answered 500" in page.text) == (400, True)
+    assert admin.post("/alarms/webhooks/test", id="99").status == 404
+    now_us = admin.clock.utc_us()
+    admin.alarms.deliveries[hook.id] = tuple(
+        Posted(at_us=now_us - 60_000_000, outcome=Outcome(problem=problem), event=HookEvent.ALARM, id="1")
+        for problem in ("it answered <b>500</b>", None)
+    )
+    admin.alarms.waiting[hook.id] = (
+        Retry(event=HookEvent.ALARM, due_us=now_us + 5_000_000, failing_since_us=now_us - 120_000_000),
+    )
+    text = admin.get("/alarms/rules").text
+    assert "it answered &lt;b&gt;500&lt;/b&gt;" in text
+    assert (
+        text.index(">failed</span>") < text.index("<summary>earlier</summary>") < text.index(">taken</span>")
+    )
+    due = admin.clock.utc_us() // 1_000_000 + 5
+    assert f"next try at {datetime.fromtimestamp(due, UTC):%Y-%m-%d %H:%M:%S}" in text
+    assert ">2 min ago</time>" in text
 
 
 def test_the_audit_tells_before_and_after(admin: Site) -> None:
