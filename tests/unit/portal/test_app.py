@@ -208,17 +208,26 @@ def test_a_record_has_an_address_and_every_field_explained(site: Site) -> None:
     assert site.get("/cdrs/nonsense").status == 400
 
 
-def test_a_view_is_saved_for_its_owner_alone(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [("cdrs", "kind=illegal&kind=event&country=NL"), ("illegal", "range=7d&show=all&dialled_country=IL")],
+)
+def test_a_view_is_saved_on_its_page_for_its_owner_alone(site: Site, page: str, query: str) -> None:
     site.log_in(Role.VIEWER)
-    assert site.post("/cdrs/views", name="mine", query="kind=illegal").path == "/cdrs"
-    assert '<a href="/cdrs?kind=illegal">mine</a>' in site.get("/cdrs").text
-    [view] = site.settings.views.of("viewer", "cdrs")
+    kept = f'name="query" value="{query.replace("&", "&amp;")}"'
+    assert kept in site.get(f"/{page}?{query}").text
+    assert site.post(f"/{page}/views", name="mine", query=query).path == f"/{page}"
+    saved = f'<a href="/{page}?{query.replace("&", "&amp;")}">mine</a>'
+    assert saved in site.get(f"/{page}").text
+    other = "illegal" if page == "cdrs" else "cdrs"
+    assert ">mine</a>" not in site.get(f"/{other}").text
+    [view] = site.settings.views.of("viewer", page)
     site.log_in(Role.ANALYST)
-    assert ">mine</a>" not in site.get("/cdrs").text
-    assert site.post("/cdrs/views/remove", id=str(view.id)).status == 404
+    assert ">mine</a>" not in site.get(f"/{page}").text
+    assert site.post(f"/{page}/views/remove", id=str(view.id)).status == 404
     site.log_in(Role.VIEWER)
-    site.post("/cdrs/views/remove", id=str(view.id))
-    assert site.settings.views.of("viewer", "cdrs") == ()
+    site.post(f"/{page}/views/remove", id=str(view.id))
+    assert site.settings.views.of("viewer", page) == ()
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "json", "vos"])

@@ -92,8 +92,6 @@ def routes(site: Site, jobs: ExportJobs) -> list[GuardedRoute]:
         site.route("/cdrs", pages.records, Right.LOOK),
         site.route("/cdrs/count", pages.count, Right.LOOK),
         site.route("/cdrs/new", pages.new, Right.LOOK),
-        site.route("/cdrs/views", pages.save_view, Right.OWN, methods=["POST"]),
-        site.route("/cdrs/views/remove", pages.remove_view, Right.OWN, methods=["POST"]),
         site.route("/cdrs/export", pages.export, Right.LOOK, methods=["POST"]),
         site.route("/cdrs/{place}", pages.record, Right.LOOK),
         site.route("/exports", pages.exports, Right.LOOK),
@@ -213,20 +211,6 @@ class _Records:
             raw=None if row.raw is None else row.raw.decode("utf-8", "backslashreplace"),
             gateways=[gateway.name for gateway in gateways],
         )
-
-    def save_view(self, visit: Visit) -> Response:
-        """Keep the filters under a name."""
-        query = visit.form.get("query", "")
-        self._site.office.settings.views.save(visit.known.name, "cdrs", visit.form.get("name", ""), query)
-        return self._site.done(f"/cdrs?{query}" if query else "/cdrs", visit.say("The view is saved."))
-
-    def remove_view(self, visit: Visit) -> Response:
-        """Let a saved view go."""
-        text = visit.form.get("id", "")
-        self._site.office.settings.views.remove(
-            visit.known.name, int(text) if text.isascii() and text.isdigit() else 0
-        )
-        return self._site.done("/cdrs", visit.say("The view is removed."))
 
     def export(self, visit: Visit) -> Response:
         """Begin to write all records that match into a file."""

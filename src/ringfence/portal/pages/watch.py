@@ -117,6 +117,7 @@ class _Watch:
             status=400 if values["problem"] else 200,
             **self._shared(visit, asked),
             parts_named=tuple(self._parts),
+            views=self._site.office.settings.views.of(visit.known.name, "illegal"),
             chips=chips("/illegal", asked, besides=("range", "kind", "show", "whole")),
             **values,
         )
