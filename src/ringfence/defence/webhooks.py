@@ -42,7 +42,7 @@ from ringfence.ledger.schema import COLUMN_NAMES, Cdr
 from ringfence.ledger.store import as_cdr
 from ringfence.ledger.tail import WINDOW_US
 from ringfence.settings.alarms_model import HookEvent, WebhookTarget
-from ringfence.text import visible
+from ringfence.text import sentence, visible
 
 BATCH_ROWS: Final = 500
 LOOK_EVERY_S: Final = 5.0
@@ -143,7 +143,7 @@ def post(target: WebhookTarget, delivery: Delivery, at_us: int) -> Outcome:
         connection.request("POST", path, delivery.body, headers)
         status = connection.getresponse().status
     except TimeoutError:
-        return Outcome(problem=f"no answer within {_TRY_S:g} s")
+        return Outcome(problem=sentence("no answer within {try_s:g} s", try_s=_TRY_S))
     except (OSError, http.client.HTTPException, ValueError) as error:
         told = str(error) or type(error).__name__
         return Outcome(problem=visible(told[:_LONGEST_PROBLEM]))
@@ -153,8 +153,8 @@ def post(target: WebhookTarget, delivery: Delivery, at_us: int) -> Outcome:
     if 200 <= status < 300:
         return Outcome()
     if 300 <= status < 400:
-        return Outcome(problem=f"it answered {status}; redirects are not followed")
-    return Outcome(problem=f"it answered {status}")
+        return Outcome(problem=sentence("it answered {status}; redirects are not followed", status=status))
+    return Outcome(problem=sentence("it answered {status}", status=status))
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:

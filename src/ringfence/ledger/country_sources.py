@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ringfence.errors import ConfigError
 from ringfence.ledger.geography import countries_of_addresses
+from ringfence.text import sentence
 
 MOST_LOOKED_AT: Final = 2_000_000
 """So many addresses are looked up at most for one question, some seconds."""
@@ -79,7 +80,10 @@ def _looked_up(country: str, distinct: duckdb.DuckDBPyConnection, left: int) -> 
         left -= batch.num_rows
         if left < 0:
             raise ConfigError(
-                f"this time holds more than {MOST_LOOKED_AT:,} sources, too many to look up their countries",
+                sentence(
+                    "this time holds more than {most:,} sources, too many to look up their countries",
+                    most=MOST_LOOKED_AT,
+                ),
                 hint="choose a shorter time",
                 code="too_wide",
             )

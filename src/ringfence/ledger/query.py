@@ -16,6 +16,7 @@ from ringfence.ledger.dialled import AREA_DIGITS, INTERNATIONAL
 from ringfence.ledger.geography import areas_of_country
 from ringfence.ledger.reasons import BillingMode
 from ringfence.ledger.schema import Cdr, quoted
+from ringfence.text import sentence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Parameters = dict[str, object]
@@ -56,7 +57,9 @@ class Cursor:
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise ConfigError(
-                f"{text!r} is no place in the list", hint="start again at the first page", code="bad_value"
+                sentence("{text!r} is no place in the list", text=text),
+                hint="start again at the first page",
+                code="bad_value",
             )
         return cls(time_us=int(match[1]), flow_no=int(match[2]), journal_id=match[3])
 
@@ -164,7 +167,7 @@ def parse_source(text: str) -> Network:
         network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError as error:
         raise ConfigError(
-            f"{text!r} is no IP address and no network",
+            sentence("{text!r} is no IP address and no network", text=text),
             hint="for example 198.51.100.7 or 198.51.100.0/24",
             code="bad_value",
         ) from error

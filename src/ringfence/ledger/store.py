@@ -34,6 +34,7 @@ from ringfence.ledger.query import (
 )
 from ringfence.ledger.schema import COLUMN_NAMES, EMPTY, SELECT_LIST, Cdr, quoted
 from ringfence.ledger.tail import NO_TAIL, LiveRows, TailView
+from ringfence.text import sentence
 
 Result = TypeVar("Result")
 
@@ -228,7 +229,9 @@ class ParquetStore:
         """One of `REPORTS` over the rows that match, `limit` lines at most."""
         if name not in REPORTS:
             raise StoreError(
-                f"there is no report {name!r}", hint=f"one of {', '.join(REPORTS)}", code="report"
+                sentence("there is no report {name!r}", name=name),
+                hint=sentence("one of {known}", known=", ".join(REPORTS)),
+                code="report",
             )
         text = sql_text(name)
         return self._retrying(query, lambda view: self._report(view, text, query, limit))
@@ -479,7 +482,9 @@ class ParquetStore:
                 return ask(view)
             except (duckdb.IOException, duckdb.CatalogException) as error:
                 if attempt == _TRIES - 1:
-                    raise StoreError(f"call records cannot be read: {error}", code="segments") from error
+                    raise StoreError(
+                        sentence("call records cannot be read: {error}", error=error), code="segments"
+                    ) from error
                 if self._renew is not None:
                     self._renew()
         raise AssertionError

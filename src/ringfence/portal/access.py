@@ -20,6 +20,7 @@ from ringfence.errors import RingfenceError
 from ringfence.settings.model import Role, User
 from ringfence.settings.objects.logins import Failure
 from ringfence.settings.store import SettingsStore
+from ringfence.text import sentence
 
 _TRIES: Final = 10
 _TRY_EVERY_S: Final = 30.0
@@ -132,7 +133,11 @@ class Access:
         wait_s = self._tries.take(*keys)
         if wait_s:
             self._settings.logins.failed(Failure.LOCKED_OUT, source=source, name=name)
-            raise AccessError("too many tries", hint=f"wait {int(wait_s) + 1} s, then try again", code="slow")
+            raise AccessError(
+                "too many tries",
+                hint=sentence("wait {count} s, then try again", count=int(wait_s) + 1),
+                code="slow",
+            )
         user = self._settings.users.verify(name, password)
         if user is None:
             self._settings.logins.failed(Failure.PASSWORD, source=source, name=name)

@@ -28,6 +28,7 @@ from ringfence.portal.text import ago, visible
 from ringfence.portal.words import LANGUAGES, Translate, grouped, preferred, translator
 from ringfence.settings.model import Change
 from ringfence.settings.objects.sessions import LONGEST_US
+from ringfence.text import sentence
 
 COOKIE: Final = "ringfence_session"
 _FLASH: Final = "ringfence_said"
@@ -202,8 +203,8 @@ class Site:
             self.office.switch.take(version)
         except ControlError as error:
             raise ControlError(
-                f"the change is stored, but the switch did not take it: {error.message}",
-                hint=error.hint,
+                sentence("the change is stored, but the switch did not take it: {why}", why=error.told),
+                hint=error.advice,
                 code=error.code,
             ) from error
 

@@ -148,7 +148,7 @@ class _Alarms:
         if outcome.is_delivered:
             return self._site.done("/alarms/rules", visit.say("The test message was taken."))
         failed = ConfigError(
-            visit.say("The test message was not taken: {why}", why=outcome.problem),
+            visit.say("The test message was not taken: {why}", why=visit.say(outcome.problem or "")),
             hint=visit.say("check the address"),
             code="delivery",
         )
