@@ -21,6 +21,9 @@ MOST_LOOKED_AT: Final = 2_000_000
 """So many addresses are looked up at most for one question, some seconds."""
 
 _MOST_KEPT: Final = 1_000_000
+_ENTRY: Final = 100
+"""As how many addresses a file without any counts, so that there is a bound to files too."""
+
 _AT_ONCE: Final = 50_000
 
 
@@ -45,14 +48,12 @@ class CountrySources:
         left = MOST_LOOKED_AT
         found: list[pa.Array] = []
         for path in files:
+            # Whoever asks the same meanwhile, as the parts of a page do, waits and finds it.
             with self._lock:
                 addresses = self._found.get((path, country))
-                if addresses is not None:
-                    self._found.move_to_end((path, country))
-            if addresses is None:
-                addresses, left = _looked_up(
-                    country, cursor.execute(_DISTINCT.format("read_parquet($path)"), {"path": path}), left
-                )
+                if addresses is None:
+                    distinct = cursor.execute(_DISTINCT.format("read_parquet($path)"), {"path": path})
+                    addresses, left = _looked_up(country, distinct, left)
                 self._keep((path, country), addresses)
             found.append(addresses)
         for relation in tail:
@@ -61,13 +62,13 @@ class CountrySources:
         return pa.table({"address": pa.chunked_array(found, pa.string())})
 
     def _keep(self, key: tuple[str, str], addresses: pa.Array) -> None:
-        with self._lock:
-            if key not in self._found:
-                self._found[key] = addresses
-                self._kept += len(addresses)
-            while self._kept > _MOST_KEPT:
-                _, gone = self._found.popitem(last=False)
-                self._kept -= len(gone)
+        if key not in self._found:
+            self._found[key] = addresses
+            self._kept += len(addresses) + _ENTRY
+        self._found.move_to_end(key)
+        while self._kept > _MOST_KEPT:
+            _, gone = self._found.popitem(last=False)
+            self._kept -= len(gone) + _ENTRY
 
 
 _DISTINCT: Final = "SELECT DISTINCT callerip FROM {}"
