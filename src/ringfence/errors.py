@@ -6,14 +6,17 @@ class RingfenceError(Exception):
     """Base of all errors that a person may see.
 
     Shape: `code` is stable and documented, `message` says what and where, `hint` says what to do about it.
+    `told` and `advice` are the same two as they were given: a `text.Sentence` can be said in other languages.
     """
 
     code = "internal"
 
     def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = str(message)
+        self.hint = None if hint is None else str(hint)
+        self.told = message
+        self.advice = hint
         if code is not None:
             self.code = code
 

@@ -2,7 +2,7 @@
 """Strangers' text, made harmless."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 # What chat programs read as markup, mention, emoji or link. A dot or a colon counts only where a link or an
 # emoji would need it, so that versions and times stay readable.
@@ -32,3 +32,45 @@ def inert(text: str, longest: int = 80) -> str:
     """
     cut = text if len(text) <= longest else f"{text[:longest]}…"
     return visible(_ACTIVE.sub(lambda found: "".join(f"\\x{ord(char):02x}" for char in found[0]), cut))
+
+
+class Sentence(str):
+    """A sentence of ours in English that can still be said in another language.
+
+    Shape: `template` with `values` filled in is the text; values may be sentences themselves.
+    """
+
+    template: str
+    values: dict[str, object]
+
+    def packed(self) -> dict[str, object]:
+        """As JSON holds it; `unpacked` reads it."""
+        values = {
+            name: value.packed() if isinstance(value, Sentence) else value
+            for name, value in self.values.items()
+        }
+        return {"say": self.template, "with": values}
+
+
+def sentence(template: str, /, **values: object) -> Sentence:
+    """Fill in a sentence, and remember what it was made of.
+
+    >>> told = sentence("there is no user {name!r}", name="ann")
+    >>> told, told.template
+    ("there is no user 'ann'", 'there is no user {name!r}')
+    """
+    made = Sentence(template.format(**values) if values else template)
+    made.template, made.values = template, values
+    return made
+
+
+def unpacked(told: dict[str, Any]) -> Sentence:
+    """A sentence as `Sentence.packed` gave it.
+
+    >>> unpacked(sentence("{a} and {b}", a=1, b=sentence("others")).packed())
+    '1 and others'
+    """
+    values = {
+        name: unpacked(value) if isinstance(value, dict) else value for name, value in told["with"].items()
+    }
+    return sentence(told["say"], **values)

@@ -18,8 +18,9 @@ from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of
 from ringfence.control.messages import Books, Flows, Lists, Status
 from ringfence.defence.delivery import Outcome
+from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import StoreError
-from ringfence.ids import AlarmId, ChannelId
+from ringfence.ids import AlarmId, ChannelId, WebhookId
 from ringfence.ledger.reports import Reports
 from ringfence.ledger.service import Stats
 from ringfence.ledger.store import ParquetStore
@@ -90,6 +91,8 @@ class FakeAlarms:
 
     settings: SettingsStore
     problem: str | None = None
+    deliveries: dict[WebhookId, tuple[Posted, ...]] = field(default_factory=dict)
+    waiting: dict[WebhookId, tuple[Retry, ...]] = field(default_factory=dict)
 
     def acknowledge(self, alarm_id: AlarmId, *, note: str = "", actor: str) -> Change[Alarm]:
         return self.settings.alarms.acknowledge(alarm_id, note=note, actor=actor)
@@ -97,6 +100,16 @@ class FakeAlarms:
     def send_test(self, channel_id: ChannelId) -> Outcome:
         self.settings.channels.get(channel_id)
         return Outcome(problem=self.problem)
+
+    def send_test_webhook(self, webhook_id: WebhookId) -> Outcome:
+        self.settings.webhooks.get(webhook_id)
+        return Outcome(problem=self.problem)
+
+    def posted(self, webhook_id: WebhookId) -> tuple[Posted, ...]:
+        return self.deliveries.get(webhook_id, ())
+
+    def retries(self, webhook_id: WebhookId) -> tuple[Retry, ...]:
+        return self.waiting.get(webhook_id, ())
 
 
 @dataclass(kw_only=True)

@@ -3,31 +3,57 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from jinja2 import Environment
 from jinja2.ext import extract_from_ast
 
+from ringfence.defence.readings import LEDGER, SWITCH
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASONS, REASONS, SCOPES
 from ringfence.ledger.schema import COLUMNS, KINDS
 from ringfence.portal import filters
 from ringfence.portal.exports import JobState
 from ringfence.portal.pages import records, watch
+from ringfence.settings import database
 from ringfence.settings.alarms_model import ALARM_KINDS, Level
 from ringfence.settings.model import Color, ListName, Role
 from ringfence.settings.parameters import PARAMETERS
 
-PORTAL = Path("src/ringfence/portal")
+SOURCE = Path("src/ringfence")
+PORTAL = SOURCE / "portal"
+
+# Whose errors a page may show.
+_SHOWN = (
+    *("control/client.py", "defence/delivery.py", "defence/webhooks.py", "ledger/country_sources.py"),
+    *("ledger/exports.py", "ledger/query.py", "ledger/service.py", "ledger/store.py"),
+    *("settings/checks.py", "settings/database.py", "settings/parameters.py", "settings/objects/*.py"),
+    *("portal/*.py", "portal/pages/*.py"),
+)
+_ERRORS = {"ConfigError", "StoreError", "NotFoundError", "ControlError", "AccessError", "Outcome"} | {
+    # Helpers that make one of a message and a hint.
+    *("_bad", "_wrong"),
+}
 
 
 def sentences() -> set[str]:
     """All of them, in English."""
-    return _in_templates() | _in_code() | _named()
+    return _in_templates() | _in_code() | _named() | _in_errors() | _made()
 
 
 def placeholders(sentence: str) -> set[str]:
-    """What is filled in."""
-    return set(re.findall(r"\{(\w+)\}", sentence))
+    """What is filled in, and how it is written."""
+    return set(re.findall(r"\{(\w+(?:![rs])?(?::[^}]*)?)\}", sentence))
+
+
+def unsayable() -> list[str]:
+    """Where an error that a page may show is told in a way that no catalogue can know."""
+    return [
+        f"{path}:{part.lineno}"
+        for path, told in _told_by_errors()
+        for part in ast.walk(told)
+        if isinstance(part, ast.JoinedStr)
+    ]
 
 
 def _in_templates() -> set[str]:
@@ -43,14 +69,60 @@ def _in_templates() -> set[str]:
 def _in_code() -> set[str]:
     found = set()
     for path in PORTAL.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or not node.args:
-                continue
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            first = node.args[0]
-            if name == "say" and isinstance(first, ast.Constant) and isinstance(first.value, str):
+        for call in _calls(path):
+            first = call.args[0] if call.args else None
+            if _name(call) == "say" and isinstance(first, ast.Constant) and isinstance(first.value, str):
                 found.add(first.value)
     return found
+
+
+def _in_errors() -> set[str]:
+    """Messages and hints that are given as they are."""
+    return {text for _, told in _told_by_errors() for text in _constants(told)}
+
+
+def _told_by_errors() -> Iterator[tuple[Path, ast.expr]]:
+    """Each message and each hint, as it stands in the code."""
+    for path in (path for pattern in _SHOWN for path in sorted(SOURCE.glob(pattern))):
+        for call in _calls(path):
+            if _name(call) in _ERRORS:
+                told = call.args[:2] + [
+                    word.value for word in call.keywords if word.arg in ("hint", "problem")
+                ]
+                yield from ((path, each) for each in told)
+
+
+def _constants(told: ast.expr) -> Iterator[str]:
+    match told:
+        case ast.Constant(value=str() as text):
+            yield text
+        case ast.BoolOp(values=choices):
+            for choice in choices:
+                yield from _constants(choice)
+        case ast.IfExp(body=body, orelse=other):
+            yield from (*_constants(body), *_constants(other))
+
+
+def _made() -> set[str]:
+    """Sentences that are made where they are not said."""
+    return {
+        call.args[0].value
+        for path in sorted(SOURCE.rglob("*.py"))
+        for call in _calls(path)
+        if _name(call) == "sentence"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    }
+
+
+def _calls(path: Path) -> Iterator[ast.Call]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _named() -> set[str]:
@@ -60,10 +132,14 @@ def _named() -> set[str]:
     found |= set(BILLING_MODE_TEXT.values()) | {scope for scope in SCOPES if scope != "own"} | set(KINDS)
     found |= {column.meaning for column in COLUMNS if column.name != "raw"}
     found |= {each.meaning for each in PARAMETERS} | {each.group for each in PARAMETERS}
+    found |= {each.unit for each in PARAMETERS} | {each.zero or "" for each in PARAMETERS}
+    found |= {message for _, message, _ in database.SQLITE_SIGNS} | {
+        hint for *_, hint in database.SQLITE_SIGNS
+    }
     for kind in ALARM_KINDS:
-        found |= {kind.name, kind.meaning, kind.unit}
+        found |= {kind.name, kind.meaning, kind.unit, kind.unit.removesuffix("s")}
     for words in (Level, Role, Color, ListName, JobState):
         found |= {word.value for word in words}
     found |= set(records.TITLES.values()) | set(records.FORMATS.values()) | set(watch.DAYS)
-    found |= set(filters.NAMES)
+    found |= set(filters.NAMES) | {SWITCH, LEDGER}
     return {sentence for sentence in found if sentence}

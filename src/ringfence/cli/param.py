@@ -142,7 +142,7 @@ def _fields(value: ParameterValue) -> dict[str, Value]:
         "name": parameter.name,
         "value": value.value,
         "default": parameter.default,
-        "allowed": parameter.range_text(),
+        "allowed": str(parameter.range_text()),
         "is_set": value.is_set,
         "unit": parameter.unit,
         "group": parameter.group,

@@ -34,6 +34,7 @@ from ringfence.control.messages import (
     StatusRequest,
 )
 from ringfence.errors import ControlError
+from ringfence.text import sentence
 
 NOT_RUNNING: Final = "not_running"
 """The code of the ControlError that says no switch answers in this data directory."""
@@ -66,14 +67,14 @@ class ControlClient:
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             connection.close()
             raise ControlError(
-                f"no switch is running in {self._path.parent}",
+                sentence("no switch is running in {parent}", parent=self._path.parent),
                 hint="start it with `ringfence run`, or name its directory with --data",
                 code=NOT_RUNNING,
             ) from error
         except OSError as error:
             connection.close()
             raise ControlError(
-                f"{self._path} cannot be reached: {error.strerror or error}",
+                sentence("{path} cannot be reached: {why}", path=self._path, why=error.strerror or error),
                 hint="run this as the user who runs Ringfence",
             ) from error
         self._socket = connection
@@ -127,19 +128,20 @@ class ControlClient:
             answer = self._line(self._socket)
         except TimeoutError as error:
             raise ControlError(
-                f"the switch did not answer within {self._timeout_s:g} s",
+                sentence("the switch did not answer within {timeout_s:g} s", timeout_s=self._timeout_s),
                 hint="try again; if it goes on, look at the switch's log",
                 code="timeout",
             ) from error
         except OSError as error:
             raise ControlError(
-                f"the switch closed the connection: {error.strerror or error}", hint="try again"
+                sentence("the switch closed the connection: {why}", why=error.strerror or error),
+                hint="try again",
             ) from error
         try:
             response = _DECODE.decode(answer)
         except msgspec.MsgspecError as error:
             raise ControlError(
-                f"the answer of the switch cannot be read: {error}",
+                sentence("the answer of the switch cannot be read: {error}", error=error),
                 hint="run the command line of the version that the switch runs",
             ) from error
         if isinstance(response.body, Failure):

@@ -21,7 +21,7 @@ from ringfence.errors import RingfenceError
 from ringfence.ids import ChannelId
 from ringfence.settings.alarms_model import ChannelAddress, Level
 from ringfence.settings.objects.channels import quiet_apprise
-from ringfence.text import visible
+from ringfence.text import sentence, visible
 
 WAITS_S: Final = (5.0, 15.0, 60.0, 180.0, 600.0)
 """How long to wait before each further try; then no more."""
@@ -99,7 +99,7 @@ def send(address: ChannelAddress, message: Message) -> Outcome:
             timeout=_TRY_S,
         )
     except Exception as error:  # noqa: BLE001 - a hundred plug-ins, and none may end the office
-        return Outcome(problem=f"{type(error).__name__} in apprise")
+        return Outcome(problem=sentence("{kind} in apprise", kind=type(error).__name__))
     if result:
         return Outcome()
     told = "; ".join(dict.fromkeys(entry.message for entry in result.logs()))

@@ -19,7 +19,7 @@ from ringfence.defence import delivery, webhooks
 from ringfence.defence.alarms import Cleared, Opened, Reading, Risen, evaluate
 from ringfence.defence.delivery import Attempt, Delivery, Message, Outcome, Send, Worker
 from ringfence.defence.readings import WINDOW_S, Ledger, Machine, Readings, Switch
-from ringfence.defence.webhooks import Hooks, Post
+from ringfence.defence.webhooks import Hooks, Post, Posted, Retry
 from ringfence.errors import StoreError
 from ringfence.ids import AlarmId, ChannelId, WebhookId
 from ringfence.ledger.query import CdrQuery
@@ -32,7 +32,7 @@ from ringfence.settings.alarms_model import (
 )
 from ringfence.settings.model import Change
 from ringfence.settings.store import SettingsStore
-from ringfence.text import inert
+from ringfence.text import Sentence, inert, sentence
 
 LOOK_EVERY_S: Final = 5.0
 _STOP_S: Final = 2.0
@@ -92,7 +92,7 @@ class AlarmService:
     # What pages and the API ask
 
     def open_alarms(self) -> tuple[Alarm, ...]:
-        """Incidents that are not over, newest first.
+        """Incidents of every node that are not over, newest first.
 
         Raises: StoreError.
         """
@@ -130,9 +130,13 @@ class AlarmService:
         """The last delivery to a channel since the office started; None if there was none."""
         return self.delivery.last(channel_id)
 
-    def last_post(self, webhook_id: WebhookId) -> Attempt | None:
-        """The last delivery to a webhook since the office started; None if there was none."""
-        return self.hooks.last(webhook_id)
+    def posted(self, webhook_id: WebhookId) -> tuple[Posted, ...]:
+        """The last deliveries to a webhook since the office started, newest first."""
+        return self.hooks.posted(webhook_id)
+
+    def retries(self, webhook_id: WebhookId) -> tuple[Retry, ...]:
+        """What a webhook did not take so far, and when each is tried again."""
+        return self.hooks.retries(webhook_id)
 
     # The look
 
@@ -143,7 +147,7 @@ class AlarmService:
         """
         self._latest = self._readings.take()
         alarms = self._settings.alarms
-        for effect in evaluate(self._latest, alarms.rules(), alarms.open()):
+        for effect in evaluate(self._latest, alarms.rules(), alarms.open(node=self._node)):
             match effect:
                 case Opened(rule=rule, reading=reading):
                     self._open(rule, reading)
@@ -161,11 +165,12 @@ class AlarmService:
             sentences += self._latest_illegal_call(since_us)
         alarm = self._settings.alarms.begin(
             AlarmDraft(
+                node=self._node,
                 code=rule.code,
                 level=rule.level,
                 subject=reading.subject,
                 value=reading.value,
-                message=" ".join(sentences),
+                told=tuple(sentences),
                 link=illegal_calls_link(since_us) if is_illegal_call else "",
             )
         )
@@ -183,7 +188,7 @@ class AlarmService:
         _log.info("alarm.cleared", code=alarm.code, subject=alarm.subject, switched_off=is_switched_off)
         self._tell(cleared, "cleared")
 
-    def _latest_illegal_call(self, since_us: int) -> list[str]:
+    def _latest_illegal_call(self, since_us: int) -> list[Sentence]:
         """Who called last, in a sentence whose words from outside are inert; none if no record is there."""
         query = CdrQuery(kinds=frozenset({"illegal"}), since_us=since_us)
         try:
@@ -191,8 +196,12 @@ class AlarmService:
         except StoreError:
             return []
         return [
-            f"The latest came from {inert(row.callerip)}, called {inert(row.calleeAccessE164) or 'no number'}"
-            f" and named itself {inert(row.user_agent) or 'nothing'}."
+            sentence(
+                "The latest came from {address}, called {number} and named itself {tool}.",
+                address=inert(row.callerip),
+                number=inert(row.calleeAccessE164) or sentence("no number"),
+                tool=inert(row.user_agent) or sentence("nothing"),
+            )
             for row in rows
         ]
 
@@ -202,8 +211,11 @@ class AlarmService:
 
     def _tell_programs(self, action: str, alarm: Alarm) -> None:
         link = f"{self._portal}{alarm.link}" if alarm.link else None
+        fields = asdict(alarm)
+        del fields["told"]
         told = {
-            **asdict(alarm),
+            **fields,
+            "message": alarm.message,
             "name": alarm.kind.name,
             "unit": alarm.kind.unit,
             "link": link,
@@ -237,20 +249,29 @@ def illegal_calls_link(since_us: int) -> str:
     return f"/cdrs?{urlencode({'kind': 'illegal', 'since': iso_utc(since_us)})}"
 
 
-def _sentence(rule: AlarmRule, reading: Reading) -> str:
+def _sentence(rule: AlarmRule, reading: Reading) -> Sentence:
     """What happened."""
     kind = rule.kind
     if kind.code == ILLEGAL_CALL:
-        calls, were = _amount(reading.value, kind.unit), "was" if reading.value == 1 else "were"
-        return f"{calls} from unauthorised sources {were} refused within a minute."
+        if reading.value == 1:
+            return sentence("1 call from unauthorised sources was refused within a minute.")
+        return sentence(
+            "{count:,} calls from unauthorised sources were refused within a minute.",
+            count=reading.value,
+        )
     if kind.code == PROCESS_EXIT:
-        return f"The {reading.subject} ended, or does not answer."
-    value, bound = _amount(reading.value, kind.unit), _amount(rule.upper, kind.unit)
-    return f"{kind.name}: {value}; the alarm is set at {bound}."
+        return sentence("The {process} ended, or does not answer.", process=sentence(reading.subject))
+    return sentence(
+        "{alarm}: {value}; the alarm is set at {bound}.",
+        alarm=sentence(kind.name),
+        value=_amount(reading.value, kind.unit),
+        bound=_amount(rule.upper, kind.unit),
+    )
 
 
-def _amount(value: int, unit: str) -> str:
-    return f"{value:,} %" if unit == "%" else f"{value:,} {unit.removesuffix('s') if value == 1 else unit}"
+def _amount(value: int, unit: str) -> Sentence:
+    word = unit.removesuffix("s") if value == 1 else unit
+    return sentence("{number:,} {unit}", number=value, unit=sentence(word))
 
 
 def _utc(us: int) -> str:

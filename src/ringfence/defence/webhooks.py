@@ -41,7 +41,7 @@ from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
 from ringfence.ledger.schema import COLUMN_NAMES, Cdr, as_cdr
 from ringfence.ledger.tail import WINDOW_US
 from ringfence.settings.alarms_model import HookEvent, WebhookTarget
-from ringfence.text import visible
+from ringfence.text import sentence, visible
 
 BATCH_ROWS: Final = 500
 LOOK_EVERY_S: Final = 5.0
@@ -53,6 +53,9 @@ GIVE_UP_S: Final = 86_400.0
 
 MOST_ALARMS: Final = 1000
 """How many alarms may wait for one webhook; the oldest go first."""
+
+KEPT: Final = 10
+"""How many deliveries of each webhook are kept to be looked at."""
 
 _SETTLED_US: Final = WINDOW_US + GRACE_US
 _BATCHES_A_TURN: Final = 20
@@ -71,6 +74,23 @@ class Delivery:
     id: str
     event: HookEvent
     body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted(Attempt):
+    """A delivery that was tried."""
+
+    event: HookEvent
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """What a webhook did not take: since when, and when it is tried again (UTC microseconds)."""
+
+    event: HookEvent
+    due_us: int
+    failing_since_us: int
 
 
 Post = Callable[[WebhookTarget, Delivery, int], Outcome]
@@ -122,7 +142,7 @@ def post(target: WebhookTarget, delivery: Delivery, at_us: int) -> Outcome:
         connection.request("POST", path, delivery.body, headers)
         status = connection.getresponse().status
     except TimeoutError:
-        return Outcome(problem=f"no answer within {_TRY_S:g} s")
+        return Outcome(problem=sentence("no answer within {try_s:g} s", try_s=_TRY_S))
     except (OSError, http.client.HTTPException, ValueError) as error:
         told = str(error) or type(error).__name__
         return Outcome(problem=visible(told[:_LONGEST_PROBLEM]))
@@ -132,8 +152,8 @@ def post(target: WebhookTarget, delivery: Delivery, at_us: int) -> Outcome:
     if 200 <= status < 300:
         return Outcome()
     if 300 <= status < 400:
-        return Outcome(problem=f"it answered {status}; redirects are not followed")
-    return Outcome(problem=f"it answered {status}")
+        return Outcome(problem=sentence("it answered {status}; redirects are not followed", status=status))
+    return Outcome(problem=sentence("it answered {status}", status=status))
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:
@@ -195,7 +215,7 @@ class Hooks:
         self._node = node
         self._post = post
         self._lanes: dict[tuple[WebhookId, HookEvent], _Lane] = {}
-        self._last: dict[WebhookId, Attempt] = {}
+        self._posted: dict[WebhookId, tuple[Posted, ...]] = {}
         self._told: deque[Delivery] = deque(maxlen=MOST_ALARMS)
         self._numbers = itertools.count(1)
         self._started_us = clock.utc_us()
@@ -215,18 +235,36 @@ class Hooks:
         delivery = self._delivery(HookEvent.ALARM, f"test:{self._clock.utc_us()}", action="test", alarm=None)
         return self._try(target, delivery)
 
-    def last(self, webhook_id: WebhookId) -> Attempt | None:
-        """The last delivery to a webhook since the office started; None if there was none."""
-        return self._last.get(webhook_id)
+    def posted(self, webhook_id: WebhookId) -> tuple[Posted, ...]:
+        """The last deliveries to a webhook since the office started, newest first."""
+        return self._posted.get(webhook_id, ())
+
+    def retries(self, webhook_id: WebhookId) -> tuple[Retry, ...]:
+        """What a webhook did not take so far, and when each is tried again."""
+        now_us, now_s = self._clock.utc_us(), self._clock.monotonic_s()
+
+        def utc_us(at_s: float) -> int:
+            return now_us + round((at_s - now_s) * 1e6)
+
+        found = []
+        for (of, event), lane in self._lanes.items():
+            # Read once: the thread that sends may succeed meanwhile.
+            since_s = lane.failing_since_s
+            if of == webhook_id and since_s is not None:
+                found.append(Retry(event=event, due_us=utc_us(lane.due_s), failing_since_us=utc_us(since_s)))
+        return tuple(found)
 
     def step(self) -> float:
         """Send what is due; how many seconds until the next look.
 
         Raises: StoreError if the webhooks cannot be read; nothing is lost then.
         """
+        targets = self._targets()
+        for gone in set(self._posted) - {target.webhook.id for target in targets}:
+            self._posted.pop(gone, None)
         wanted = {
             (target.webhook.id, event): target
-            for target in self._targets()
+            for target in targets
             if target.webhook.enabled
             for event in target.webhook.events
         }
@@ -341,9 +379,10 @@ class Hooks:
     def _try(self, target: WebhookTarget, delivery: Delivery) -> Outcome:
         now_us = self._clock.utc_us()
         outcome = self._post(target, delivery, now_us)
-        before = self._last.get(target.webhook.id)
-        self._last[target.webhook.id] = Attempt(at_us=now_us, outcome=outcome)
-        if not outcome.is_delivered and (before is None or before.outcome.is_delivered):
+        before = self._posted.get(target.webhook.id, ())
+        posted = Posted(at_us=now_us, outcome=outcome, event=delivery.event, id=delivery.id)
+        self._posted[target.webhook.id] = (posted, *before)[:KEPT]
+        if not outcome.is_delivered and (not before or before[0].outcome.is_delivered):
             _log.warning("webhook.failed", webhook=target.webhook.name, problem=outcome.problem)
         return outcome
 

@@ -38,6 +38,7 @@ from ringfence.ledger.schema import COLUMN_NAMES, VOS_COLUMNS
 from ringfence.ledger.store import CdrStore
 from ringfence.ledger.tail import ROW_SCHEMA
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import sentence
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook
@@ -104,8 +105,8 @@ def parse_form(text: str) -> Form:
     except ValueError as error:
         known = [form.value for form in Form]
         raise ConfigError(
-            f"there is no export format {text[:40]!r}",
-            hint=did_you_mean(text[:40], known) or f"one of {', '.join(known)}",
+            sentence("there is no export format {name!r}", name=text[:40]),
+            hint=did_you_mean(text[:40], known) or sentence("one of {known}", known=", ".join(known)),
             code="bad_value",
         ) from error
 
@@ -118,7 +119,7 @@ def parse_columns(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in ROW_SCHEMA.names:
             raise ConfigError(
-                f"there is no column {name[:60]!r}",
+                sentence("there is no column {name!r}", name=name[:60]),
                 hint=did_you_mean(name[:60], COLUMN_NAMES) or "docs/cdr.md lists them",
                 code="bad_value",
             )

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ringfence.errors import ConfigError
-from ringfence.ledger.dialled import INTERNATIONAL
+from ringfence.ledger.dialled import AREA_DIGITS, INTERNATIONAL
+from ringfence.ledger.geography import areas_of_country
 from ringfence.ledger.reasons import BillingMode
 from ringfence.ledger.schema import Cdr, quoted
+from ringfence.text import sentence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Parameters = dict[str, object]
@@ -55,7 +57,9 @@ class Cursor:
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise ConfigError(
-                f"{text!r} is no place in the list", hint="start again at the first page", code="bad_value"
+                sentence("{text!r} is no place in the list", text=text),
+                hint="start again at the first page",
+                code="bad_value",
             )
         return cls(time_us=int(match[1]), flow_no=int(match[2]), journal_id=match[3])
 
@@ -81,10 +85,11 @@ class CdrQuery:
     Shape: no `kinds` means every kind. `since_us` is included, `until_us` is not. `caller` and `callee` match
     the billed number or the number as it came in, whole or, ending in `*`, by what stands before it. `source`
     matches rows whose source address lies in the network. `dialled` is how the number begins at its country
-    code, whatever access codes stand before that. `tool` is what the sender calls itself (`User-Agent`); it
-    may end in `*` like a number. `gateway` is the name of either side's gateway, `gateway_id` the number of
-    the caller's. Both ends of the duration are included. `pending` adds challenges that may still be answered
-    and so are no rows yet.
+    code, whatever access codes stand before that. `country` is that of the source address, `dialled_country`
+    that of the number, both as `geography` has them. `tool` is what the sender calls itself (`User-Agent`);
+    it may end in `*` like a number. `gateway` is the name of either side's gateway, `gateway_id` the number
+    of the caller's. Both ends of the duration are included. `pending` adds challenges that may still be
+    answered and so are no rows yet.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -99,6 +104,8 @@ class CdrQuery:
     min_duration_s: int | None = None
     max_duration_s: int | None = None
     dialled: str | None = None
+    country: str | None = None
+    dialled_country: str | None = None
     tool: str | None = None
     method: str | None = None
     call_id: str | None = None
@@ -160,7 +167,7 @@ def parse_source(text: str) -> Network:
         network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError as error:
         raise ConfigError(
-            f"{text!r} is no IP address and no network",
+            sentence("{text!r} is no IP address and no network", text=text),
             hint="for example 198.51.100.7 or 198.51.100.0/24",
             code="bad_value",
         ) from error
@@ -175,6 +182,9 @@ INTERNATIONAL_SQL: Final = " || ".join(
     f"regexp_extract({quoted('calleeAccessE164')}, '{INTERNATIONAL}', {group})" for group in (1, 2)
 )
 """The dialled number from its country code on, as SQL; empty if it was not dialled with one."""
+
+COUNTRY_SOURCES: Final = "country_sources"
+"""The relation of the sources that have the country asked for; whoever runs the query puts it there."""
 
 _TESTS: Final = {
     "billing_mode": f"{quoted('billingMode')} = $billing_mode",
@@ -214,6 +224,13 @@ def conditions(
         value = getattr(query, name)
         if value is not None:
             need(test, **{name: value})
+    if query.country is not None:
+        need(f"callerip IN (SELECT address FROM {COUNTRY_SOURCES})")
+    if query.dialled_country is not None:
+        need(
+            f"left({INTERNATIONAL_SQL}, {AREA_DIGITS}) IN (SELECT unnest($dialled_areas))",
+            dialled_areas=list(areas_of_country(query.dialled_country)),
+        )
     if query.tool is not None:
         test = "starts_with(user_agent, $tool)" if query.tool.endswith("*") else "user_agent = $tool"
         need(test, tool=query.tool.removesuffix("*"))

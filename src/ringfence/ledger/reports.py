@@ -323,7 +323,7 @@ class Reports:
         return self._asked(query, ask)
 
     def _asked(self, query: CdrQuery, ask: Callable[[Counting], Result]) -> Result:
-        return self._store.ask(lambda view, cursor: ask(Counting(self._store, view, cursor, query)))
+        return self._store.ask(query, lambda view, cursor: ask(Counting(self._store, view, cursor, query)))
 
 
 def _ranking(found: Ranked, lines: Sequence[Line]) -> Ranking[Line]:

@@ -71,7 +71,7 @@ class LedgerService:
         self._pace = pace
         self._stopping = threading.Event()
         self._ledger: Ledger | None = None
-        self._thread = threading.Thread(target=self._run, name="ledger")
+        self._thread = threading.Thread(target=self._run, name="ledger-opener")
         self._missing_said = 0
         self._untidy: str | None = None
         self.stats = Stats()
@@ -113,12 +113,19 @@ class LedgerService:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                self._serve()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt starts clean
-                self.stats = replace(self.stats, error=str(error))
-                _log.error("ledger.failed", error=str(error), kind=type(error).__name__)
-                self._stopping.wait(_RETRY_S)
+            # A thread of its own each time: one that has stood back cannot come forward again, and the engine
+            # that it opens would serve those who ask as slowly.
+            attempt = threading.Thread(target=self._attempt, name="ledger")
+            attempt.start()
+            attempt.join()
+
+    def _attempt(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt starts clean
+            self.stats = replace(self.stats, error=str(error))
+            _log.error("ledger.failed", error=str(error), kind=type(error).__name__)
+            self._stopping.wait(_RETRY_S)
 
     def _serve(self) -> None:
         ledger = Ledger(
@@ -235,7 +242,8 @@ class LedgerService:
 
 def stand_back() -> None:
     """Have this thread wait for the switch and those who ask; what it is late with lies in the journal."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    own = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICE)
 
 
 def _single(error: Exception) -> list[Exception]:

@@ -18,13 +18,23 @@ import duckdb
 import pyarrow as pa
 
 from ringfence.errors import StoreError
+from ringfence.ledger.country_sources import CountrySources
 from ringfence.ledger.engine import sql_text
 from ringfence.ledger.manifest import LetGo, Rollup, Segment
 from ringfence.ledger.paging import KEY, Asked, Page, Paging
-from ringfence.ledger.query import DEFAULT_LIMIT, OLDEST_FIRST, CdrQuery, Cursor, Parameters, conditions
+from ringfence.ledger.query import (
+    COUNTRY_SOURCES,
+    DEFAULT_LIMIT,
+    OLDEST_FIRST,
+    CdrQuery,
+    Cursor,
+    Parameters,
+    conditions,
+)
 from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST
 from ringfence.ledger.tail import LiveRows
 from ringfence.ledger.view import View, even_parts
+from ringfence.text import sentence
 
 Result = TypeVar("Result")
 
@@ -116,6 +126,7 @@ class ParquetStore:
         self._view = view
         self._renew = renew
         self._cursors = threading.local()
+        self._country_sources = CountrySources()
 
     def page(
         self,
@@ -130,18 +141,18 @@ class ParquetStore:
             return Page(rows=(), older=below)
         wanted = tuple(dict.fromkeys((*KEY, *columns)))
         asked = Asked(query=query, limit=int(limit), below=below, columns=wanted)
-        return self._retrying(lambda view: Paging(self.directory, self._cursor(), view, asked).page())
+        return self._retrying(query, lambda view: Paging(self.directory, self._cursor(), view, asked).page())
 
     def count(self, query: CdrQuery) -> Count:
         """How many rows match; segments that match whole are counted from the manifest."""
-        return self._retrying(lambda view: self._count(view, query))
+        return self._retrying(query, lambda view: self._count(view, query))
 
-    def ask(self, question: Callable[[View, duckdb.DuckDBPyConnection], Result]) -> Result:
-        """Have a question asked of one view with a cursor, and again if the view is out of date.
+    def ask(self, query: CdrQuery, question: Callable[[View, duckdb.DuckDBPyConnection], Result]) -> Result:
+        """Have a question on a query asked of one view with a cursor, and again if the view is out of date.
 
         Raises: StoreError("segments") if the records cannot be read.
         """
-        return self._retrying(lambda view: question(view, self._cursor()))
+        return self._retrying(query, lambda view: question(view, self._cursor()))
 
     def export(self, query: CdrQuery) -> Iterator[pa.RecordBatch]:
         """All rows that match and are there when it begins, oldest first.
@@ -159,7 +170,7 @@ class ParquetStore:
             for low_us, high_us in _spans([*view.segments(query), *live]):
                 span = _Span(query=query, low_us=low_us, high_us=high_us, known=known)
                 if query.overlaps(low_us, high_us):
-                    yield from self._retrying(partial(self._rows_of, span, cursor))
+                    yield from self._retrying(query, partial(self._rows_of, span, cursor), cursor)
         finally:
             cursor.close()
 
@@ -193,10 +204,12 @@ class ParquetStore:
         """One of `REPORTS` over the rows that match, `limit` lines at most."""
         if name not in REPORTS:
             raise StoreError(
-                f"there is no report {name!r}", hint=f"one of {', '.join(REPORTS)}", code="report"
+                sentence("there is no report {name!r}", name=name),
+                hint=sentence("one of {known}", known=", ".join(REPORTS)),
+                code="report",
             )
         text = sql_text(name)
-        return self._retrying(lambda view: self._report(view, text, query, limit))
+        return self._retrying(query, lambda view: self._report(view, text, query, limit))
 
     def _report(self, view: View, text: str, query: CdrQuery, limit: int) -> Report:
         clause, bound = conditions(query)
@@ -259,13 +272,30 @@ class ParquetStore:
             cursor = self._cursors.cursor = self._connection.cursor()
         return cursor
 
-    def _retrying(self, ask: Callable[[View], Result]) -> Result:
+    def _find_country_sources(self, view: View, query: CdrQuery, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Put the sources of the country that is asked for where the query's conditions look for them."""
+        if query.country is not None:
+            files = [self._path(segment) for segment in view.segments(query)]
+            tail = [view.tail.hints_sql(part) for part in view.live(query)]
+            cursor.register(COUNTRY_SOURCES, self._country_sources.of(query.country, cursor, files, tail))
+
+    def _retrying(
+        self,
+        query: CdrQuery,
+        ask: Callable[[View], Result],
+        cursor: duckdb.DuckDBPyConnection | None = None,
+    ) -> Result:
+        """Ask a view, and a newer one where that is out of date; `cursor` is the thread's if none is given."""
         for attempt in range(_TRIES):
             try:
-                return ask(self._view())
+                view = self._view()
+                self._find_country_sources(view, query, cursor or self._cursor())
+                return ask(view)
             except (duckdb.IOException, duckdb.CatalogException) as error:
                 if attempt == _TRIES - 1:
-                    raise StoreError(f"call records cannot be read: {error}", code="segments") from error
+                    raise StoreError(
+                        sentence("call records cannot be read: {error}", error=error), code="segments"
+                    ) from error
                 if self._renew is not None:
                     self._renew()
         raise AssertionError

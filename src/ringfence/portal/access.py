@@ -18,7 +18,9 @@ import pyotp
 from ringfence.clock import Clock
 from ringfence.errors import RingfenceError
 from ringfence.settings.model import Role, User
+from ringfence.settings.objects.logins import Failure
 from ringfence.settings.store import SettingsStore
+from ringfence.text import sentence
 
 _TRIES: Final = 10
 _TRY_EVERY_S: Final = 30.0
@@ -126,12 +128,19 @@ class Access:
         Raises: AccessError: "slow" after too many tries, "credentials" if something is wrong (which is not
         said), "second_factor" if all is right but the code is missing.
         """
-        keys = (f"address:{source_network(address)}", f"name:{name[:100]}")
+        source = source_network(address)
+        keys = (f"address:{source}", f"name:{name[:100]}")
         wait_s = self._tries.take(*keys)
         if wait_s:
-            raise AccessError("too many tries", hint=f"wait {int(wait_s) + 1} s, then try again", code="slow")
+            self._settings.logins.failed(Failure.LOCKED_OUT, source=source, name=name)
+            raise AccessError(
+                "too many tries",
+                hint=sentence("wait {count} s, then try again", count=int(wait_s) + 1),
+                code="slow",
+            )
         user = self._settings.users.verify(name, password)
         if user is None:
+            self._settings.logins.failed(Failure.PASSWORD, source=source, name=name)
             raise AccessError("name or password is wrong", hint="mind capital letters", code="credentials")
         secret = self._settings.users.second_factor(user.name)
         if secret is not None:
@@ -142,6 +151,7 @@ class Access:
                     code="second_factor",
                 )
             if not self.proves(user.name, secret, code):
+                self._settings.logins.failed(Failure.CODE, source=source, name=name)
                 raise AccessError(
                     "the code is wrong or was used already",
                     hint="type the next one; check that the clock of your phone is right",

@@ -28,7 +28,18 @@ from ringfence.portal.api import create_api
 from ringfence.portal.exports import ExportJobs
 from ringfence.portal.metrics import exposition
 from ringfence.portal.office import Office
-from ringfence.portal.pages import alarms, door, firewall, parameters, people, records, sources, tokens, watch
+from ringfence.portal.pages import (
+    alarms,
+    door,
+    firewall,
+    parameters,
+    people,
+    records,
+    sources,
+    tokens,
+    views,
+    watch,
+)
 from ringfence.portal.rates import RateMeter
 from ringfence.portal.rights import Caller, Right
 from ringfence.portal.site import COOKIE, Site, Visit
@@ -56,6 +67,7 @@ def create_app(office: Office, access: Access, jobs: ExportJobs, *, url: str | N
         site.route("/health/live", health.live, Right.OPEN),
         site.route("/health/ready", health.ready, Right.OPEN),
         *door.routes(site),
+        *views.routes(site),
         *watch.routes(site, RateMeter(office.switch, office.clock)),
         *records.routes(site, jobs),
         *firewall.routes(site),

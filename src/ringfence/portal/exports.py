@@ -35,6 +35,7 @@ from ringfence.ledger.service import stand_back
 from ringfence.ledger.store import CdrStore
 from ringfence.portal.rights import Caller
 from ringfence.settings.model import Role
+from ringfence.text import sentence
 
 RESTARTS: Final = 3
 """How often an export begins again because records were let go underneath."""
@@ -43,7 +44,7 @@ _ROWS_AT_ONCE: Final = 2000
 _TIDY_S: Final = 60.0
 _STOP_S: Final = 10.0
 
-_OUR_FAULT: Final = "the export failed for a reason that is our fault"
+_OUR_FAULT: Final = sentence("the export failed for a reason that is our fault")
 
 _log = structlog.get_logger("ringfence.office")
 
@@ -193,13 +194,15 @@ class ExportJobs:
             own = sum(each.owner == job.owner for each in active)
             if own >= self._limits.waiting_per_caller:
                 raise StoreError(
-                    f"{own} of your exports are waiting or running already",
+                    sentence("{own} of your exports are waiting or running already", own=own),
                     hint="wait until one is done, or cancel one",
                     code="exports_busy",
                 )
             if len(active) >= self._limits.waiting:
                 raise StoreError(
-                    f"{len(active)} exports are waiting already", hint="try again later", code="exports_busy"
+                    sentence("{count} exports are waiting already", count=len(active)),
+                    hint="try again later",
+                    code="exports_busy",
                 )
             self._jobs[job.id] = job
             self._queue.append(job.id)
@@ -239,7 +242,7 @@ class ExportJobs:
         job = self.job(job_id, caller)
         if job.state is not JobState.DONE:
             raise StoreError(
-                f"the export has no file: it is {job.state.value}",
+                sentence("the export has no file: it is {state}", state=sentence(job.state.value)),
                 hint="wait until it is done" if not job.state.is_over else "start it again",
                 code="export_not_done",
             )
@@ -357,15 +360,19 @@ class ExportJobs:
             taken = sum(job.size_bytes for job in self._jobs.values())
         if taken + _size_bytes(directory) > self._limits.disk_bytes:
             raise StoreError(
-                f"exports may take {_in_words(self._limits.disk_bytes)} of the disk together, and this one "
-                "would take more",
+                sentence(
+                    "exports may take {size} of the disk together, and this one would take more",
+                    size=_in_words(self._limits.disk_bytes),
+                ),
                 hint="choose a shorter time or fewer columns, or remove exports that are no longer needed",
                 code="exports_full",
             )
         if self._free_bytes(directory) < self._limits.reserve_bytes:
             raise StoreError(
-                f"less than {_in_words(self._limits.reserve_bytes)} is free on the disk, which the journal "
-                "needs",
+                sentence(
+                    "less than {size} is free on the disk, which the journal needs",
+                    size=_in_words(self._limits.reserve_bytes),
+                ),
                 hint="free some space, then start the export again",
                 code="exports_full",
             )
@@ -457,14 +464,20 @@ def _in_words(size_bytes: int) -> str:
 def _explained(error: Exception) -> tuple[str, str | None]:
     """What went wrong in plain words, and what to do."""
     if isinstance(error, RingfenceError):
-        return error.message, error.hint
+        return error.told, error.advice
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return (
-            "the disk became full; the export was given up and its file removed",
-            "free some space, then start the export again",
+            sentence("the disk became full; the export was given up and its file removed"),
+            sentence("free some space, then start the export again"),
         )
     if isinstance(error, OSError):
-        return f"the export cannot be written: {error.strerror}", "look at the disk and the data directory"
+        return (
+            sentence("the export cannot be written: {why}", why=error.strerror),
+            sentence("look at the disk and the data directory"),
+        )
     if isinstance(error, duckdb.Error | pa.ArrowException | MemoryError):
-        return "the records could not be read", "choose a shorter time, or try again later"
-    return _OUR_FAULT, "report what the office's log says"
+        return (
+            sentence("the records could not be read"),
+            sentence("choose a shorter time, or try again later"),
+        )
+    return _OUR_FAULT, sentence("report what the office's log says")

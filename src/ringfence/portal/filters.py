@@ -14,10 +14,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
+from ringfence.ledger.geography import COUNTRIES
 from ringfence.ledger.query import CdrQuery, Cursor, Network, parse_source
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, REASON_BY_NAME, BillingMode
 from ringfence.ledger.schema import KINDS
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import sentence
 
 RANGES: Final[dict[str, timedelta]] = {
     "1h": timedelta(hours=1),
@@ -88,12 +90,14 @@ def parse(
         if name in also or not value:
             continue
         if name not in NAMES:
-            raise _wrong(f"there is no filter {_short(name)}", _hint(name, NAMES))
+            raise _wrong(sentence("there is no filter {given}", given=_short(name)), _hint(name, NAMES))
         _check_text(name, value)
         if name == "kind":
             kinds.add(_kind(value))
         elif name in given:
-            raise _wrong(f"{name} is given twice", f"give {name} once")
+            raise _wrong(
+                sentence("{name} is given twice", name=name), sentence("give {name} once", name=name)
+            )
         else:
             given[name] = value
     fields: dict[str, Any] = {
@@ -116,11 +120,20 @@ def parse_address(text: str, *, now_us: int, also: Collection[str] = ("columns",
 
     Raises: ConfigError("bad_value"), as `parse`.
     """
+    return parse(read_pairs(text), now_us=now_us, also=also)
+
+
+def read_pairs(text: str) -> list[tuple[str, str]]:
+    """The names and values of the part of an address behind the question mark.
+
+    Raises: ConfigError("bad_value") if there are too many.
+    """
     try:
-        pairs = parse_qsl(text.removeprefix("?"), keep_blank_values=True, max_num_fields=_MOST_PAIRS)
+        return parse_qsl(text.removeprefix("?"), keep_blank_values=True, max_num_fields=_MOST_PAIRS)
     except ValueError as error:
-        raise _wrong("the address has too many parts", f"at most {_MOST_PAIRS}") from error
-    return parse(pairs, now_us=now_us, also=also)
+        raise _wrong(
+            "the address has too many parts", sentence("at most {count}", count=_MOST_PAIRS)
+        ) from error
 
 
 def pairs_of(asked: Filter) -> list[tuple[str, str]]:
@@ -159,7 +172,7 @@ def address(asked: Filter) -> str:
 
 def _kind(text: str) -> str:
     if text not in KINDS:
-        raise _wrong(f"there is no kind of record {_short(text)}", _hint(text, KINDS))
+        raise _wrong(sentence("there is no kind of record {given}", given=_short(text)), _hint(text, KINDS))
     return text
 
 
@@ -167,8 +180,15 @@ def _billing_mode(text: str) -> int:
     try:
         return BillingMode(int(text)).value if _WHOLE.fullmatch(text) else BillingMode[text.upper()].value
     except (ValueError, KeyError) as error:
-        modes = ", ".join(f"{mode.value} ({who})" for mode, who in BILLING_MODE_TEXT.items())
-        raise _wrong(f"there is no billing mode {_short(text)}", f"one of {modes}") from error
+        modes = {
+            f"mode{index}": sentence("{mode} ({who})", mode=mode.value, who=sentence(who))
+            for index, (mode, who) in enumerate(BILLING_MODE_TEXT.items())
+        }
+        known = sentence(", ".join(f"{{{name}}}" for name in modes), **modes)
+        raise _wrong(
+            sentence("there is no billing mode {given}", given=_short(text)),
+            sentence("one of {known}", known=known),
+        ) from error
 
 
 def _moment_us(text: str) -> int:
@@ -178,7 +198,8 @@ def _moment_us(text: str) -> int:
         moment = datetime.fromisoformat(repaired)
     except ValueError as error:
         raise _wrong(
-            f"{_short(text)} is no time", "for example 2026-11-22T08:00:00Z, or range=24h"
+            sentence("{given} is no time", given=_short(text)),
+            "for example 2026-11-22T08:00:00Z, or range=24h",
         ) from error
     at_us = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
     return _in_calendar(at_us)
@@ -197,45 +218,65 @@ def _source_text(network: Network) -> str:
 def _source(text: str) -> Network:
     if "%" in text:
         # A zone (RFC 4007) means something on one machine only, and records hold none.
-        raise _wrong(f"{_short(text)} names a network interface", "leave out % and what follows")
+        raise _wrong(
+            sentence("{given} names a network interface", given=_short(text)), "leave out % and what follows"
+        )
     return parse_source(text)
 
 
 def _reason(text: str) -> str:
     if text not in REASON_BY_NAME and not _UNNAMED_REASON.fullmatch(text):
-        raise _wrong(f"there is no reason {_short(text)}", _hint(text, REASON_BY_NAME))
+        raise _wrong(sentence("there is no reason {given}", given=_short(text)), _hint(text, REASON_BY_NAME))
     return text
 
 
 def _seconds(text: str) -> int:
     if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _LONGEST_CALL_S:
-        raise _wrong(f"{_short(text)} is no number of seconds", "a whole number such as 30")
+        raise _wrong(
+            sentence("{given} is no number of seconds", given=_short(text)), "a whole number such as 30"
+        )
     return int(text)
 
 
 def _digits(text: str) -> str:
     if not _DIGITS.fullmatch(text):
-        raise _wrong(f"{_short(text)} begins no number at its country code", "digits only, such as 44")
+        raise _wrong(
+            sentence("{given} begins no number at its country code", given=_short(text)),
+            "digits only, such as 44",
+        )
     return text
+
+
+def _country(text: str) -> str:
+    if text.upper() not in COUNTRIES:
+        raise _wrong(
+            sentence("there is no country {given}", given=_short(text)),
+            "two letters (ISO 3166-1), such as NL",
+        )
+    return text.upper()
 
 
 def _gateway_id(text: str) -> int:
     if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _MOST_GATEWAYS:
-        raise _wrong(f"{_short(text)} is no number of a gateway", "`ringfence gateway list` shows them")
+        raise _wrong(
+            sentence("{given} is no number of a gateway", given=_short(text)),
+            "`ringfence gateway list` shows them",
+        )
     return int(text)
 
 
 def _range(text: str) -> timedelta:
     if text not in RANGES:
         raise _wrong(
-            f"there is no range {_short(text)}", f"one of {', '.join(RANGES)}; or give since and until"
+            sentence("there is no range {given}", given=_short(text)),
+            sentence("one of {ranges}; or give since and until", ranges=", ".join(RANGES)),
         )
     return RANGES[text]
 
 
 def _flag(text: str) -> bool:
     if text not in {"1", "0"}:
-        raise _wrong(f"{_short(text)} is neither 1 nor 0", "1 means yes, 0 means no")
+        raise _wrong(sentence("{given} is neither 1 nor 0", given=_short(text)), "1 means yes, 0 means no")
     return text == "1"
 
 
@@ -257,6 +298,8 @@ _CONDITIONS: Final = (
     _Condition(name="min_duration", field="min_duration_s", read=_seconds, shown=_text),
     _Condition(name="max_duration", field="max_duration_s", read=_seconds, shown=_text),
     _Condition(name="dialled", field="dialled", read=_digits, shown=_text),
+    _Condition(name="country", field="country", read=_country, shown=_text),
+    _Condition(name="dialled_country", field="dialled_country", read=_country, shown=_text),
     _Condition(name="tool", field="tool", read=str, shown=_text),
     _Condition(name="method", field="method", read=str, shown=_text),
     _Condition(name="call_id", field="call_id", read=str, shown=_text),
@@ -271,9 +314,15 @@ NAMES: Final = ("kind", *(condition.name for condition in _CONDITIONS), "range",
 
 def _check_text(name: str, value: str) -> None:
     if len(value) > LONGEST:
-        raise _wrong(f"{name} is longer than {LONGEST} characters", "give its beginning and * behind it")
+        raise _wrong(
+            sentence("{name} is longer than {longest} characters", name=name, longest=LONGEST),
+            "give its beginning and * behind it",
+        )
     if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise _wrong(f"{name} holds a character that no text has", "remove NUL and what is no UTF-8")
+        raise _wrong(
+            sentence("{name} holds a character that no text has", name=name),
+            "remove NUL and what is no UTF-8",
+        )
 
 
 def _check_order(query: CdrQuery) -> None:
@@ -286,7 +335,7 @@ def _short(text: str) -> str:
 
 
 def _hint(word: str, known: Collection[str]) -> str:
-    return did_you_mean(word[:40], known) or f"one of {', '.join(known)}"
+    return did_you_mean(word[:40], known) or sentence("one of {known}", known=", ".join(known))
 
 
 def _wrong(message: str, hint: str) -> ConfigError:

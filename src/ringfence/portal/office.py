@@ -10,8 +10,9 @@ from ringfence.clock import Clock
 from ringfence.control.client import NOT_RUNNING, ControlClient
 from ringfence.control.messages import Books, Flows, Lists, Status
 from ringfence.defence.delivery import Outcome
+from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError
-from ringfence.ids import AlarmId, ChannelId
+from ringfence.ids import AlarmId, ChannelId, WebhookId
 from ringfence.ledger.reports import Reports
 from ringfence.ledger.service import Stats
 from ringfence.ledger.store import ParquetStore
@@ -156,6 +157,21 @@ class Alarms(Protocol):
 
         Raises: NotFoundError, StoreError.
         """
+        ...
+
+    def send_test_webhook(self, webhook_id: WebhookId) -> Outcome:
+        """POST a test to a webhook now, and say what failed.
+
+        Raises: NotFoundError, StoreError.
+        """
+        ...
+
+    def posted(self, webhook_id: WebhookId) -> tuple[Posted, ...]:
+        """The last deliveries to a webhook since the office started, newest first."""
+        ...
+
+    def retries(self, webhook_id: WebhookId) -> tuple[Retry, ...]:
+        """What a webhook did not take so far, and when each is tried again."""
         ...
 
 

@@ -5,7 +5,7 @@ A handler is a plain function of a `Visit`; it runs in a worker thread. Its rout
 asks for, and forms are read, measured and checked for their token before it is called.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -28,6 +28,7 @@ from ringfence.portal.text import ago, visible
 from ringfence.portal.words import LANGUAGES, Translate, grouped, preferred, translator
 from ringfence.settings.model import Change
 from ringfence.settings.objects.sessions import LONGEST_US
+from ringfence.text import sentence
 
 COOKIE: Final = "ringfence_session"
 _FLASH: Final = "ringfence_said"
@@ -78,9 +79,11 @@ class Visit:
         return self.known.actor
 
     @property
-    def asked(self) -> dict[str, str]:
-        """The query part of the address; what is empty is left out."""
-        return {name: value for name, value in self.request.query_params.items() if value}
+    def asked(self) -> QueryParams:
+        """The query part of the address, each value of each name; what is empty is left out."""
+        return QueryParams(
+            [(name, value) for name, value in self.request.query_params.multi_items() if value]
+        )
 
     @property
     def address(self) -> str:
@@ -200,8 +203,8 @@ class Site:
             self.office.switch.take(version)
         except ControlError as error:
             raise ControlError(
-                f"the change is stored, but the switch did not take it: {error.message}",
-                hint=error.hint,
+                sentence("the change is stored, but the switch did not take it: {why}", why=error.told),
+                hint=error.advice,
                 code=error.code,
             ) from error
 
@@ -267,9 +270,28 @@ class Site:
 
 
 def link(path: str, asked: Mapping[str, str] | None = None, /, **changed: str | None) -> str:
-    """An address of ours; None or nothing takes a part away."""
-    kept = {name: value for name, value in {**(asked or {}), **changed}.items() if value}
-    return f"{path}?{urlencode(kept)}" if kept else path
+    """An address of ours; None or nothing takes a name away, with all its values."""
+    parts: dict[str, list[str]] = {}
+    for name, value in asked.multi_items() if isinstance(asked, QueryParams) else (asked or {}).items():
+        parts.setdefault(name, []).append(value)
+    parts |= {name: [value] if value else [] for name, value in changed.items()}
+    query = urlencode(parts, doseq=True)
+    return f"{path}?{query}" if query else path
+
+
+def without(asked: QueryParams, *names: str) -> QueryParams:
+    """What was asked for but for some names."""
+    return QueryParams([(name, value) for name, value in asked.multi_items() if name not in names])
+
+
+def chips(path: str, asked: QueryParams, *, besides: Collection[str]) -> list[tuple[str, str, str]]:
+    """Name, value and the address without it, for all that was asked for besides some names."""
+    pairs = asked.multi_items()
+    return [
+        (name, value, link(path, QueryParams([*pairs[:index], *pairs[index + 1 :]])))
+        for index, (name, value) in enumerate(pairs)
+        if name not in besides
+    ]
 
 
 def log_in(response: Response, cookie: str, request: Request) -> Response:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Final
 
+from ringfence.text import Sentence
+
 LANGUAGES: Final = {"en": "English", "es": "Español", "zh": "中文"}
 _POINTS_GROUP: Final = frozenset({"es"})
 
@@ -26,14 +28,21 @@ CATALOGUES: Final[dict[str, dict[str, str]]] = {
 def translator(language: str) -> Translate:
     """How a sentence of ours reads in a language; names in braces are filled in.
 
+    Shape: a `Sentence` brings what is filled in, and that is translated too as far as it is a sentence. Text
+    that no catalogue has stays as it is.
+
     >>> translator("en")("{count} new", count=3)
     '3 new'
     """
     words = CATALOGUES.get(language, {})
 
     def translate(text: str, /, **values: object) -> str:
-        said = words.get(text, text)
-        return said.format(**values) if values else said
+        template = text
+        if isinstance(text, Sentence):
+            template, values = text.template, text.values
+        said = words.get(template, template)
+        filled = {name: translate(it) if isinstance(it, Sentence) else it for name, it in values.items()}
+        return said.format(**filled) if filled else said
 
     return translate
 

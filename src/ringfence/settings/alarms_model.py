@@ -10,6 +10,7 @@ from typing import Final
 
 from ringfence.ids import AlarmId, ChannelId, WebhookId
 from ringfence.settings.model import Change
+from ringfence.text import Sentence
 
 
 class Level(Enum):
@@ -154,18 +155,20 @@ class AlarmRuleEdit:
 class Alarm:
     """An incident: from the moment when a bound was reached until the value is down again.
 
-    Shape: `subject` is what it is about where there are several ("switch", "ledger"), else empty. `value` is
-    the highest since it opened. `message` has strangers' text in it, made inert. `link` is a path with a
+    Shape: `node` is whose incident it is, None if that was not kept yet when it opened. `subject` is what it
+    is about where there are several ("switch", "ledger"), else empty. `value` is the highest since it opened.
+    `told` are sentences that say what happened; strangers' text in them is inert. `link` is a path with a
     query within the portal ("/cdrs?kind=illegal"), empty if no records stand behind it.
     Units: microseconds since 1970, UTC.
     """
 
     id: AlarmId
+    node: str | None
     code: int
     level: Level
     subject: str
     value: int
-    message: str
+    told: tuple[Sentence, ...]
     link: str
     opened_at_us: int
     changed_at_us: int
@@ -180,6 +183,11 @@ class Alarm:
         return ALARM_KIND_BY_CODE[self.code]
 
     @property
+    def message(self) -> str:
+        """What happened, in English."""
+        return " ".join(self.told)
+
+    @property
     def is_open(self) -> bool:
         """Whether it is not over."""
         return self.cleared_at_us is None
@@ -189,11 +197,12 @@ class Alarm:
 class AlarmDraft:
     """An incident that begins; the fields are those of `Alarm`."""
 
+    node: str
     code: int
     level: Level
     subject: str
     value: int
-    message: str
+    told: tuple[Sentence, ...]
     link: str
 
 

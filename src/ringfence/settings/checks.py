@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ringfence.errors import ConfigError
 from ringfence.ids import PhoneNumber
 from ringfence.settings.model import ListName
+from ringfence.text import Sentence, sentence
 
 _PHONE: Final = re.compile(r"[0-9A-Za-z+*._-]{1,64}", re.ASCII)
 _PREFIX: Final = re.compile(r"\+?[0-9]{1,32}", re.ASCII)
@@ -38,20 +39,28 @@ def network(text: str) -> IPv4Network | IPv6Network:
     # A zone ("fe80::1%eth0") names an interface of one machine and never arrives in a packet.
     if not stripped.isascii() or "%" in stripped:
         raise _bad(
-            f"{text!r} is not an IP address or network", "write 192.0.2.1, 198.51.100.0/24 or 2001:db8::/32"
+            sentence("{text!r} is not an IP address or network", text=text),
+            "write 192.0.2.1, 198.51.100.0/24 or 2001:db8::/32",
         )
     try:
         found = ip_network(stripped, strict=False)
     except ValueError:
         raise _bad(
-            f"{text!r} is not an IP address or network", "write 192.0.2.1, 198.51.100.0/24 or 2001:db8::/32"
+            sentence("{text!r} is not an IP address or network", text=text),
+            "write 192.0.2.1, 198.51.100.0/24 or 2001:db8::/32",
         ) from None
     written, _, length = stripped.partition("/")
     if length and not length.isdigit():
-        raise _bad(f"{text!r} has a mask that is not a number", f"write {found}")
+        raise _bad(
+            sentence("{text!r} has a mask that is not a number", text=text),
+            sentence("write {found}", found=found),
+        )
     if ip_address(written) != found.network_address:
         raise _bad(
-            f"{text!r} has host bits set", f"write {found} for the network or {written} for the one address"
+            sentence("{text!r} has host bits set", text=text),
+            sentence(
+                "write {found} for the network or {written} for the one address", found=found, written=written
+            ),
         )
     mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
     if mapped is not None and found.prefixlen >= 96:
@@ -63,14 +72,17 @@ def _source(text: str) -> IPv4Network | IPv6Network:
     found = network(text)
     if found.prefixlen < _WIDEST[found.version]:
         raise _bad(
-            f"{text!r} is too wide",
-            f"the widest network allowed is /{_WIDEST[found.version]} for IPv{found.version}; several can "
-            "be given",
+            sentence("{text!r} is too wide", text=text),
+            sentence(
+                "the widest network allowed is /{length} for IPv{version}; several can be given",
+                length=_WIDEST[found.version],
+                version=found.version,
+            ),
         )
     if found.network_address.is_multicast or (
         found.network_address.is_unspecified and found.num_addresses == 1
     ):
-        raise _bad(f"{text!r} cannot be where a packet comes from")
+        raise _bad(sentence("{text!r} cannot be where a packet comes from", text=text))
     return found
 
 
@@ -103,9 +115,11 @@ def gateway_address(text: str) -> str:
         return source(text)
     address = _source(host[1:-1] if bracketed else host)
     if address.prefixlen != address.max_prefixlen:
-        raise _bad(f"{text!r} is a network with a port", "a port goes with a single address only")
+        raise _bad(
+            sentence("{text!r} is a network with a port", text=text), "a port goes with a single address only"
+        )
     if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535:
-        raise _bad(f"{text!r} has a port that is not 1 to 65535")
+        raise _bad(sentence("{text!r} has a port that is not 1 to 65535", text=text))
     return (
         f"[{address.network_address}]:{int(port)}"
         if address.version == 6
@@ -140,7 +154,8 @@ def number_prefix(text: str) -> str:
     """
     if not _PREFIX.fullmatch(text.strip()):
         raise _bad(
-            f"{text!r} is not a number prefix", "write 1 to 32 digits, with a leading + if it is dialled so"
+            sentence("{text!r} is not a number prefix", text=text),
+            "write 1 to 32 digits, with a leading + if it is dialled so",
         )
     return text.strip()
 
@@ -159,7 +174,10 @@ def phone_number(text: str) -> PhoneNumber:
     Raises: ConfigError("bad_value").
     """
     if not _PHONE.fullmatch(text):
-        raise _bad(f"{text!r} cannot be a phone's number", "write 1 to 64 of: digits, letters, + * . _ -")
+        raise _bad(
+            sentence("{text!r} cannot be a phone's number", text=text),
+            "write 1 to 64 of: digits, letters, + * . _ -",
+        )
     return PhoneNumber(text)
 
 
@@ -169,7 +187,10 @@ def user_name(text: str) -> str:
     Raises: ConfigError("bad_value").
     """
     if not _USER.fullmatch(text):
-        raise _bad(f"{text!r} cannot be a user's name", "write 1 to 64 of: letters, digits, . _ @ -")
+        raise _bad(
+            sentence("{text!r} cannot be a user's name", text=text),
+            "write 1 to 64 of: letters, digits, . _ @ -",
+        )
     return text
 
 
@@ -180,7 +201,7 @@ def gateway_name(text: str) -> str:
     """
     if not 1 <= len(text) <= 64 or not text.isprintable() or text != text.strip():
         raise _bad(
-            f"{text!r} cannot be a gateway's name",
+            sentence("{text!r} cannot be a gateway's name", text=text),
             "write 1 to 64 printable characters, no blanks around them",
         )
     return text
@@ -194,7 +215,11 @@ def password(text: str, owner: str) -> str:
     shortest, longest = _PASSWORD_LENGTHS
     if not shortest <= len(text) <= longest or not text.isprintable():
         raise _bad(
-            f"the password has to be {shortest} to {longest} printable characters",
+            sentence(
+                "the password has to be {shortest} to {longest} printable characters",
+                shortest=shortest,
+                longest=longest,
+            ),
             "leave it out to have one made",
         )
     if text.casefold() == owner.casefold():
@@ -202,14 +227,16 @@ def password(text: str, owner: str) -> str:
     return text
 
 
-def limit(name: str, value: int, lowest: int, highest: int) -> int:
+def limit(name: Sentence, value: int, lowest: int, highest: int) -> int:
     """A whole number inside its range.
 
     Raises: ConfigError("out_of_range") that names the range.
     """
     if not lowest <= value <= highest:
         raise ConfigError(
-            f"{name} cannot be {value}", hint=f"allowed: {lowest} to {highest}", code="out_of_range"
+            sentence("{name} cannot be {value}", name=name, value=value),
+            hint=sentence("allowed: {lowest} to {highest}", lowest=lowest, highest=highest),
+            code="out_of_range",
         )
     return value
 
@@ -221,7 +248,12 @@ def remark(text: str) -> str:
     """
     stripped = text.strip()
     if len(stripped) > _TEXT_LENGTH or not (stripped.isprintable() or not stripped):
-        raise _bad(f"the text has to be one line of at most {_TEXT_LENGTH} printable characters")
+        raise _bad(
+            sentence(
+                "the text has to be one line of at most {longest} printable characters",
+                longest=_TEXT_LENGTH,
+            )
+        )
     return stripped
 
 
@@ -231,7 +263,10 @@ def display_name(text: str) -> str:
     Raises: ConfigError("bad_value").
     """
     if not 1 <= len(text) <= 64 or not text.isprintable() or text != text.strip():
-        raise _bad(f"{text!r} cannot be a name", "write 1 to 64 printable characters, no blanks around them")
+        raise _bad(
+            sentence("{text!r} cannot be a name", text=text),
+            "write 1 to 64 printable characters, no blanks around them",
+        )
     return text
 
 
@@ -243,7 +278,10 @@ def channel_url(text: str) -> str:
     stripped = text.strip()
     if len(stripped) > _URL_LENGTH or not _CHANNEL_URL.fullmatch(stripped):
         raise _bad(
-            f"a channel's address is scheme://..., at most {_URL_LENGTH} characters, no blanks in it",
+            sentence(
+                "a channel's address is scheme://..., at most {longest} characters, no blanks in it",
+                longest=_URL_LENGTH,
+            ),
             "for example mailto://user:password@example.com",
         )
     return stripped
@@ -258,7 +296,10 @@ def webhook_url(text: str) -> str:
     hint = "write https://host/path; what was sent is signed, so no user or password is needed"
     if len(stripped) > _URL_LENGTH or not _WEBHOOK_URL.fullmatch(stripped):
         raise _bad(
-            f"a webhook's address is http://... or https://..., at most {_URL_LENGTH} characters, no blanks",
+            sentence(
+                "a webhook's address is http://... or https://..., at most {longest} characters, no blanks",
+                longest=_URL_LENGTH,
+            ),
             hint,
         )
     try:

@@ -35,6 +35,7 @@ from ringfence.clock import Clock
 from ringfence.errors import StoreError
 from ringfence.ids import SettingsVersion
 from ringfence.settings import schema
+from ringfence.text import sentence
 
 FILE_NAME: Final = "settings.db"
 
@@ -44,13 +45,14 @@ _MIGRATION_LOCK: Final = 0x52464D4947
 
 
 class Act:
-    """One change being made; see `Database.change`."""
+    """One change being made; see `Database.change`. `changed` says whether settings were."""
 
     def __init__(self, connection: Connection, version: int, actor: str, at_us: int) -> None:
         self.connection = connection
         self.version = SettingsVersion(version)
         self.actor = actor
         self.at_us = at_us
+        self.changed = False
         self._rows: list[dict[str, object]] = []
 
     def record(self, action: str, kind: str, name: str, before: object, after: object) -> None:
@@ -58,11 +60,15 @@ class Act:
 
         The objects are stored as JSON for everyone who may read the audit, so no secret may be in them.
         """
-        if not self._rows:
+        if not self.changed:
             self.version = SettingsVersion(self.version + 1)
+            self.changed = True
+        self.note(action, kind, name, before, after)
+
+    def note(self, action: str, kind: str, name: str, before: object, after: object) -> None:
+        """Note what somebody did that changes no settings; else as `record`."""
         self._rows.append(
             {
-                "version": self.version,
                 "at_us": self.at_us,
                 "actor": self.actor,
                 "action": action,
@@ -73,15 +79,12 @@ class Act:
             }
         )
 
-    @property
-    def changed(self) -> bool:
-        """Whether anything was recorded."""
-        return bool(self._rows)
-
     def finish(self) -> None:
-        """Write the audit rows and the version, if anything was recorded."""
+        """Write the audit rows, and the version if settings were changed."""
         if self._rows:
-            self.connection.execute(insert(schema.audit), self._rows)
+            rows = [{"version": self.version, **row} for row in self._rows]
+            self.connection.execute(insert(schema.audit), rows)
+        if self.changed:
             self.connection.execute(update(schema.meta).values(version=self.version))
 
 
@@ -114,7 +117,7 @@ class Database:
         """
         if self._read_only:
             raise StoreError(
-                f"the settings in {self._where} were opened for reading only",
+                sentence("the settings in {where} were opened for reading only", where=self._where),
                 hint="this is a fault of Ringfence: please report it",
                 code="read_only",
             )
@@ -152,7 +155,10 @@ class Database:
         with self._errors():
             if self._revision() != schema.REVISION:
                 raise StoreError(
-                    f"the settings in {self._where} were written by another version of Ringfence",
+                    sentence(
+                        "the settings in {where} were written by another version of Ringfence",
+                        where=self._where,
+                    ),
                     hint="start `ringfence run` once to bring them up to date",
                     code="settings_revision",
                 )
@@ -177,7 +183,11 @@ class Database:
             command.upgrade(config, schema.REVISION)
         except CommandError as error:
             raise StoreError(
-                f"the settings in {self._where} were written by a newer Ringfence ({error})",
+                sentence(
+                    "the settings in {where} were written by a newer Ringfence ({error})",
+                    where=self._where,
+                    error=error,
+                ),
                 hint="install that version again, or restore a backup made by this one",
                 code="settings_revision",
             ) from error
@@ -218,15 +228,16 @@ def _explain(error: SQLAlchemyError, where: str) -> StoreError:
         )
     cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
-        for sign, message, hint in _SQLITE_SIGNS:
+        for sign, message, hint in SQLITE_SIGNS:
             if sign in cause:
-                return StoreError(f"{message}: {where}", hint=hint)
+                return StoreError(sentence("{what}: {where}", what=sentence(message), where=where), hint=hint)
     return StoreError(
-        f"the settings in {where} cannot be used: {cause}", hint="check that the store is reachable"
+        sentence("the settings in {where} cannot be used: {cause}", where=where, cause=cause),
+        hint="check that the store is reachable",
     )
 
 
-_SQLITE_SIGNS: Final = (
+SQLITE_SIGNS: Final = (
     (
         "database is locked",
         "the settings are locked by another program",
@@ -272,7 +283,7 @@ def sqlite_database(path: Path, clock: Clock, *, busy_timeout_s: float, read_onl
     """
     if read_only and not path.exists():
         raise StoreError(
-            f"there are no settings in {path.parent}",
+            sentence("there are no settings in {parent}", parent=path.parent),
             hint="start `ringfence run` once, or name the right directory with --data",
             code="not_found",
         )
@@ -320,7 +331,7 @@ def server_database(url: str, clock: Clock, *, read_only: bool) -> Database:
             raise StoreError("settings_url does not name a PostgreSQL database", hint=hint)
         engine = create_engine(parsed, pool_pre_ping=True)
     except (SQLAlchemyError, ImportError) as error:
-        raise StoreError(f"settings_url cannot be used: {error}", hint=hint) from error
+        raise StoreError(sentence("settings_url cannot be used: {error}", error=error), hint=hint) from error
     return Database(engine, parsed.render_as_string(hide_password=True), clock, read_only=read_only)
 
 
@@ -336,7 +347,7 @@ def _create_private(path: Path) -> None:
             os.close(descriptor)
     except OSError as error:
         raise StoreError(
-            f"the settings cannot be opened: {path} ({error.strerror})",
+            sentence("the settings cannot be opened: {path} ({why})", path=path, why=error.strerror),
             hint=(
                 "check that the directory belongs to the user who runs Ringfence, or name another with --data"
             ),

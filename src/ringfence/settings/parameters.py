@@ -11,6 +11,7 @@ from typing import Final
 
 from ringfence.errors import ConfigError
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import Sentence, sentence
 
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
@@ -58,19 +59,23 @@ class Parameter:
         """Whether the value is one the parameter may take."""
         return self.minimum <= value <= self.maximum or (value == 0 and self.zero is not None)
 
-    def range_text(self) -> str:
+    def range_text(self) -> Sentence:
         """What is allowed, in words.
 
         >>> lookup("RF_BLOCKED_CODE").range_text()
         '400 to 699, or 0 (silence)'
         """
         if self.kind is Kind.BOOL:
-            return "0 (off) or 1 (on)"
-        unit = f" {self.unit}" if self.unit not in {"", "SIP code"} else ""
-        text = f"{self.minimum} to {self.maximum}{unit}"
+            return sentence("0 (off) or 1 (on)")
+        text = sentence("{lowest} to {highest}", lowest=self.minimum, highest=self.maximum)
+        if self.unit not in {"", "SIP code"}:
+            text = sentence("{range} {unit}", range=text, unit=sentence(self.unit))
         if self.zero is None:
             return text
-        return f"{text}; 0 = {self.zero}" if self.minimum == 0 else f"{text}, or 0 ({self.zero})"
+        zero = sentence(self.zero)
+        if self.minimum == 0:
+            return sentence("{range}; 0 = {zero}", range=text, zero=zero)
+        return sentence("{range}, or 0 ({zero})", range=text, zero=zero)
 
     def check(self, value: int) -> int:
         """Return the value if it is allowed.
@@ -79,8 +84,8 @@ class Parameter:
         """
         if not self.allows(value):
             raise ConfigError(
-                f"{self.name} cannot be {value}",
-                hint=f"allowed: {self.range_text()}",
+                sentence("{name} cannot be {value}", name=self.name, value=value),
+                hint=sentence("allowed: {range}", range=self.range_text()),
                 code="out_of_range",
             )
         return value
@@ -100,8 +105,8 @@ class Parameter:
             value = int(word.replace("_", "x"))
         except ValueError as error:
             raise ConfigError(
-                f"{self.name} cannot be {text!r}: not a whole number",
-                hint=f"allowed: {self.range_text()}",
+                sentence("{name} cannot be {text!r}: not a whole number", name=self.name, text=text),
+                hint=sentence("allowed: {range}", range=self.range_text()),
                 code="not_a_number",
             ) from error
         return self.check(value)
@@ -480,7 +485,7 @@ def lookup(name: str) -> Parameter:
     found = BY_NAME.get(name.strip().upper())
     if found is None:
         raise ConfigError(
-            f"there is no parameter {name!r}",
+            sentence("there is no parameter {name!r}", name=name),
             hint=did_you_mean(name, BY_NAME) or "`ringfence param list` shows them all",
             code="unknown_parameter",
         )

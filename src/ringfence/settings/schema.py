@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest migration, which is what this code reads and writes."""
 
 metadata: Final = MetaData(
@@ -173,6 +173,10 @@ alarm: Final = Table(
     Column("subject", Text, nullable=False),
     Column("value", BigInteger, nullable=False),
     Column("message", Text, nullable=False),
+    # The message as sentences that can be said in other languages, JSON; null if it opened before there were.
+    Column("told", Text),
+    # Whose it is; null if it opened before that was kept.
+    Column("node", Text),
     # The query part of the page that shows the records behind it.
     Column("link", Text, nullable=False),
     Column("opened_at_us", BigInteger, nullable=False),

@@ -4,6 +4,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from ringfence.text import sentence
+
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like the given one, letter case ignored; None if none is alike.
@@ -19,4 +21,4 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the nearest spelling; None if none is alike."""
     found = nearest(word, known)
-    return None if found is None else f"did you mean {found}?"
+    return None if found is None else sentence("did you mean {word}?", word=found)

@@ -6,6 +6,7 @@
 """
 
 import secrets
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
@@ -13,6 +14,7 @@ from typing import Final, Self
 from sqlalchemy import delete, insert, select
 
 from ringfence.clock import Clock, SystemClock
+from ringfence.errors import StoreError
 from ringfence.ids import SettingsVersion
 from ringfence.settings import schema
 from ringfence.settings.database import FILE_NAME, Database, server_database, sqlite_database
@@ -22,6 +24,7 @@ from ringfence.settings.objects.answers import Answers
 from ringfence.settings.objects.channels import Channels
 from ringfence.settings.objects.gateways import Gateways, all_gateways
 from ringfence.settings.objects.lists import Lists, blocks_not_removed
+from ringfence.settings.objects.logins import Logins
 from ringfence.settings.objects.parameters import Parameters, values_in_force
 from ringfence.settings.objects.phones import Phones, enabled_secrets
 from ringfence.settings.objects.sessions import Sessions
@@ -40,7 +43,8 @@ class SettingsStore:
     Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`, `alarms` (rules and
     incidents), `channels`, `webhooks`, `tokens`. Each change writes its audit row and raises the version in
     the same transaction; incidents that open and clear by themselves are no changes of settings. `sessions`,
-    `views` and `answers` (to programs) belong to the portal and leave the version alone.
+    `logins` (that failed), `views` and `answers` (to programs) belong to the portal and leave the version
+    alone; who came, went and was kept out is in the audit all the same.
     """
 
     def __init__(self, database: Database) -> None:
@@ -50,6 +54,7 @@ class SettingsStore:
         self.phones = Phones(database)
         self.lists = Lists(database)
         self.sessions = Sessions(database)
+        self.logins = Logins(database)
         self.views = Views(database)
         self.alarms = Alarms(database)
         self.channels = Channels(database)
@@ -101,6 +106,8 @@ class SettingsStore:
 
     def close(self) -> None:
         """Let go of the store."""
+        with suppress(StoreError):
+            self.logins.write()
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -148,11 +155,12 @@ class SettingsStore:
     ) -> tuple[AuditRow, ...]:
         """What was done, newest first, at most `limit` rows, below a row if one is named.
 
-        Shape: `kind` is parameter, gateway, phone, user, block, nonce_key, alarm_rule, alarm, channel or
-        webhook.
-        Shape: `kind` is parameter, gateway, phone, user, token, block or nonce_key.
+        Shape: `kind` is parameter, gateway, phone, user, login, token, block, nonce_key, alarm_rule, alarm,
+        channel or webhook.
         Raises: StoreError.
         """
+        with suppress(StoreError):
+            self.logins.write()
         table = schema.audit
         query = select(table).order_by(table.c.id.desc()).limit(limit)
         if kind is not None:

@@ -28,11 +28,12 @@ def a_rule(code: int = CPU, *, lower: int = 50, upper: int = 90, enabled: bool =
 def an_alarm(code: int = CPU, value: int = 90, subject: str = "") -> Alarm:
     return Alarm(
         id=AlarmId(1),
+        node="n1",
         code=code,
         level=Level.MAJOR,
         subject=subject,
         value=value,
-        message="",
+        told=(),
         link="",
         opened_at_us=0,
         changed_at_us=0,

@@ -14,7 +14,7 @@ from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of, take_in
 from kit.receivers import HttpReceiver, MailReceiver, http_receiver, mail_receiver
 from ringfence.control.messages import Status
-from ringfence.defence.readings import Machine
+from ringfence.defence.readings import Machine, Switch
 from ringfence.defence.service import LOOK_EVERY_S, AlarmService
 from ringfence.errors import NotFoundError, StoreError
 from ringfence.ids import ChannelId
@@ -113,14 +113,24 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-def a_service(site: Site, tmp_path: Path) -> AlarmService:
+class Silent:
+    """A switch that reads nothing."""
+
+    def counters(self) -> Mapping[str, int] | None:
+        return {"illegal_calls": 0}
+
+    def status(self) -> Status | None:
+        return None
+
+
+def a_service(site: Site, tmp_path: Path, *, node: str = "n1", switch: Switch | None = None) -> AlarmService:
     return AlarmService(
         site.settings,
         site,
-        site,
+        switch or site,
         site.clock,
         data_dir=tmp_path,
-        node="n1",
+        node=node,
         portal="http://127.0.0.1:8080/",
         machine=Machine(tmp_path / "none", proc=tmp_path / "none"),
     )
@@ -178,6 +188,17 @@ def test_an_alarm_needs_no_record_behind_it(site: Site) -> None:
     site.wait()
     [alarm] = site.service.open_alarms()
     assert alarm.message == "3 calls from unauthorised sources were refused within a minute."
+
+
+def test_another_node_on_the_same_settings_has_incidents_of_its_own(site: Site, tmp_path: Path) -> None:
+    other = a_service(site, tmp_path, node="n2", switch=Silent())
+    site.illegal_calls += 30
+    site.wait()
+    other.step()
+    site.clock.advance(600)
+    other.step()
+    [alarm] = site.service.open_alarms()
+    assert (alarm.node, alarm.code) == ("n1", ILLEGAL_CALL)
 
 
 def test_the_ledger_may_be_away_when_an_alarm_opens(site: Site) -> None:
@@ -269,9 +290,9 @@ def test_tests_of_channels_and_webhooks_say_how_they_went(site: Site) -> None:
     assert site.service.send_test_webhook(webhook.id).is_delivered
     site.web.answers = [(500, {})]
     assert site.service.send_test_webhook(webhook.id).problem == "it answered 500"
-    last = site.service.last_post(webhook.id)
-    assert last is not None
-    assert last.outcome.problem == "it answered 500"
+    posted = site.service.posted(webhook.id)
+    assert [each.outcome.problem for each in posted] == ["it answered 500", None]
+    assert site.service.retries(webhook.id) == ()
     with pytest.raises(NotFoundError):
         site.service.send_test(ChannelId(99))
 

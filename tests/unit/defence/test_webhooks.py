@@ -268,9 +268,38 @@ def test_what_was_not_taken_is_sent_again_later_each_time_and_is_the_same(desk: 
     told = desk.look(WAITS_S[-1])
     assert [callees([each]) for each in told] == [["000", "001"], ["000"]]
     assert {delivery.id for delivery in desk.failed} == {told[0]["id"]}
-    last = desk.hooks.last(WebhookId(1))
-    assert last is not None
-    assert last.outcome.is_delivered
+    posted = desk.hooks.posted(WebhookId(1))
+    assert [each.outcome.is_delivered for each in posted[:3]] == [True, True, False]
+
+
+def test_what_is_not_taken_yet_is_told_with_the_time_of_the_next_try(desk: Desk) -> None:
+    desk.look()
+    desk.clock.advance(1)
+    desk.refuse(1)
+    desk.is_down = True
+    desk.look(60)
+    began_us = desk.clock.utc_us()
+    desk.look(WAITS_S[0])
+    [retry] = desk.hooks.retries(WebhookId(1))
+    assert (retry.event, retry.failing_since_us) == (ILLEGAL, began_us)
+    assert retry.due_us == began_us + round((WAITS_S[0] + WAITS_S[1]) * 1e6)
+    assert desk.hooks.retries(WebhookId(2)) == ()
+    desk.is_down = False
+    desk.look(WAITS_S[1])
+    assert desk.hooks.retries(WebhookId(1)) == ()
+    told = [(each.event, each.outcome.problem) for each in desk.hooks.posted(WebhookId(1))]
+    assert told == [(ILLEGAL, None), (ILLEGAL, "down"), (ILLEGAL, "down")]
+
+
+def test_the_newest_deliveries_are_kept_of_webhooks_that_are_there(desk: Desk) -> None:
+    for _ in range(webhooks.KEPT + 3):
+        desk.hooks.send_test(desk.targets[0])
+        desk.clock.advance(1)
+    times = [each.at_us for each in desk.hooks.posted(WebhookId(1))]
+    assert times == [T0_US + (webhooks.KEPT + 2 - n) * 1_000_000 for n in range(webhooks.KEPT)]
+    desk.targets.clear()
+    desk.look()
+    assert desk.hooks.posted(WebhookId(1)) == ()
 
 
 def test_one_that_is_away_for_too_long_is_told_what_it_missed(

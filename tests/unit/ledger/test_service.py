@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from kit.native import DiskJournal
 from ringfence.clock import SystemClock
 from ringfence.errors import StoreError
-from ringfence.ledger import maintenance, service
+from ringfence.ledger import engine, maintenance, service
+from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reader import cdr_directory
 from ringfence.ledger.service import LedgerService
@@ -150,3 +152,32 @@ def test_it_waits_for_those_who_ask(journal: DiskJournal, running: LedgerService
     assert len(threads) == 2
     for thread in threads:
         assert os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) > own
+
+
+def test_an_engine_that_is_opened_again_waits_for_nobody_either(
+    journal: DiskJournal, running: LedgerService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_RETRY_S", 0.01)
+    opened_at: list[int] = []
+    connect = engine.connect
+
+    def noted(directory: Path, *, threads: int = engine.THREADS) -> duckdb.DuckDBPyConnection:
+        # The engine of maintenance has no threads of its own.
+        if threads > 1:
+            opened_at.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return connect(directory, threads=threads)
+
+    step = Ledger.step
+
+    def failing_at_first(ledger: Ledger) -> int:
+        if len(opened_at) == 1:
+            raise OSError("the disk is gone")
+        return step(ledger)
+
+    monkeypatch.setattr(engine, "connect", noted)
+    monkeypatch.setattr(Ledger, "step", failing_at_first)
+    journal.refuse(3)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    running.start()
+    wait_for(lambda: rows(running) == 3)
+    assert opened_at == [own, own]

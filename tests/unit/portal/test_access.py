@@ -71,6 +71,30 @@ def test_guessing_is_slowed_per_name_and_address_and_the_right_password_waits_to
     assert give(site, name="ann", password=PASSWORD) == 303
 
 
+def test_logins_that_succeed_fail_and_are_held_up_are_shown_on_the_audit_page(site: Site) -> None:
+    site.settings.users.add("ann", Role.VIEWER, PASSWORD, actor="test")
+    assert [give(site, name="ann", password="x") for _ in range(12)] == [403] * 10 + [429] * 2
+    site.log_in()
+    site.clock.advance(600)
+    assert give(site, name="ann", password=PASSWORD) == 303
+    site.client.cookies.clear()
+    site.log_in()
+    text = site.get("/audit?kind=login").text
+    for said in ("address:testclient", "wrong_password", "locked_out", "user:ann", "log_in"):
+        assert f"<td>{said}</td>" in text
+    assert '<span class="hint">attempts</span> 10' in text
+    assert '<span class="hint">attempts</span> 2' in text
+    assert '<span class="hint">address</span> testclient' in text
+
+
+def test_a_wrong_code_is_told_with_the_user_whose_password_is_known(site: Site) -> None:
+    site.settings.users.add("ann", Role.VIEWER, PASSWORD, actor="test")
+    site.settings.users.set_second_factor("ann", pyotp.random_base32(), actor="test")
+    assert give(site, name="ann", password=PASSWORD, code="000000") == 403
+    [row] = site.settings.audit(kind="login")
+    assert (row.actor, row.action, row.name) == ("address:testclient", "wrong_code", "ann")
+
+
 def test_tries_are_bounded_in_memory_and_come_back_with_time(site: Site) -> None:
     tries = Tries(site.clock)
     for number in range(20_000):

@@ -2,10 +2,12 @@
 """What every page has in common: strangers' text is inert, headers forbid, health tells the truth."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from kit.site import Site
+from kit.journal import T0_US, Journal
+from kit.site import Site, site_over
 from ringfence.ledger.query import CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMNS
 from ringfence.ledger.service import Stats
@@ -98,6 +100,74 @@ def test_kinds_and_filters_are_links_and_chips_take_them_away(site: Site) -> Non
     assert ">198.51.100.0<" not in text
 
 
+def test_several_kinds_are_asked_for_at_once_on_the_page_in_its_count_links_and_exports(site: Site) -> None:
+    site.log_in()
+    both = "kind=illegal&kind=event"
+    assert site.get(f"/cdrs/count?{both}").text == "121 records"
+    text = site.get(f"/cdrs?{both}&reason=unknown_source").text
+    assert '<a class="chip" href="/cdrs?kind=event&amp;reason=unknown_source"' in text
+    assert '<a class="chip" href="/cdrs?kind=illegal&amp;reason=unknown_source"' in text
+    assert '<a class="chip" href="/cdrs?kind=illegal&amp;kind=event"' in text
+    assert len(re.findall(r'name="kind" value="\w+" checked', text)) == 2
+    assert 'name="query" value="kind=illegal&amp;kind=event&amp;reason=unknown_source"' in text
+    older = re.search(r'href="([^"]+)" rel="next"', text)
+    assert older is not None
+    assert older[1].startswith("/cdrs?kind=illegal&amp;kind=event&amp;")
+    site.post("/cdrs/export", query=both, format="csv")
+    assert site.jobs.run_next()
+    assert "121 / 121" in site.get("/exports").text
+    newest = site.ledger.store.page(CdrQuery(), limit=11).rows
+    assert (
+        f'href="/cdrs?{both.replace("&", "&amp;")}"'
+        in site.get(f"/cdrs/new?{both}&above={Cursor.of(newest[10])}").text
+    )
+
+
+def test_countries_filter_records_rankings_counts_and_exports(tmp_path: Path) -> None:
+    journal = Journal()
+    for n in range(30):
+        source = ("193.0.6.139", "8.8.8.8", "198.51.100.7")[n % 3]
+        journal.refuse(
+            T0_US + n, source=source, callee=("0097259572566" if n % 2 else "00442079460000") + "8"
+        )
+    with site_over(journal, tmp_path) as site:
+        site.log_in(Role.VIEWER)
+        whole = "/illegal?range=30d&whole=1"
+        page = site.get(whole).text
+        by_source, by_number = "/illegal?range=30d&amp;whole=1&amp;country=NL", "dialled_country=IL"
+        assert f'href="{by_source}">NL</a>' in page
+        assert page.count(f'{by_number}">IL</a>') == 2
+        page = site.get(f"{whole}&country=NL&dialled_country=IL").text
+        assert "193.0.6.139</a>" in page
+        assert "8.8.8.8</a>" not in page
+        assert "5 attempts of 1 sources" in page
+        asked = "country=nl&dialled_country=IL"
+        records = site.get(f"/cdrs?{asked}").text
+        assert records.count('<tr data-detail="') == 5
+        assert 'href="/cdrs?country=NL&amp;dialled_country=IL">NL</a>' in records
+        assert '<a class="chip" href="/cdrs?dialled_country=IL"' in records
+        assert site.get(f"/cdrs/count?{asked}").text == "5 records"
+        site.post("/cdrs/export", query=asked, format="csv")
+        assert site.jobs.run_next()
+        assert "5 / 5" in site.get("/exports").text
+        for path in ("/cdrs", "/illegal"):
+            assert "there is no country &#39;XX&#39;" in site.get(f"{path}?country=XX").text
+
+
+def test_a_filter_that_takes_one_value_is_not_overruled_by_its_last(site: Site) -> None:
+    site.log_in()
+    page = site.get("/cdrs?source=198.51.100.1&source=198.51.100.2")
+    assert page.status == 400
+    assert "source is given twice" in page.text
+
+
+def test_an_export_of_too_many_filters_is_refused_in_words(site: Site) -> None:
+    site.log_in()
+    page = site.post("/cdrs/export", query="&".join(["kind=illegal"] * 65), format="csv")
+    assert page.status == 400
+    assert "too many parts" in page.text
+
+
 @pytest.mark.parametrize("path", ["/cdrs", "/illegal"])
 def test_an_address_that_asks_nonsense_is_told_so(site: Site, path: str) -> None:
     site.log_in()
@@ -138,17 +208,26 @@ def test_a_record_has_an_address_and_every_field_explained(site: Site) -> None:
     assert site.get("/cdrs/nonsense").status == 400
 
 
-def test_a_view_is_saved_for_its_owner_alone(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [("cdrs", "kind=illegal&kind=event&country=NL"), ("illegal", "range=7d&show=all&dialled_country=IL")],
+)
+def test_a_view_is_saved_on_its_page_for_its_owner_alone(site: Site, page: str, query: str) -> None:
     site.log_in(Role.VIEWER)
-    assert site.post("/cdrs/views", name="mine", query="kind=illegal").path == "/cdrs"
-    assert '<a href="/cdrs?kind=illegal">mine</a>' in site.get("/cdrs").text
-    [view] = site.settings.views.of("viewer", "cdrs")
+    kept = f'name="query" value="{query.replace("&", "&amp;")}"'
+    assert kept in site.get(f"/{page}?{query}").text
+    assert site.post(f"/{page}/views", name="mine", query=query).path == f"/{page}"
+    saved = f'<a href="/{page}?{query.replace("&", "&amp;")}">mine</a>'
+    assert saved in site.get(f"/{page}").text
+    other = "illegal" if page == "cdrs" else "cdrs"
+    assert ">mine</a>" not in site.get(f"/{other}").text
+    [view] = site.settings.views.of("viewer", page)
     site.log_in(Role.ANALYST)
-    assert ">mine</a>" not in site.get("/cdrs").text
-    assert site.post("/cdrs/views/remove", id=str(view.id)).status == 404
+    assert ">mine</a>" not in site.get(f"/{page}").text
+    assert site.post(f"/{page}/views/remove", id=str(view.id)).status == 404
     site.log_in(Role.VIEWER)
-    site.post("/cdrs/views/remove", id=str(view.id))
-    assert site.settings.views.of("viewer", "cdrs") == ()
+    site.post(f"/{page}/views/remove", id=str(view.id))
+    assert site.settings.views.of("viewer", page) == ()
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "json", "vos"])

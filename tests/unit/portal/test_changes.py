@@ -2,6 +2,7 @@
 """What people change on pages: it is stored, audited, taken by the switch, told in a sentence, and undone."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,9 +10,12 @@ from kit.journal import T0_US
 from kit.site import PASSWORD, Site
 from ringfence.clock import iso_utc
 from ringfence.control.messages import Flow, Flows
+from ringfence.defence.delivery import Outcome
+from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError
-from ringfence.settings.alarms_model import ILLEGAL_CALL, AlarmDraft, Level
+from ringfence.settings.alarms_model import ILLEGAL_CALL, AlarmDraft, HookEvent, Level
 from ringfence.settings.model import Color, GatewayDraft, ListName, Role
+from ringfence.text import sentence
 
 
 @pytest.fixture
@@ -223,11 +227,12 @@ def test_an_alarm_is_acknowledged_with_a_note_by_an_analyst(site: Site) -> None:
     site.log_in(Role.ANALYST)
     alarm = site.settings.alarms.begin(
         AlarmDraft(
+            node="n<1>",
             code=ILLEGAL_CALL,
             level=Level.MINOR,
             subject="",
             value=7,
-            message="7 calls, the latest of <b>\u202e</b>",
+            told=(sentence("7 calls, the latest of {who}", who="<b>\u202e</b>"),),
             link="/cdrs?kind=illegal",
         )
     )
@@ -239,6 +244,63 @@ def test_an_alarm_is_acknowledged_with_a_note_by_an_analyst(site: Site) -> None:
     assert "it is a drill &lt;i&gt;" in site.get("/alarms/open").text
     assert site.settings.alarms.get(alarm.id).acknowledged_by == "user:analyst"
     assert site.post("/alarms/99/acknowledge").status == 404
+
+
+def test_what_alarms_and_mistakes_say_is_said_in_the_language_of_the_page(admin: Site) -> None:
+    draft = AlarmDraft(
+        node="n<1>",
+        code=ILLEGAL_CALL,
+        level=Level.MINOR,
+        subject="",
+        value=1,
+        told=(
+            sentence("1 call from unauthorised sources was refused within a minute."),
+            sentence(
+                "The latest came from {address}, called {number} and named itself {tool}.",
+                address="203.0.113.9",
+                number=sentence("no number"),
+                tool="nothing",
+            ),
+        ),
+        link="",
+    )
+    assert admin.settings.alarms.begin(draft) is not None
+    admin.client.cookies.set("ringfence_language", "es")
+    for path in ("/", "/alarms", "/alarms/open"):
+        text = admin.get(path).text
+        assert "Se rechazó 1 llamada de orígenes no autorizados en un minuto." in text, path
+        assert "vino de 203.0.113.9, llamó a ningún número y se identificó como nothing." in text, path
+    page = admin.post("/firewall/add", value="300.1.2.3")
+    assert "&#39;300.1.2.3&#39; no es una dirección IP ni una red" in page.text
+    page = admin.post("/parameters/RF_BLOCKED_CODE/set", value="7")
+    assert "RF_BLOCKED_CODE no puede " in page.text
+    assert "permitido: de 400 a 699, o 0 (" in page.text
+    assert "no hay ningún país &#39;XX&#39;" in admin.get("/cdrs?country=XX").text
+    assert admin.get("/gateways/none").text.count("no hay ninguna pasarela &#39;none&#39;") == 1
+    form = {"csrf": form_token_of(admin), "list": "source", "color": "black"}
+    answer = admin.client.post("/firewall/import", data=form, files={"file": ("list.txt", b"1.2.3.4\nx y\n")})
+    assert "línea 2: " in answer.text
+    admin.ledger.found = None
+    assert "está arrancando" in admin.get("/cdrs").text
+
+
+def test_the_node_of_an_incident_is_shown_where_it_is_another(admin: Site) -> None:
+    for node in ("n<1>", "n<2>"):
+        draft = AlarmDraft(
+            node=node,
+            code=ILLEGAL_CALL,
+            level=Level.MINOR,
+            subject="",
+            value=1,
+            told=(sentence("x"),),
+            link="/cdrs?kind=illegal",
+        )
+        assert admin.settings.alarms.begin(draft) is not None
+    for path in ("/", "/alarms", "/alarms/open"):
+        text = admin.get(path).text
+        assert text.count("node n&lt;2&gt;") == 1, path
+        assert "node n&lt;1&gt;" not in text
+        assert text.count('href="/cdrs?kind=illegal"') == 1, "records of another node are not here"
 
 
 def test_rules_channels_and_webhooks_are_kept_and_no_secret_is_shown_again(admin: Site) -> None:
@@ -273,6 +335,33 @@ def test_rules_channels_and_webhooks_are_kept_and_no_secret_is_shown_again(admin
     admin.post("/alarms/webhooks/remove", id=str(hook.id))
     admin.post("/alarms/channels/remove", id=str(channel.id))
     assert (admin.settings.webhooks.all(), admin.settings.channels.all()) == ((), ())
+
+
+def test_a_webhook_is_tested_and_tells_its_deliveries_and_the_next_try(admin: Site) -> None:
+    admin.post("/alarms/webhooks/add", name="siem", url="http://127.0.0.1/", events="alarm")
+    [hook] = admin.settings.webhooks.all()
+    assert "none since the office started" in admin.get("/alarms/rules").text
+    assert "The test message was taken." in admin.post("/alarms/webhooks/test", id=str(hook.id)).text
+    admin.alarms.problem = "it answered 500"
+    page = admin.post("/alarms/webhooks/test", id=str(hook.id))
+    assert (page.status, "was not taken: it answered 500" in page.text) == (400, True)
+    assert admin.post("/alarms/webhooks/test", id="99").status == 404
+    now_us = admin.clock.utc_us()
+    admin.alarms.deliveries[hook.id] = tuple(
+        Posted(at_us=now_us - 60_000_000, outcome=Outcome(problem=problem), event=HookEvent.ALARM, id="1")
+        for problem in ("it answered <b>500</b>", None)
+    )
+    admin.alarms.waiting[hook.id] = (
+        Retry(event=HookEvent.ALARM, due_us=now_us + 5_000_000, failing_since_us=now_us - 120_000_000),
+    )
+    text = admin.get("/alarms/rules").text
+    assert "it answered &lt;b&gt;500&lt;/b&gt;" in text
+    assert (
+        text.index(">failed</span>") < text.index("<summary>earlier</summary>") < text.index(">taken</span>")
+    )
+    due = admin.clock.utc_us() // 1_000_000 + 5
+    assert f"next try at {datetime.fromtimestamp(due, UTC):%Y-%m-%d %H:%M:%S}" in text
+    assert ">2 min ago</time>" in text
 
 
 def test_the_audit_tells_before_and_after(admin: Site) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.errors import ConfigError
+from ringfence.ledger.geography import COUNTRIES
 from ringfence.ledger.query import CdrQuery, Cursor, parse_source
 from ringfence.ledger.reasons import REASON_BY_NAME, BillingMode
 from ringfence.ledger.schema import KINDS
@@ -58,6 +59,8 @@ def filters(draw: st.DrawFn) -> Filter:
         min_duration_s=draw(perhaps(st.integers(0, 2**31 - 1))),
         max_duration_s=draw(perhaps(st.integers(0, 2**31 - 1))),
         dialled=draw(perhaps(st.text("0123456789", min_size=1, max_size=15))),
+        country=draw(perhaps(st.sampled_from(sorted(COUNTRIES)))),
+        dialled_country=draw(perhaps(st.sampled_from(sorted(COUNTRIES)))),
         tool=draw(perhaps(texts)),
         method=draw(perhaps(texts)),
         call_id=draw(perhaps(texts)),
@@ -109,6 +112,7 @@ def test_any_value_is_read_or_refused_in_words(name: str, value: str) -> None:
         ("", CdrQuery()),
         ("caller=&source=", CdrQuery()),
         ("kind=illegal&kind=event", CdrQuery(kinds=frozenset({"illegal", "event"}))),
+        ("country=nl&dialled_country=IL", CdrQuery(country="NL", dialled_country="IL")),
         ("billing_mode=-9", CdrQuery(billing_mode=-9)),
         ("billing_mode=illegal_call", CdrQuery(billing_mode=-9)),
         ("since=2026-11-22T00:00:00Z", CdrQuery(since_us=NOW_US)),
@@ -153,6 +157,8 @@ def test_an_address_is_read(text: str, query: CdrQuery) -> None:
         ("source=198.51.100", "'198.51.100' is no IP address and no network", "198.51.100.0/24"),
         ("source=fe80::1%25eth0", "'fe80::1%eth0' names a network interface", "leave out %"),
         ("reason=unknwon_source", "there is no reason 'unknwon_source'", "did you mean unknown_source?"),
+        ("country=XX", "there is no country 'XX'", "such as NL"),
+        ("dialled_country=ISR", "there is no country 'ISR'", "such as NL"),
         ("min_duration=-1", "'-1' is no number of seconds", "such as 30"),
         ("min_duration=99999999999", "'99999999999' is no number of seconds", "such as 30"),
         ("min_duration=1.5", "'1.5' is no number of seconds", "such as 30"),
@@ -238,6 +244,8 @@ def test_every_field_of_a_query_has_a_name() -> None:
             method="INVITE",
             call_id="a@b",
             gateway="g",
+            country="NL",
+            dialled_country="IL",
             gateway_id=1,
             pending=True,
         ),

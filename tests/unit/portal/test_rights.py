@@ -19,6 +19,8 @@ CHANGES_FOR_ALL = {
     "/account/sessions/close",
     "/cdrs/views",
     "/cdrs/views/remove",
+    "/illegal/views",
+    "/illegal/views/remove",
     "/cdrs/export",
     "/exports/{job}/cancel",
     "/login",

@@ -1,10 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalogues say every sentence of the pages, and no other."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from kit.words import placeholders, sentences
+from kit.words import placeholders, sentences, unsayable
+from ringfence.errors import RingfenceError
+from ringfence.ids import AlarmId
+from ringfence.portal import filters
 from ringfence.portal.words import CATALOGUES, LANGUAGES, grouped, preferred, translator
+from ringfence.settings.alarms_model import AlarmRuleEdit
+from ringfence.settings.model import BlockDraft, Color, GatewayDraft, ListName, PhoneDraft, Role
+from ringfence.settings.parameters import lookup
+from ringfence.settings.store import SettingsStore
+from ringfence.text import Sentence, sentence
 
 
 @pytest.mark.parametrize("language", sorted(CATALOGUES))
@@ -23,6 +34,67 @@ def test_translations_fill_in_what_the_sentence_fills_in(language: str) -> None:
         if placeholders(english) != placeholders(other)
     ]
     assert not wrong
+
+
+def test_errors_that_a_page_may_show_are_told_in_sentences_that_catalogues_can_know() -> None:
+    assert unsayable() == []
+
+
+def test_a_sentence_is_said_in_each_language_with_the_sentences_in_it() -> None:
+    told = sentence(
+        "{name} cannot be {value}",
+        name=sentence("the upper bound of {name!r}", name=sentence("Disk")),
+        value=7,
+    )
+    assert told == "the upper bound of 'Disk' cannot be 7"
+    assert translator("en")(told) == told
+    assert translator("es")(told).startswith("el límite superior de 'Disco' ")
+    assert translator("zh")(told) == "'磁盘' 的上限 不能是 7"
+
+
+def test_what_people_typed_is_neither_translated_nor_filled_in_again() -> None:
+    told = sentence("there is no user {name!r}", name="Disk {x}")
+    assert translator("es")(told) == "no hay ningún usuario 'Disk {x}'"
+    assert translator("es")("{no} sentence {of} ours") == "{no} sentence {of} ours"
+
+
+MISTAKES: tuple[Callable[[SettingsStore], object], ...] = (
+    lambda store: store.users.add("a b", Role.ADMIN, "x" * 12, actor="t"),
+    lambda store: store.users.add("ann", Role.ADMIN, "short", actor="t"),
+    lambda store: store.users.get("nobody"),
+    lambda store: store.gateways.add(GatewayDraft(name="g", addresses=()), actor="t"),
+    lambda store: store.gateways.add(GatewayDraft(name="g", addresses=("10.0.0.0/2",)), actor="t"),
+    lambda store: store.gateways.add(GatewayDraft(name="g", addresses=("192.0.2.1",), burst=0), actor="t"),
+    lambda store: store.gateways.get("no gateway"),
+    lambda store: store.phones.add(PhoneDraft(number="1 2", password="x" * 12), actor="t"),
+    lambda store: store.lists.add(
+        BlockDraft(list=ListName.SOURCE, color=Color.BLACK, value="198.51.100.1/24"), actor="t"
+    ),
+    lambda store: store.alarms.set_rule(20020, AlarmRuleEdit(lower=5, upper=5), actor="t"),
+    lambda store: store.alarms.set_rule(20005, AlarmRuleEdit(upper=1000), actor="t"),
+    lambda store: store.alarms.get(AlarmId(9)),
+    lambda store: store.views.save("ann", "cdrs", "", ""),
+    lambda store: store.tokens.add("t", Role.VIEWER, for_s=-1, actor="t"),
+    lambda _: lookup("RF_BLOCKED_CODE").parse("7"),
+    lambda _: lookup("RF_BLOCKED_COD"),
+    lambda _: filters.parse_address("kind=x", now_us=0),
+    lambda _: filters.parse_address("source=x", now_us=0),
+    lambda _: filters.parse_address("billing_mode=7", now_us=0),
+    lambda _: filters.parse_address("country=XX&range=9", now_us=0),
+)
+
+
+@pytest.mark.parametrize("language", sorted(CATALOGUES))
+@pytest.mark.parametrize("number", range(len(MISTAKES)))
+def test_what_people_get_wrong_is_told_in_their_language(tmp_path: Path, number: int, language: str) -> None:
+    say = translator(language)
+    with SettingsStore.open_or_create(tmp_path) as store, pytest.raises(RingfenceError) as told:
+        MISTAKES[number](store)
+    error = told.value
+    for english, given in ((error.message, error.told), (error.hint, error.advice)):
+        assert given is None or say(given) != english
+        template = given.template if isinstance(given, Sentence) else given
+        assert template is None or template in CATALOGUES[language]
 
 
 def test_there_is_a_catalogue_for_each_language_but_english() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules, incidents, channels, webhooks: what is kept, what is audited, what is never shown."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,25 @@ from ringfence.settings.alarms_model import (
 )
 from ringfence.settings.objects import alarms
 from ringfence.settings.store import SettingsStore
+from ringfence.text import Sentence, sentence
 
 MAIL = "mailto://noc:geheim7@mail.example.com?to=night@example.com"
 HOOK = "https://hooks.example.com:8443/in/T0KEN?key=geheim7"
 
 
-def an_alarm(store: SettingsStore, code: int = ILLEGAL_CALL, subject: str = "") -> Alarm:
-    draft = AlarmDraft(code=code, level=Level.MINOR, subject=subject, value=3, message="m", link="/cdrs")
+TOLD = (sentence("{count} calls.", count=3), sentence("By {who}.", who=sentence("nobody")))
+
+
+def an_alarm(store: SettingsStore, code: int = ILLEGAL_CALL, subject: str = "", node: str = "n1") -> Alarm:
+    draft = AlarmDraft(
+        node=node,
+        code=code,
+        level=Level.MINOR,
+        subject=subject,
+        value=3,
+        told=TOLD,
+        link="/cdrs",
+    )
     begun = store.alarms.begin(draft)
     assert begun is not None
     return begun
@@ -117,7 +130,7 @@ def test_an_incident_opens_once_rises_and_clears_without_changing_the_settings(
 ) -> None:
     begun = an_alarm(store)
     assert begun.is_open
-    draft = AlarmDraft(code=begun.code, level=Level.MINOR, subject="", value=9, message="", link="")
+    draft = AlarmDraft(node="n1", code=begun.code, level=Level.MINOR, subject="", value=9, told=(), link="")
     assert store.alarms.begin(draft) is None
     other = an_alarm(store, subject="other")
     clock.advance(5)
@@ -134,6 +147,40 @@ def test_an_incident_opens_once_rises_and_clears_without_changing_the_settings(
     assert store.alarms.begin(draft) is not None
     assert store.version() == 1
     assert store.audit() == ()
+
+
+def test_an_incident_says_its_sentences_as_they_were_and_in_english(store: SettingsStore) -> None:
+    found = store.alarms.get(an_alarm(store).id)
+    assert found.message == "3 calls. By nobody."
+    assert [told.packed() for told in found.told] == [told.packed() for told in TOLD]
+    who = found.told[1].values["who"]
+    assert isinstance(who, Sentence)
+    assert who.template == "nobody"
+
+
+def test_nodes_on_one_store_open_and_look_after_incidents_of_their_own(store: SettingsStore) -> None:
+    one, two = an_alarm(store, CPU, node="n1"), an_alarm(store, CPU, node="n2")
+    assert [alarm.id for alarm in store.alarms.open()] == [two.id, one.id]
+    assert [alarm.id for alarm in store.alarms.open(node="n1")] == [one.id]
+    store.alarms.clear(one.id)
+    assert [alarm.node for alarm in store.alarms.open()] == ["n2"]
+
+
+def test_an_incident_of_an_older_store_has_its_message_and_is_looked_after_by_every_node(
+    store: SettingsStore, data_dir: Path
+) -> None:
+    begun = an_alarm(store, CPU)
+    with sqlite3.connect(data_dir / "settings.db") as connection:
+        connection.execute("UPDATE alarm SET node = NULL, told = NULL, message = '{x} 3 calls'")
+    connection.close()
+    [found] = store.alarms.open(node="n2")
+    assert (found.id, found.node, found.message) == (begun.id, None, "{x} 3 calls")
+    assert (
+        store.alarms.begin(
+            AlarmDraft(node="n2", code=CPU, level=Level.MINOR, subject="", value=9, told=(), link="")
+        )
+        is None
+    )
 
 
 def test_history_pages_newest_first_and_filters(store: SettingsStore) -> None:

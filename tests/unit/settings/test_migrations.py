@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import sqlite3
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
@@ -38,3 +39,20 @@ def test_tables_can_be_written_out_for_postgresql() -> None:
     for table in schema.metadata.sorted_tables:
         for index in table.indexes:
             assert str(index.name) in str(CreateIndex(index).compile(dialect=dialect))
+
+
+def test_a_store_that_has_incidents_without_a_node_is_brought_up_to_date(data_dir: Path) -> None:
+    SettingsStore.open_or_create(data_dir).close()
+    with sqlite3.connect(data_dir / "settings.db") as connection:
+        connection.execute("ALTER TABLE alarm DROP COLUMN node")
+        connection.execute("ALTER TABLE alarm DROP COLUMN told")
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+        connection.execute(
+            "INSERT INTO alarm (code, level, subject, value, message, link, opened_at_us, changed_at_us) "
+            "VALUES (20003, 'minor', '', 95, 'CPU: 95 %.', '', 1, 1)"
+        )
+    connection.close()
+    with SettingsStore.open_or_create(data_dir) as store:
+        [alarm] = store.alarms.open(node="n1")
+        assert (alarm.node, alarm.message) == (None, "CPU: 95 %.")
+        assert store.alarms.clear(alarm.id) is not None

@@ -69,6 +69,7 @@ class AlarmOut(BaseModel):
     """An incident: from the moment when a bound was reached until the value is down again."""
 
     id: int
+    node: str | None = Field(description="Whose it is; null for one that opened before this was kept.")
     code: int
     name: str
     level: LevelWord
@@ -89,6 +90,7 @@ class AlarmOut(BaseModel):
         """As the API shows it."""
         return cls(
             id=alarm.id,
+            node=alarm.node,
             code=alarm.code,
             name=alarm.kind.name,
             level=alarm.level.value,

@@ -23,7 +23,10 @@ class AuditQuery(PageQuery):
     """Which acts."""
 
     kind: str | None = Field(
-        None, max_length=40, pattern=_WORD, description="parameter, gateway, phone, user, token, block, ..."
+        None,
+        max_length=40,
+        pattern=_WORD,
+        description="parameter, gateway, phone, user, login, token, block, ...",
     )
     name: str | None = Field(None, max_length=200, pattern=_WORD, description="What it was done to.")
 

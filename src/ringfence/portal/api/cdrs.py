@@ -26,6 +26,7 @@ router: Final = APIRouter(tags=["call records"])
 
 KindWord = Literal["illegal", "event", "call"]
 Word = Annotated[str | None, Field(min_length=1, max_length=50)]
+Country = Annotated[str | None, Field(min_length=2, max_length=2)]
 Number = Annotated[str | None, Field(max_length=1000)]
 
 _NULLABLE: Final = frozenset({"route_attempts", "price_breakdown", "raw"})
@@ -49,6 +50,8 @@ class CdrFilter(Asked):
     dialled: str | None = Field(
         None, pattern=r"^[0-9]{1,15}$", description="How the number begins at its country code."
     )
+    country: Country = Field(None, description="Of the source address: ISO 3166-1 alpha-2.")
+    dialled_country: Country = Field(None, description="Of the number called: ISO 3166-1 alpha-2.")
     tool: Number = Field(None, description="What the sender calls itself; with * at the end, its beginning.")
     method: Number = Field(None, description="SIP method, whole.")
     gateway: Number = Field(None, description="Name of either side's gateway, whole.")
@@ -73,6 +76,8 @@ class CdrFilter(Asked):
             min_duration_s=self.min_duration_s,
             max_duration_s=self.max_duration_s,
             dialled=self.dialled,
+            country=_read("country", self.country).country,
+            dialled_country=_read("dialled_country", self.dialled_country).dialled_country,
             tool=self.tool,
             method=self.method,
             gateway=self.gateway,

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from ringfence.clock import iso_utc
-from ringfence.defence.geography import country_of_address, country_of_number
 from ringfence.ledger.counting import Distinct
+from ringfence.ledger.geography import country_of_address, country_of_area, country_of_number
 from ringfence.ledger.reports import (
     DEFAULT_LINES,
     MOST_POINTS,
@@ -188,7 +188,7 @@ class AreaOut(LineOut):
             **_counts(line),
             area=line.area,
             example=line.example,
-            country=country_of_number(line.example) if line.area else "",
+            country=country_of_area(line.area),
         )
 
 

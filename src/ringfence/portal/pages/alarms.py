@@ -3,6 +3,7 @@
 
 from starlette.responses import Response
 
+from ringfence.defence.delivery import Outcome
 from ringfence.errors import ConfigError, RingfenceError
 from ringfence.ids import AlarmId, ChannelId, WebhookId
 from ringfence.portal.rights import Right
@@ -35,6 +36,7 @@ def routes(site: Site) -> list[GuardedRoute]:
         site.route("/alarms/channels/remove", pages.remove_channel, Right.SETTINGS, methods=["POST"]),
         site.route("/alarms/webhooks/add", pages.add_webhook, Right.PEOPLE, methods=["POST"]),
         site.route("/alarms/webhooks/set", pages.set_webhook, Right.PEOPLE, methods=["POST"]),
+        site.route("/alarms/webhooks/test", pages.test_webhook, Right.PEOPLE, methods=["POST"]),
         site.route("/alarms/webhooks/remove", pages.remove_webhook, Right.PEOPLE, methods=["POST"]),
         site.route("/alarms/{id:int}/acknowledge", pages.acknowledge, Right.ACKNOWLEDGE, methods=["POST"]),
     ]
@@ -67,7 +69,7 @@ class _Alarms:
         return self._rules(visit)
 
     def _rules(self, visit: Visit, problem: RingfenceError | None = None) -> Response:
-        settings = self._site.office.settings
+        settings, alarms = self._site.office.settings, self._site.office.alarms
         return self._site.page(
             visit,
             "alarm_rules.html",
@@ -75,7 +77,10 @@ class _Alarms:
             problem=problem,
             rules=settings.alarms.rules(),
             channels=settings.channels.all(),
-            webhooks=settings.webhooks.all() if visit.may(Right.PEOPLE) else (),
+            webhooks=[
+                (hook, alarms.posted(hook.id), alarms.retries(hook.id))
+                for hook in (settings.webhooks.all() if visit.may(Right.PEOPLE) else ())
+            ],
             levels=[level.value for level in Level],
             events=[event.value for event in HookEvent],
             form=visit.form if problem else {},
@@ -133,12 +138,18 @@ class _Alarms:
 
     def test_channel(self, visit: Visit) -> Response:
         """Send a message to see that it arrives."""
-        outcome = self._site.office.alarms.send_test(ChannelId(_whole(visit, "id")))
+        return self._tested(visit, self._site.office.alarms.send_test(ChannelId(_whole(visit, "id"))))
+
+    def test_webhook(self, visit: Visit) -> Response:
+        """POST an alarm event with the action "test", to see that it is taken."""
+        return self._tested(visit, self._site.office.alarms.send_test_webhook(WebhookId(_whole(visit, "id"))))
+
+    def _tested(self, visit: Visit, outcome: Outcome) -> Response:
         if outcome.is_delivered:
             return self._site.done("/alarms/rules", visit.say("The test message was taken."))
         failed = ConfigError(
-            visit.say("The test message was not taken: {why}", why=outcome.problem),
-            hint=visit.say("check the address of the channel"),
+            visit.say("The test message was not taken: {why}", why=visit.say(outcome.problem or "")),
+            hint=visit.say("check the address"),
             code="delivery",
         )
         return self._rules(visit, failed)

@@ -18,6 +18,7 @@ from ringfence.portal.site import GuardedRoute, Site, Visit
 from ringfence.settings import checks
 from ringfence.settings.duration import parse_duration
 from ringfence.settings.model import Block, BlockDraft, Color, ListName
+from ringfence.text import sentence
 
 _PAST: Final = 200
 _COUNTED: Final = 10_000
@@ -171,7 +172,9 @@ def _draft(form: Mapping[str, str], value: str | None = None) -> BlockDraft:
         for_s = parse_duration(length) if length else None
     except ValueError:
         raise ConfigError(
-            f"{length!r} is no length of time", hint="such as 90s, 30m, 2h, 1d12h or 2w", code="bad_value"
+            sentence("{length!r} is no length of time", length=length),
+            hint="such as 90s, 30m, 2h, 1d12h or 2w",
+            code="bad_value",
         ) from None
     list_name = _list(form.get("list", "source"))
     return BlockDraft(
@@ -206,7 +209,11 @@ def _read(text: str, form: Mapping[str, str]) -> list[BlockDraft]:
     """Drafts of a file: CSV with a heading, or a value a line with # before remarks."""
     lines = text.lstrip("\ufeff").splitlines()
     if len(lines) > _IMPORTED:
-        raise ConfigError(f"the file has more than {_IMPORTED} lines", hint="split it", code="bad_value")
+        raise ConfigError(
+            sentence("the file has more than {count} lines", count=_IMPORTED),
+            hint="split it",
+            code="bad_value",
+        )
     heading = [name.strip().lower() for name in lines[0].split(",")] if lines else []
     rows: list[tuple[int, Mapping[str, str]]] = []
     if "value" in heading:
@@ -227,5 +234,9 @@ def _read(text: str, form: Mapping[str, str]) -> list[BlockDraft]:
         try:
             drafts.append(_draft(fields))
         except ConfigError as error:
-            raise ConfigError(f"line {number}: {error.message}", hint=error.hint, code=error.code) from error
+            raise ConfigError(
+                sentence("line {number}: {what}", number=number, what=error.told),
+                hint=error.advice,
+                code=error.code,
+            ) from error
     return drafts

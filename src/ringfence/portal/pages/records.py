@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Call records: the list with its filters, columns and saved views, one record whole, and exports."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
+from starlette.datastructures import QueryParams
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from ringfence.clock import iso_utc
-from ringfence.defence.geography import country_of_address, country_of_number
 from ringfence.errors import ConfigError, NotFoundError, RingfenceError
 from ringfence.ledger.exports import Form
+from ringfence.ledger.geography import country_of_address, country_of_number
 from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASON_BY_CODE, REASON_BY_NAME, REASONS
 from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, KINDS, VOS_COLUMNS, Cdr
 from ringfence.portal import filters
 from ringfence.portal.exports import ExportJobs
 from ringfence.portal.rights import Right
-from ringfence.portal.site import GuardedRoute, Site, Visit, link
+from ringfence.portal.site import GuardedRoute, Site, Visit, chips, link, without
 
 ROWS: Final = 50
 _NEW_SHOWN: Final = 1000
 _CALL_ID: Final = 16
+_TIMES: Final = ("since", "until")
 
 SHOWN: Final = (
     "recorded_at",
@@ -92,8 +92,6 @@ def routes(site: Site, jobs: ExportJobs) -> list[GuardedRoute]:
         site.route("/cdrs", pages.records, Right.LOOK),
         site.route("/cdrs/count", pages.count, Right.LOOK),
         site.route("/cdrs/new", pages.new, Right.LOOK),
-        site.route("/cdrs/views", pages.save_view, Right.OWN, methods=["POST"]),
-        site.route("/cdrs/views/remove", pages.remove_view, Right.OWN, methods=["POST"]),
         site.route("/cdrs/export", pages.export, Right.LOOK, methods=["POST"]),
         site.route("/cdrs/{place}", pages.record, Right.LOOK),
         site.route("/exports", pages.exports, Right.LOOK),
@@ -117,14 +115,14 @@ class _Records:
         rows: tuple[Cdr, ...] = ()
         older: Cursor | None = None
         try:
-            found = filters.parse(asked.items(), now_us=self._site.office.clock.utc_us())
+            found = filters.parse(asked.multi_items(), now_us=self._site.office.clock.utc_us())
             page = self._site.office.ledger.store.page(
                 found.query, limit=ROWS, below=found.below, columns=(*_ALWAYS, *columns)
             )
             rows, older = page.rows, page.older
         except ConfigError as error:
             problem = error
-        kept = {name: value for name, value in asked.items() if name != "below"}
+        kept = without(asked, "below")
         return self._site.page(
             visit,
             "records.html",
@@ -134,11 +132,7 @@ class _Records:
             older=link("/cdrs", kept, below=str(older)) if older else None,
             newest=link("/cdrs", kept) if "below" in asked else None,
             kept=kept,
-            chips=[
-                (name, value, link("/cdrs", kept, **{name: None}))
-                for name, value in kept.items()
-                if name != "columns"
-            ],
+            chips=chips("/cdrs", kept, besides=("columns",)),
             columns=[(name, TITLES.get(name, name)) for name in columns],
             numbers=_NUMBERS,
             choices=[
@@ -158,7 +152,7 @@ class _Records:
     def count(self, visit: Visit) -> Response:
         """How many records match, exactly; a part of the page."""
         found = filters.parse(
-            local_times(visit, visit.asked).items(), now_us=self._site.office.clock.utc_us()
+            local_times(visit, visit.asked).multi_items(), now_us=self._site.office.clock.utc_us()
         )
         counted = self._site.office.ledger.store.count(found.query)
         said = visit.say("{rows} records", rows=visit.number(counted.rows))
@@ -168,9 +162,11 @@ class _Records:
 
     def new(self, visit: Visit) -> Response:
         """How many records have come above the newest one shown; a part of the page."""
-        asked = dict(visit.asked)
-        above = Cursor.parse(asked.pop("above", ""))
-        found = filters.parse(local_times(visit, asked).items(), now_us=self._site.office.clock.utc_us())
+        asked = without(visit.asked, "above")
+        above = Cursor.parse(visit.asked.get("above", ""))
+        found = filters.parse(
+            local_times(visit, asked).multi_items(), now_us=self._site.office.clock.utc_us()
+        )
         page = self._site.office.ledger.store.page(
             replace(found.query, since_us=max(above.time_us + 1, found.query.since_us or 0)),
             limit=_NEW_SHOWN,
@@ -216,24 +212,10 @@ class _Records:
             gateways=[gateway.name for gateway in gateways],
         )
 
-    def save_view(self, visit: Visit) -> Response:
-        """Keep the filters under a name."""
-        query = visit.form.get("query", "")
-        self._site.office.settings.views.save(visit.known.name, "cdrs", visit.form.get("name", ""), query)
-        return self._site.done(f"/cdrs?{query}" if query else "/cdrs", visit.say("The view is saved."))
-
-    def remove_view(self, visit: Visit) -> Response:
-        """Let a saved view go."""
-        text = visit.form.get("id", "")
-        self._site.office.settings.views.remove(
-            visit.known.name, int(text) if text.isascii() and text.isdigit() else 0
-        )
-        return self._site.done("/cdrs", visit.say("The view is removed."))
-
     def export(self, visit: Visit) -> Response:
         """Begin to write all records that match into a file."""
-        asked = local_times(visit, dict(parse_qsl(visit.form.get("query", ""), max_num_fields=50)))
-        found = filters.parse(asked.items(), now_us=self._site.office.clock.utc_us())
+        asked = local_times(visit, QueryParams(filters.read_pairs(visit.form.get("query", ""))))
+        found = filters.parse(asked.multi_items(), now_us=self._site.office.clock.utc_us())
         try:
             form = Form(visit.form.get("format", "csv"))
         except ValueError:
@@ -284,19 +266,21 @@ def _meant(text: str) -> str:
     return "call_id" if len(text) >= _CALL_ID or "@" in text else "caller"
 
 
-def local_times(visit: Visit, asked: Mapping[str, str]) -> dict[str, str]:
+def local_times(visit: Visit, asked: QueryParams) -> QueryParams:
     """What was asked, times without a zone taken as the person's own."""
-    found = dict(asked)
-    for name in ("since", "until"):
-        if name in found:
-            try:
-                moment = datetime.fromisoformat(found[name])
-            except ValueError:
-                continue
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=visit.zone)
-            found[name] = iso_utc(int(moment.timestamp()) * 1_000_000 + moment.microsecond)
-    return found
+
+    def zoned(text: str) -> str:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return text
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=visit.zone)
+        return iso_utc(int(moment.timestamp()) * 1_000_000 + moment.microsecond)
+
+    return QueryParams(
+        [(name, zoned(value) if name in _TIMES else value) for name, value in asked.multi_items()]
+    )
 
 
 def shown(visit: Visit, row: Cdr) -> dict[str, Any]:

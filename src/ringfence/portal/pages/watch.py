@@ -7,26 +7,29 @@ from datetime import timedelta
 from typing import Any, Final
 
 from markupsafe import Markup
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from ringfence.clock import iso_utc
-from ringfence.defence.geography import country_of_address, country_of_number
 from ringfence.errors import ConfigError, NotFoundError, RingfenceError
+from ringfence.ledger.dialled import AREA_DIGITS
+from ringfence.ledger.geography import country_of_address, country_of_area, country_of_number
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reasons import REASON_BY_NAME
-from ringfence.ledger.reports import Reports, SourceLine, Timeline
+from ringfence.ledger.reports import AreaLine, Reports, SourceLine, Timeline
 from ringfence.portal import filters
 from ringfence.portal.pages.records import local_times
 from ringfence.portal.plots import Bucket, heat, stacked
 from ringfence.portal.rates import RateMeter
 from ringfence.portal.rights import Right
-from ringfence.portal.site import GuardedRoute, Site, Visit, link
+from ringfence.portal.site import GuardedRoute, Site, Visit, chips, link, without
 from ringfence.settings import checks
 from ringfence.settings.model import Block, ListName
 
 _HOUR_US: Final = 3_600_000_000
 _LISTED: Final = 8
 _RANKED: Final = 20
+_AREAS: Final = 10**AREA_DIGITS + 1
 _POINTS: Final = 120
 _SERIES: Final = ("illegal", "event", "call")
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -114,11 +117,8 @@ class _Watch:
             status=400 if values["problem"] else 200,
             **self._shared(visit, asked),
             parts_named=tuple(self._parts),
-            chips=[
-                (name, value, link("/illegal", asked, **{name: None}))
-                for name, value in asked.items()
-                if name not in ("range", "kind", "show", "whole")
-            ],
+            views=self._site.office.settings.views.of(visit.known.name, "illegal"),
+            chips=chips("/illegal", asked, besides=("range", "kind", "show", "whole")),
             **values,
         )
 
@@ -131,24 +131,24 @@ class _Watch:
         found = self._parts[name](visit, self._query(asked))
         return self._site.page(visit, f"illegal_{name}.html", **self._shared(visit, asked), **{name: found})
 
-    def _shared(self, visit: Visit, asked: Mapping[str, str]) -> dict[str, Any]:
+    def _shared(self, visit: Visit, asked: QueryParams) -> dict[str, Any]:
         gateways = self._site.office.settings.gateways.all() if visit.may(Right.SETTINGS) else ()
         return {
             "asked": asked,
-            "kept": {name: value for name, value in asked.items() if name not in ("show", "whole")},
+            "kept": without(asked, "show", "whole"),
             "show_events": asked.get("show") == "all",
             "gateways": [gateway.name for gateway in gateways],
             "country": country_of_address,
             "dialled": country_of_number,
         }
 
-    def _query(self, asked: Mapping[str, str]) -> CdrQuery:
+    def _query(self, asked: QueryParams) -> CdrQuery:
         """Illegal calls that match, and other events if they are wanted.
 
         Raises: ConfigError.
         """
         now_us = self._site.office.clock.utc_us()
-        found = filters.parse(asked.items(), now_us=now_us, also=("show", "whole"))
+        found = filters.parse(asked.multi_items(), now_us=now_us, also=("show", "whole"))
         kinds = {"illegal", "event"} if asked.get("show") == "all" else {"illegal"}
         return replace(found.query, kinds=frozenset(kinds))
 
@@ -172,7 +172,7 @@ class _Watch:
             "sources": self._sources,
             "numbers": lambda _, query: self._reports.numbers(query, limit=_RANKED),
             "tools": lambda _, query: self._reports.tools(query, limit=_RANKED),
-            "areas": lambda _, query: _countries(self._reports.areas(query, limit=200).lines),
+            "areas": lambda _, query: _countries(self._reports.areas(query, limit=_AREAS).lines),
             "reasons": lambda visit, query: [
                 (line, _reason(visit, line.reason))
                 for line in self._reports.reasons(query, limit=_RANKED).lines
@@ -181,12 +181,12 @@ class _Watch:
         }
 
 
-def _asked(visit: Visit) -> dict[str, str]:
+def _asked(visit: Visit) -> QueryParams:
     """What the address asks for; the last day if it names no time."""
     asked = local_times(visit, visit.asked)
-    if not asked.keys() & {"range", "since", "until"}:
-        asked["range"] = "24h"
-    return asked
+    if asked.keys() & {"range", "since", "until"}:
+        return asked
+    return QueryParams([*asked.multi_items(), ("range", "24h")])
 
 
 def drawn(visit: Visit, timeline: Timeline, range_link: str) -> Markup:
@@ -229,16 +229,13 @@ def _reason(visit: Visit, name: str) -> str:
     return visit.say(reason.text) if reason else name
 
 
-def _countries(lines: Sequence[Any]) -> list[tuple[str, int, str]]:
-    """Attempts by country dialled, most first, with the digits that the country's numbers begin with."""
+def _countries(lines: Sequence[AreaLine]) -> list[tuple[str, int]]:
+    """Attempts by country dialled, most first; empty where no country was dialled, or none can be told."""
     sums: dict[str, int] = {}
-    begins: dict[str, str] = {}
     for line in lines:
-        country = country_of_number(line.example) if line.area else ""
+        country = country_of_area(line.area)
         sums[country] = sums.get(country, 0) + line.attempts
-        begins.setdefault(country, line.area)
-    ranked = sorted(sums.items(), key=lambda item: -item[1])[:_RANKED]
-    return [(country, attempts, begins[country]) for country, attempts in ranked]
+    return sorted(sums.items(), key=lambda item: -item[1])[:_RANKED]
 
 
 def _blocked(blocks: Sequence[Block], lines: Sequence[SourceLine]) -> dict[str, Block]:

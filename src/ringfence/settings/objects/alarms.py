@@ -7,7 +7,8 @@ leaves the version alone. What people do (rules, acknowledgements) has both.
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+import msgspec
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from ringfence.errors import ConfigError, NotFoundError
 from ringfence.ids import AlarmId
@@ -24,6 +25,7 @@ from ringfence.settings.alarms_model import (
 )
 from ringfence.settings.database import Act, Database
 from ringfence.settings.model import Change
+from ringfence.text import Sentence, sentence, unpacked
 
 KEPT: Final = 10_000
 """How many incidents that are over are kept; the oldest go first."""
@@ -108,13 +110,14 @@ class Alarms:
 
     # Incidents
 
-    def open(self) -> tuple[Alarm, ...]:
-        """Incidents that are not over, newest first.
+    def open(self, *, node: str | None = None) -> tuple[Alarm, ...]:
+        """Incidents that are not over, newest first: of all nodes, or those that a node looks after.
 
+        Shape: incidents of older stores have no node; every node looks after them.
         Raises: StoreError.
         """
         with self._database.read() as connection:
-            return _open(connection)
+            return _open(connection, node)
 
     def history(
         self,
@@ -163,23 +166,25 @@ class Alarms:
         return Change(version=act.version, before=before, after=after, changed=act.changed)
 
     def begin(self, draft: AlarmDraft) -> Alarm | None:
-        """An incident begins; None if one of this code and subject is open already.
+        """An incident begins; None if one of this node, code and subject is open already.
 
         Raises: StoreError.
         """
         table = schema.alarm
         with self._database.change(_OFFICE) as act:
-            for alarm in _open(act.connection):
+            for alarm in _open(act.connection, draft.node):
                 if (alarm.code, alarm.subject) == (draft.code, draft.subject):
                     return None
             statement = (
                 insert(table)
                 .values(
+                    node=draft.node,
                     code=draft.code,
                     level=draft.level.value,
                     subject=draft.subject,
                     value=draft.value,
-                    message=draft.message,
+                    message=" ".join(draft.told),
+                    told=msgspec.json.encode([each.packed() for each in draft.told]).decode(),
                     link=draft.link,
                     opened_at_us=act.at_us,
                     changed_at_us=act.at_us,
@@ -221,7 +226,9 @@ def _kind(code: int) -> AlarmKind:
     kind = ALARM_KIND_BY_CODE.get(code)
     if kind is None:
         known = ", ".join(f"{known.code} {known.name}" for known in ALARM_KINDS)
-        raise NotFoundError(f"there is no alarm {code}", hint=f"there are: {known}")
+        raise NotFoundError(
+            sentence("there is no alarm {code}", code=code), hint=sentence("there are: {known}", known=known)
+        )
     return kind
 
 
@@ -250,11 +257,16 @@ def _forget_rule(act: Act, kind: AlarmKind) -> None:
 
 
 def _checked(kind: AlarmKind, rule: AlarmRule) -> AlarmRule:
-    checks.limit(f"the upper bound of {kind.name!r}", rule.upper, 1, kind.most)
-    checks.limit(f"the lower bound of {kind.name!r}", rule.lower, 0, kind.most)
+    checks.limit(sentence("the upper bound of {name!r}", name=sentence(kind.name)), rule.upper, 1, kind.most)
+    checks.limit(sentence("the lower bound of {name!r}", name=sentence(kind.name)), rule.lower, 0, kind.most)
     if rule.lower >= rule.upper:
         raise ConfigError(
-            f"the lower bound of {kind.name!r} cannot be {rule.lower} with {rule.upper} as the upper one",
+            sentence(
+                "the lower bound of {name!r} cannot be {lower} with {upper} as the upper one",
+                name=sentence(kind.name),
+                lower=rule.lower,
+                upper=rule.upper,
+            ),
             hint="the alarm clears at the lower bound, so it has to be below the upper one",
             code="out_of_range",
         )
@@ -266,16 +278,21 @@ def _told(alarm: Alarm) -> dict[str, object]:
     return {"code": alarm.code, "acknowledged_by": alarm.acknowledged_by, "note": alarm.note}
 
 
-def _open(connection: Connection) -> tuple[Alarm, ...]:
+def _open(connection: Connection, node: str | None) -> tuple[Alarm, ...]:
     table = schema.alarm
     query = select(table).where(table.c.cleared_at_us.is_(None)).order_by(table.c.id.desc())
+    if node is not None:
+        query = query.where(or_(table.c.node == node, table.c.node.is_(None)))
     return tuple(_alarm(row) for row in connection.execute(query))
 
 
 def _get(connection: Connection, alarm_id: AlarmId) -> Alarm:
     row = connection.execute(select(schema.alarm).where(schema.alarm.c.id == alarm_id)).first()
     if row is None:
-        raise NotFoundError(f"there is no alarm with the number {alarm_id}", hint="it may have been let go")
+        raise NotFoundError(
+            sentence("there is no alarm with the number {alarm_id}", alarm_id=alarm_id),
+            hint="it may have been let go",
+        )
     return _alarm(row)
 
 
@@ -283,14 +300,22 @@ def _update(act: Act, alarm_id: AlarmId, values: dict[str, object]) -> None:
     act.connection.execute(update(schema.alarm).where(schema.alarm.c.id == alarm_id).values(values))
 
 
+def _told_of(row: Row[Any]) -> tuple[Sentence, ...]:
+    # An incident of an older store has its message alone.
+    if row.told is None:
+        return (sentence(row.message),)
+    return tuple(unpacked(each) for each in msgspec.json.decode(row.told))
+
+
 def _alarm(row: Row[Any]) -> Alarm:
     return Alarm(
         id=AlarmId(row.id),
+        node=row.node,
         code=row.code,
         level=Level(row.level),
         subject=row.subject,
         value=row.value,
-        message=row.message,
+        told=_told_of(row),
         link=row.link,
         opened_at_us=row.opened_at_us,
         changed_at_us=row.changed_at_us,

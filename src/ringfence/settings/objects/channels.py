@@ -18,6 +18,7 @@ from ringfence.settings.alarms_model import (
 )
 from ringfence.settings.database import Act, Database
 from ringfence.settings.model import Change
+from ringfence.text import sentence
 
 MOST: Final = 50
 """How many channels there may be."""
@@ -72,7 +73,9 @@ class Channels:
         with self._database.change(actor) as act:
             if len(act.connection.execute(select(table.c.id)).all()) >= MOST:
                 raise ConfigError(
-                    f"there are {MOST} channels already", hint="remove one first", code="too_many"
+                    sentence("there are {most} channels already", most=MOST),
+                    hint="remove one first",
+                    code="too_many",
                 )
             _require_free_name(act.connection, name)
             statement = (
@@ -156,7 +159,9 @@ def _require_free_name(connection: Connection, name: str) -> None:
     table = schema.alarm_channel
     if connection.execute(select(table.c.id).where(table.c.name == name)).first() is not None:
         raise ConfigError(
-            f"there is a channel {name!r} already", hint="choose another name", code="duplicate"
+            sentence("there is a channel {name!r} already", name=name),
+            hint="choose another name",
+            code="duplicate",
         )
 
 
@@ -164,7 +169,10 @@ def _get(connection: Connection, channel_id: ChannelId) -> ChannelAddress:
     table = schema.alarm_channel
     row = connection.execute(select(table).where(table.c.id == channel_id)).first()
     if row is None:
-        raise NotFoundError(f"there is no channel with the number {channel_id}", hint="it may be gone")
+        raise NotFoundError(
+            sentence("there is no channel with the number {channel_id}", channel_id=channel_id),
+            hint="it may be gone",
+        )
     return _address(row)
 
 

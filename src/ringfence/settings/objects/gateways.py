@@ -12,6 +12,7 @@ from ringfence.settings.database import Act, Database
 from ringfence.settings.model import Block, Change, Gateway, GatewayDraft, GatewayEdit
 from ringfence.settings.objects.lists import lift_blocks
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import sentence
 
 _KIND = "gateway"
 
@@ -127,7 +128,7 @@ def _get(connection: Connection, name: str) -> Gateway:
         if gateway.name == name:
             return gateway
     raise NotFoundError(
-        f"there is no gateway {name!r}",
+        sentence("there is no gateway {name!r}", name=name),
         hint=did_you_mean(name, (gateway.name for gateway in gateways))
         or "`ringfence gateway list` shows them",
     )
@@ -137,7 +138,7 @@ def _checked(draft: GatewayDraft) -> GatewayDraft:
     addresses = tuple(dict.fromkeys(checks.gateway_address(address) for address in draft.addresses))
     if not addresses:
         raise ConfigError(
-            f"gateway {draft.name!r} has no address",
+            sentence("gateway {name!r} has no address", name=draft.name),
             hint="give at least one IP address or network",
             code="bad_value",
         )
@@ -145,9 +146,9 @@ def _checked(draft: GatewayDraft) -> GatewayDraft:
         name=checks.gateway_name(draft.name),
         addresses=addresses,
         enabled=draft.enabled,
-        calls_per_second=checks.limit("calls per second", draft.calls_per_second, 1, 100_000),
-        burst=checks.limit("burst", draft.burst, 1, 1_000_000),
-        in_flight=checks.limit("in flight", draft.in_flight, 1, 1_000_000),
+        calls_per_second=checks.limit(sentence("calls per second"), draft.calls_per_second, 1, 100_000),
+        burst=checks.limit(sentence("burst"), draft.burst, 1, 1_000_000),
+        in_flight=checks.limit(sentence("in flight"), draft.in_flight, 1, 1_000_000),
     )
 
 
@@ -189,8 +190,8 @@ def _require_free_name(connection: Connection, name: str) -> None:
         is not None
     ):
         raise ConfigError(
-            f"there is a gateway {name!r} already",
-            hint=f"`ringfence gateway set {name!r}` changes it",
+            sentence("there is a gateway {name!r} already", name=name),
+            hint=sentence("`ringfence gateway set {name!r}` changes it", name=name),
             code="duplicate",
         )
 
@@ -209,7 +210,7 @@ def _insert_addresses(act: Act, gateway: Gateway) -> None:
         ).scalar()
         if owner is not None:
             raise ConfigError(
-                f"{address} belongs to gateway {owner!r} already",
+                sentence("{address} belongs to gateway {owner!r} already", address=address, owner=owner),
                 hint="an address can belong to one gateway; address:port tells two on one host apart",
                 code="duplicate",
             )

@@ -6,7 +6,7 @@ refused, and a gateway that comes later takes away the black entries in its way.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -15,6 +15,7 @@ from ringfence.ids import BlockId
 from ringfence.settings import checks, schema
 from ringfence.settings.database import Act, Database
 from ringfence.settings.model import Block, BlockDraft, Change, Color, ListName
+from ringfence.text import sentence
 
 _KIND = "block"
 _LONGEST_S = 10 * 365 * 86_400
@@ -44,6 +45,13 @@ def lift_blocks(act: Act, addresses: Iterable[str]) -> tuple[Block, ...]:
     for block in in_the_way:
         _remove(act, block)
     return in_the_way
+
+
+_PLURAL: Final = {
+    ListName.SOURCE: sentence("sources"),
+    ListName.CALLER: sentence("callers"),
+    ListName.CALLEE: sentence("callees"),
+}
 
 
 class Lists:
@@ -85,7 +93,8 @@ class Lists:
             if block.list is list_name and block.value == wanted:
                 return block
         raise NotFoundError(
-            f"{wanted} is not on the {list_name.value} lists", hint="`ringfence block list` shows what is"
+            sentence("{wanted} is not on the {list} lists", wanted=wanted, list=sentence(list_name.value)),
+            hint="`ringfence block list` shows what is",
         )
 
     def add(self, draft: BlockDraft, *, actor: str) -> Change[Block]:
@@ -123,7 +132,8 @@ class Lists:
             before = _get(act.connection, block_id)
             if not before.in_force(act.at_us):
                 raise NotFoundError(
-                    f"entry {block_id} acts no more", hint="`ringfence block list` shows what does"
+                    sentence("entry {block_id} acts no more", block_id=block_id),
+                    hint="`ringfence block list` shows what does",
                 )
             _remove(act, before)
         return Change(version=act.version, before=before, after=None, changed=True)
@@ -138,20 +148,34 @@ def _add(
     value = checks.list_value(draft.list, draft.value)
     reason = checks.remark(draft.reason)
     if draft.for_s is not None:
-        checks.limit("the duration in seconds", draft.for_s, 1, _LONGEST_S)
+        checks.limit(sentence("the duration in seconds"), draft.for_s, 1, _LONGEST_S)
     there = taken.get((draft.list, value))
     if there is not None:
         raise ConfigError(
-            f"{value} is on the {there.color.value} list of {there.list.value}s already, as entry {there.id}",
-            hint=f"`ringfence block remove {there.id}` takes it off",
+            sentence(
+                "{value} is on the {color} list of {list} already, as entry {id}",
+                value=value,
+                color=sentence(there.color.value),
+                list=_PLURAL[there.list],
+                id=there.id,
+            ),
+            hint=sentence("`ringfence block remove {id}` takes it off", id=there.id),
             code="duplicate",
         )
     if draft.list is ListName.SOURCE and draft.color is Color.BLACK:
         for gateway, address in authorised:
             if checks.overlap(value, address):
                 raise ConfigError(
-                    f"{value} covers {address} of gateway {gateway!r}; an authorised source is never blocked",
-                    hint=f"disable it first: `ringfence gateway set {gateway!r} --disable`",
+                    sentence(
+                        "{value} covers {address} of gateway {gateway!r}; "
+                        "an authorised source is never blocked",
+                        value=value,
+                        address=address,
+                        gateway=gateway,
+                    ),
+                    hint=sentence(
+                        "disable it first: `ringfence gateway set {gateway!r} --disable`", gateway=gateway
+                    ),
                     code="authorised_source",
                 )
     columns = {
@@ -181,7 +205,10 @@ def _remove(act: Act, before: Block) -> None:
 def _get(connection: Connection, block_id: BlockId) -> Block:
     row = connection.execute(select(schema.block).where(schema.block.c.id == block_id)).first()
     if row is None:
-        raise NotFoundError(f"there is no list entry {block_id}", hint="`ringfence block list` shows them")
+        raise NotFoundError(
+            sentence("there is no list entry {block_id}", block_id=block_id),
+            hint="`ringfence block list` shows them",
+        )
     return _block(row)
 
 

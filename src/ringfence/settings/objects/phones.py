@@ -12,6 +12,7 @@ from ringfence.settings.database import Act, Database
 from ringfence.settings.digest import phone_secret
 from ringfence.settings.model import Change, Phone, PhoneDraft, PhoneSecret
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import sentence
 
 _KIND = "phone"
 
@@ -111,7 +112,7 @@ def _get(connection: Connection, number: str) -> Phone:
     if row is None:
         known = (phone.number for phone in _all(connection))
         raise NotFoundError(
-            f"there is no phone {number!r}",
+            sentence("there is no phone {number!r}", number=number),
             hint=did_you_mean(number, known) or "`ringfence phone list` shows them",
         )
     return Phone(number=PhoneNumber(row.number), enabled=row.enabled)
@@ -127,8 +128,8 @@ def _add(act: Act, draft: PhoneDraft, realm: str) -> Phone:
     table = schema.phone
     if act.connection.execute(select(table.c.number).where(table.c.number == number)).first() is not None:
         raise ConfigError(
-            f"there is a phone {number!r} already",
-            hint=f"`ringfence phone set {number}` changes it",
+            sentence("there is a phone {number!r} already", number=number),
+            hint=sentence("`ringfence phone set {number}` changes it", number=number),
             code="duplicate",
         )
     secret = phone_secret(number, realm, checks.password(draft.password, number))

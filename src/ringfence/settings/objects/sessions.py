@@ -13,6 +13,7 @@ from ringfence.errors import NotFoundError
 from ringfence.settings import schema
 from ringfence.settings.database import Database
 from ringfence.settings.model import Role, User
+from ringfence.settings.objects.logins import KIND
 
 IDLE_US: Final = 12 * 3_600_000_000
 """How long a session lives without being used."""
@@ -70,6 +71,7 @@ class Sessions:
                     user_agent=user_agent[:_TEXT],
                 )
             )
+            act.note("log_in", KIND, user.name, None, {"address": address[:_TEXT]})
         return secret
 
     def find(self, secret: str) -> Session | None:
@@ -114,8 +116,10 @@ class Sessions:
         if user is not None:
             chosen = chosen.where(table.c.user_name == user)
         with self._database.change(actor) as act:
-            if not act.connection.execute(chosen.returning(table.c.hash)).all():
+            ended = act.connection.execute(chosen.returning(table.c.user_name, table.c.address)).first()
+            if ended is None:
                 raise NotFoundError("there is no such session", hint="it may have ended meanwhile")
+            act.note("log_out", KIND, ended.user_name, {"address": ended.address}, None)
 
 
 def _hash(secret: str) -> str:

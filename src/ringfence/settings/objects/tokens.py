@@ -14,6 +14,7 @@ from ringfence.settings import checks, schema
 from ringfence.settings.database import Database
 from ringfence.settings.model import Change, Role
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import sentence
 
 _KIND: Final = "token"
 _PREFIX: Final = "rf_"
@@ -73,14 +74,14 @@ class Tokens:
         """
         checks.user_name(name)
         if for_s is not None:
-            checks.limit("the duration in seconds", for_s, 1, _LONGEST_S)
+            checks.limit(sentence("the duration in seconds"), for_s, 1, _LONGEST_S)
         secret = _PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         table = schema.api_token
         with self._database.change(actor) as act:
             if act.connection.execute(select(table.c.id).where(table.c.name == name)).first() is not None:
                 raise ConfigError(
-                    f"there is a token {name!r} already",
-                    hint=f"`ringfence token remove {name}` takes it away",
+                    sentence("there is a token {name!r} already", name=name),
+                    hint=sentence("`ringfence token remove {name}` takes it away", name=name),
                     code="duplicate",
                 )
             token = ApiToken(
@@ -155,7 +156,7 @@ def _get(connection: Connection, name: str) -> ApiToken:
         if token.name == name:
             return token
     raise NotFoundError(
-        f"there is no token {name!r}",
+        sentence("there is no token {name!r}", name=name),
         hint=did_you_mean(name, (token.name for token in tokens)) or "`ringfence token list` shows them",
     )
 

@@ -10,6 +10,7 @@ from ringfence.settings import checks, schema
 from ringfence.settings.database import Database
 from ringfence.settings.model import Change, Role, User
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import sentence
 
 _KIND = "user"
 
@@ -51,8 +52,8 @@ class Users:
                 is not None
             ):
                 raise ConfigError(
-                    f"there is a user {name!r} already",
-                    hint=f"`ringfence user set {name}` changes it",
+                    sentence("there is a user {name!r} already", name=name),
+                    hint=sentence("`ringfence user set {name}` changes it", name=name),
                     code="duplicate",
                 )
             act.connection.execute(insert(schema.user).values(name=name, role=role.value, argon2=argon2))
@@ -149,7 +150,7 @@ def _keep_an_admin(connection: Connection, leaving: User) -> None:
         user.role is Role.ADMIN and user.name != leaving.name for user in _all(connection)
     ):
         raise ConfigError(
-            f"{leaving.name} is the last admin",
+            sentence("{name} is the last admin", name=leaving.name),
             hint="give another user the role admin first",
             code="last_admin",
         )
@@ -166,6 +167,6 @@ def _get(connection: Connection, name: str) -> User:
         if user.name == name:
             return user
     raise NotFoundError(
-        f"there is no user {name!r}",
+        sentence("there is no user {name!r}", name=name),
         hint=did_you_mean(name, (user.name for user in users)) or "`ringfence user list` shows them",
     )

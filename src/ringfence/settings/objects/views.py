@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, insert, select
 from ringfence.errors import ConfigError, NotFoundError
 from ringfence.settings import schema
 from ringfence.settings.database import Database
+from ringfence.text import sentence
 
 _KEPT: Final = 100
 _NAME: Final = 60
@@ -52,7 +53,9 @@ class Views:
         name = name.strip()
         if not name or len(name) > _NAME or not name.isprintable():
             raise ConfigError(
-                "the view needs a name", hint=f"up to {_NAME} letters, digits and spaces", code="bad_value"
+                "the view needs a name",
+                hint=sentence("up to {longest} letters, digits and spaces", longest=_NAME),
+                code="bad_value",
             )
         if len(query) > _QUERY:
             raise ConfigError("the view has too many filters", hint="take some away", code="bad_value")
@@ -66,7 +69,9 @@ class Views:
             ).scalar_one()
             if kept >= _KEPT:
                 raise ConfigError(
-                    f"{_KEPT} views are saved already", hint="remove one first", code="bad_value"
+                    sentence("{kept} views are saved already", kept=_KEPT),
+                    hint="remove one first",
+                    code="bad_value",
                 )
             act.connection.execute(insert(table).values(user_name=user, page=page, name=name, query=query))
 

@@ -20,6 +20,7 @@ from ringfence.settings.alarms_model import (
 )
 from ringfence.settings.database import Act, Database
 from ringfence.settings.model import Change
+from ringfence.text import sentence
 
 MOST: Final = 50
 """How many webhooks there may be."""
@@ -75,7 +76,9 @@ class Webhooks:
         with self._database.change(actor) as act:
             if len(act.connection.execute(select(table.c.id)).all()) >= MOST:
                 raise ConfigError(
-                    f"there are {MOST} webhooks already", hint="remove one first", code="too_many"
+                    sentence("there are {most} webhooks already", most=MOST),
+                    hint="remove one first",
+                    code="too_many",
                 )
             _require_free_name(act.connection, name)
             statement = (
@@ -145,7 +148,9 @@ def _events(events: tuple[HookEvent, ...]) -> str:
     if not events:
         raise ConfigError(
             "the webhook is to be sent nothing",
-            hint=f"name at least one of {', '.join(event.value for event in HookEvent)}",
+            hint=sentence(
+                "name at least one of {events}", events=", ".join(event.value for event in HookEvent)
+            ),
             code="bad_value",
         )
     return ",".join(event.value for event in HookEvent if event in events)
@@ -155,7 +160,9 @@ def _require_free_name(connection: Connection, name: str) -> None:
     table = schema.webhook
     if connection.execute(select(table.c.id).where(table.c.name == name)).first() is not None:
         raise ConfigError(
-            f"there is a webhook {name!r} already", hint="choose another name", code="duplicate"
+            sentence("there is a webhook {name!r} already", name=name),
+            hint="choose another name",
+            code="duplicate",
         )
 
 
@@ -163,7 +170,10 @@ def _get(connection: Connection, webhook_id: WebhookId) -> WebhookTarget:
     table = schema.webhook
     row = connection.execute(select(table).where(table.c.id == webhook_id)).first()
     if row is None:
-        raise NotFoundError(f"there is no webhook with the number {webhook_id}", hint="it may be gone")
+        raise NotFoundError(
+            sentence("there is no webhook with the number {webhook_id}", webhook_id=webhook_id),
+            hint="it may be gone",
+        )
     return _target(row)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ringfence.settings.alarms_model import CPU, ILLEGAL_CALL, Alarm, AlarmDraft, Level
+from ringfence.text import sentence
 
 from .conftest import Site
 
@@ -25,7 +26,13 @@ def call(site: Site, method: str, path: str, body: Any = None, *, status: int = 
 
 def begin(site: Site, subject: str = "", *, code: int = ILLEGAL_CALL, level: Level = Level.MINOR) -> Alarm:
     draft = AlarmDraft(
-        code=code, level=level, subject=subject, value=3, message="<b>3</b>", link="/cdrs?kind=illegal"
+        node="n1",
+        code=code,
+        level=level,
+        subject=subject,
+        value=3,
+        told=(sentence("<b>3</b>"),),
+        link="/cdrs?kind=illegal",
     )
     alarm = site.settings.alarms.begin(draft)
     assert alarm is not None
@@ -48,6 +55,7 @@ def test_open_incidents_are_listed_and_past_ones_if_asked_for(site: Site) -> Non
     (shown,) = call(site, "GET", "alarms", role="viewer")["alarms"]
     assert shown == {
         "id": still.id,
+        "node": "n1",
         "code": CPU,
         "name": "CPU",
         "level": "major",

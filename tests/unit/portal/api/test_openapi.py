@@ -26,6 +26,7 @@ from ringfence.settings.alarms_model import (
     WebhookDraft,
 )
 from ringfence.settings.model import BlockDraft, Color, ListName, Role
+from ringfence.text import sentence
 
 from .conftest import Site
 
@@ -40,7 +41,9 @@ KEPT = (
 def fill(site: Site) -> None:
     """Put something into every list that would be empty."""
     settings = site.settings
-    draft = AlarmDraft(code=ILLEGAL_CALL, level=Level.MINOR, subject="", value=3, message="3", link="")
+    draft = AlarmDraft(
+        node="n1", code=ILLEGAL_CALL, level=Level.MINOR, subject="", value=3, told=(sentence("3"),), link=""
+    )
     assert settings.alarms.begin(draft) is not None
     settings.channels.add(ChannelDraft(name="desk", url="json://127.0.0.1"), actor="t")
     hook = WebhookDraft(name="billing", url="https://hooks.example/x", events=(HookEvent.ALARM,))

@@ -5,13 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import iptocc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ringfence
-from ringfence.defence.geography import country_of_address, country_of_number
 from ringfence.ledger.dialled import international
+from ringfence.ledger.geography import (
+    COUNTRIES,
+    areas_of_country,
+    countries_of_addresses,
+    country_of_address,
+    country_of_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,34 @@ def test_strangers_text_gives_two_letters_or_nothing(text: str) -> None:
         assert country == "" or (len(country) == 2 and country.isascii() and country.isupper())
 
 
+@given(st.lists(st.ip_addresses().filter(lambda ip: getattr(ip, "ipv4_mapped", None) is None).map(str)))
+def test_many_addresses_have_the_countries_that_each_has(addresses: list[str]) -> None:
+    assert countries_of_addresses(addresses) == [country_of_address(address) for address in addresses]
+
+
+def test_every_country_of_the_tables_can_be_asked_for() -> None:
+    first_addresses = [f"{a}.{b}.0.1" for a in range(1, 224) for b in range(256)]
+    found = {country for country in iptocc.country_code(first_addresses) if country}
+    assert len(found) > 150
+    assert found <= COUNTRIES
+
+
+def test_the_areas_of_a_country_are_those_of_its_numbers() -> None:
+    assert areas_of_country("BS") == ("1242",)
+    assert areas_of_country("IL") == tuple(f"972{digit}" for digit in range(10))
+    assert "1416" in areas_of_country("CA")
+    assert "1416" not in areas_of_country("US")
+    assert areas_of_country("XX") == ()
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"\A\+[1-9][0-9]{5,14}\Z"))
+def test_a_number_lies_in_an_area_of_its_country_and_of_no_other(number: str) -> None:
+    country = country_of_number(number)
+    assert country == "" or (country in COUNTRIES and number[1:5] in areas_of_country(country))
+
+
 def test_the_tables_of_numbers_are_not_loaded_at_the_start() -> None:
-    code = "import sys, ringfence.defence.geography; sys.exit('phonenumbers' in sys.modules)"
+    code = "import sys, ringfence.ledger.geography; sys.exit('phonenumbers' in sys.modules)"
     beside = {"PYTHONPATH": str(Path(ringfence.__file__).parents[1])}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=beside).returncode == 0
