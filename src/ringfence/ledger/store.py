@@ -285,7 +285,7 @@ class ParquetStore:
         ask: Callable[[View], Result],
         cursor: duckdb.DuckDBPyConnection | None = None,
     ) -> Result:
-        """Ask a view, and a newer one where that is out of date; `cursor` is the thread's if none is given."""
+        """Ask a view, and a newer one where that is out of date; by the thread's cursor if none is given."""
         for attempt in range(_TRIES):
             try:
                 view = self._view()
