@@ -56,10 +56,12 @@ def _in_code() -> set[str]:
 def _named() -> set[str]:
     """What is said by a name in the code that only looks it up."""
     found: set[str] = set()
-    found |= {reason.text for reason in REASONS} | {reason.text for reason in END_REASONS}
+    found |= {text for reason in REASONS for text in (reason.title, reason.text)}
+    found |= {reason.text for reason in END_REASONS}
     found |= set(BILLING_MODE_TEXT.values()) | {scope for scope in SCOPES if scope != "own"} | set(KINDS)
     found |= {column.meaning for column in COLUMNS if column.name != "raw"}
-    found |= {each.meaning for each in PARAMETERS} | {each.group for each in PARAMETERS}
+    for each in PARAMETERS:
+        found |= {each.meaning, each.group, each.unit, each.zero or ""}
     for kind in ALARM_KINDS:
         found |= {kind.name, kind.meaning, kind.unit}
     for words in (Level, Role, Color, ListName, JobState):

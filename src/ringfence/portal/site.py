@@ -146,7 +146,7 @@ class Site:
             csrf=form_token(visit.cookie) if visit.cookie else "",
             said=unquote_plus(visit.request.cookies.get(_FLASH, "")),
             link=link,
-            when=lambda at: ago(at, visit.now, visit.say),
+            when=lambda at: ago(visit.local(at), visit.now, visit.say),
             exact=lambda at: f"{visit.local(at):%Y-%m-%d %H:%M:%S}",
             utc=lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC",
             **self._frame(visit) if visit.caller else {},

@@ -225,3 +225,19 @@ def test_a_name_that_anyone_may_point_here_is_refused(site: Site, host: str, sta
 )
 def test_only_what_can_be_seen_is_shown_as_it_is(text: str, seen: str) -> None:
     assert visible(text) == seen
+
+
+@pytest.mark.parametrize(("zone", "day"), [("UTC", "2024-11-22"), ("America/New_York", "2024-11-21")])
+def test_what_is_older_than_a_day_has_its_date_in_the_viewers_zone(site: Site, zone: str, day: str) -> None:
+    site.clock.advance(30 * 86_400)
+    site.log_in()
+    site.client.cookies.set("ringfence_zone", zone)
+    assert re.findall(rf">{day} \d\d:00</time>", site.get("/cdrs").text)
+
+
+def test_a_reason_is_a_short_name_with_its_code_and_the_sentence_beside_it(site: Site) -> None:
+    site.log_in()
+    [row] = set(re.findall(r'<td class="why".*?</td>', site.get("/cdrs?kind=illegal&callee=00000").text))
+    assert 'title="The source is no gateway and no registered phone (-9)"' in row
+    assert ">Unknown source</a>" in row
+    assert "(-9)</span>" in row

@@ -282,6 +282,20 @@ def test_the_audit_tells_before_and_after(admin: Site) -> None:
     assert "user:admin" in text
 
 
+def test_the_audit_shows_moments_as_moments_and_leaves_out_what_is_not_there(admin: Site) -> None:
+    admin.post("/firewall/add", value="203.0.113.9")
+    text = admin.get("/audit?kind=block").text
+    assert iso_utc(admin.clock.utc_us()) in text
+    assert "removed_by" not in text
+    assert "null" not in text
+
+
+def test_while_no_alarm_is_over_the_page_says_so(admin: Site) -> None:
+    draft = AlarmDraft(code=ILLEGAL_CALL, level=Level.MINOR, subject="", value=3, message="three", link="")
+    assert admin.settings.alarms.begin(draft) is not None
+    assert "No alarm is over yet." in admin.get("/alarms").text
+
+
 def test_what_the_switch_does_not_take_is_said_though_it_is_stored(admin: Site) -> None:
     def refuse(version: int) -> bool:
         raise ControlError("the switch did not answer within 5 s", hint="try again")
