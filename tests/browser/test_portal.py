@@ -10,30 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.conftest import PHONE, Viewer
+from browser.conftest import PAGES, PHONE, Viewer
 from kit.site import PASSWORD
 from ringfence.clock import iso_utc
 
 STRANGER = "127.66.0.1"
 OTHER = "127.66.0.2"
 
-PAGES = {
-    "overview": "/",
-    "illegal": "/illegal?range=1h",
-    "cdrs": "/cdrs",
-    "firewall": "/firewall",
-    "alarms": "/alarms",
-    "alarm-rules": "/alarms/rules",
-    "gateways": "/gateways",
-    "phones": "/phones",
-    "parameters": "/parameters",
-    "parameter": "/parameters/SERVER_BILLING_RECORD_ILLEGAL_CALL",
-    "users": "/users",
-    "tokens": "/tokens",
-    "audit": "/audit",
-    "exports": "/exports",
-    "account": "/account",
-}
 KEPT = {
     ("overview", "light"),
     ("overview", "dark"),

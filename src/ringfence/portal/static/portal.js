@@ -41,11 +41,16 @@
   let pointed = -Infinity;
   document.addEventListener("pointermove", () => { pointed = performance.now(); }, { passive: true });
   const isPointedAt = (element) => performance.now() - pointed < 10000 && element.querySelector("table:hover, .tip:not([hidden])");
+  const WIDE = ".scroll, .plot-box";
+  const isTypedIn = (element) => element.contains(document.activeElement) && !document.activeElement.matches(WIDE);
   const show = (element, html) => {
-    const wide = () => [...element.querySelectorAll(".scroll, .plot-box")];
-    const places = wide().map((box) => box.scrollLeft);
+    const before = [...element.querySelectorAll(WIDE)].map((box) => [box.scrollLeft, box === document.activeElement]);
     element.lastHtml = html; element.innerHTML = html; wire(element);
-    wide().forEach((box, index) => { if (index < places.length) box.scrollLeft = places[index]; });
+    element.querySelectorAll(WIDE).forEach((box, index) => {
+      const [left, isFocused] = before[index] || [0, false];
+      if (index < before.length) box.scrollLeft = left;
+      if (isFocused) box.focus({ preventScroll: true });
+    });
   };
 
   // <div data-live="/address" data-every="2"> is fetched anew while it can be seen, and changes in place.
@@ -54,7 +59,7 @@
     let timer = 0;
     const turn = async () => {
       if (!element.isConnected) return;
-      if (!document.hidden && !isPointedAt(element) && !element.contains(document.activeElement)) {
+      if (!document.hidden && !isPointedAt(element) && !isTypedIn(element)) {
         const limit = new AbortController();
         const late = setTimeout(() => limit.abort(), 10000);
         try {
@@ -152,6 +157,8 @@
   const wire = (root) => {
     root.querySelectorAll(".plot-box").forEach(plot);
     root.querySelectorAll("[data-live]").forEach(refresh);
+    // What is wider than its place is reached by keyboard too.
+    root.querySelectorAll(WIDE).forEach((box) => { if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; });
     root.querySelectorAll("[data-keep]").forEach((input) => input.addEventListener("change", () => {
       keep(input.dataset.keep, input.value); location.reload();
     }));
