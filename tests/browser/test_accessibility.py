@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every page against the rules of WCAG 2.2 A and AA that axe-core can check, in both themes and on a phone."""
+"""Each page against the rules of WCAG 2.2 A and AA that axe-core can check, in both themes and on a phone."""
 
 from typing import Any
 
