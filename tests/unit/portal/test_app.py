@@ -6,6 +6,7 @@ import re
 import pytest
 
 from kit.site import Site
+from ringfence.errors import StoreError
 from ringfence.ledger.query import CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMNS
 from ringfence.ledger.service import Stats
@@ -170,6 +171,20 @@ def test_without_a_ledger_the_page_says_what_happens(site: Site) -> None:
     assert page.status == 503
     assert "the ledger is starting" in page.text
     assert "the ledger is starting" in site.get("/").text
+
+
+def test_settings_that_cannot_be_read_are_said_in_words(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.log_in()
+
+    def fail(_: str) -> None:
+        raise StoreError("the settings are locked by another program", hint="close it")
+
+    monkeypatch.setattr(site.settings.sessions, "find", fail)
+    page = site.get("/cdrs")
+    assert page.status == 503
+    assert "the settings are locked by another program" in page.text
+    assert "close it" in page.text
+    assert "198.51.100.1" not in page.text
 
 
 def test_a_late_ledger_is_said_on_every_page_and_makes_the_office_unready(site: Site) -> None:
