@@ -58,6 +58,16 @@ def test_an_authorised_gateway_is_never_blocked_and_a_new_one_takes_blocks_away(
     assert admin.post("/firewall/add", value="203.0.113.9").status == 400
 
 
+def test_each_address_of_a_gateway_leads_to_its_records(admin: Site) -> None:
+    admin.post(
+        "/gateways/add", name="carrier", addresses="203.0.113.9:5070 [2001:db8::9]:5070 198.51.100.0/28"
+    )
+    links = re.findall(r'<p><a href="(/cdrs\?source=[^"]+)"', admin.get("/gateways/carrier").text)
+    assert len(links) == 3
+    for link in links:
+        assert admin.get(link).status == 200, link
+
+
 def test_hits_of_an_entry_count_what_was_refused_since(admin: Site) -> None:
     admin.post("/firewall/add", value="198.51.100.1")
     [block] = admin.settings.lists.in_force()
