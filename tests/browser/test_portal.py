@@ -288,7 +288,7 @@ def test_rows_of_a_live_part_keep_their_places_under_the_pointer_and_move_on_lat
     first = viewer.page.locator("[data-live='/overview/hour'] table a").first
     first.hover()
     before = first.inner_text()
-    viewer.portal.attack(60, source="127.66.0.6", agent="louder than all before")
+    viewer.portal.attack(60, source="127.66.0.6")
     with viewer.page.expect_response(re.compile("/overview/now")):
         viewer.page.clock.fast_forward(5_000)
     assert first.inner_text() == before
