@@ -27,6 +27,12 @@ KEPT = {
 }
 """What goes into the documents."""
 
+CUT = """() => [...document.querySelectorAll("td button, td .button, td input")].filter((each) => {
+  const [own, cell] = [each, each.closest("td")].map((element) => element.getBoundingClientRect());
+  return each.checkVisibility() && own.right > cell.right;
+}).map((each) => each.outerHTML)"""
+"""What a cell is too narrow for."""
+
 LOOKS = [
     pytest.param({}, id="light"),
     pytest.param({"theme": "dark"}, id="dark"),
@@ -65,6 +71,7 @@ def test_each_page_shows_itself_without_a_fault(viewer: Viewer, request: pytest.
         expect(viewer.page.locator("main")).not_to_contain_text("{{")
         width = viewer.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0, f"{path} is {width} px too wide"
+        assert viewer.page.evaluate(CUT) == [], path
         look = request.node.callspec.id
         if (name, look) in KEPT:
             viewer.keep(f"{name}-{look}" if look != "light" else name)
@@ -240,6 +247,7 @@ def test_an_attack_raises_one_alarm_that_is_acknowledged_with_a_note(viewer: Vie
     row = viewer.page.locator("tr", has_text="20020").first
     expect(row).to_be_visible(timeout=20_000)
     viewer.keep("alarm")
+    assert viewer.page.evaluate(CUT) == []
     assert viewer.page.locator("[data-live] tr", has_text="20020").count() == 1
     row.locator("input[name=note]").fill("seen, it is a drill")
     row.get_by_role("button", name="Acknowledge").click()
