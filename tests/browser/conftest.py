@@ -23,6 +23,23 @@ PICTURES = Path("docs/images")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DESK = {"width": 1400, "height": 900}
 PHONE = {"width": 390, "height": 844}
+PAGES = {
+    "overview": "/",
+    "illegal": "/illegal?range=1h",
+    "cdrs": "/cdrs",
+    "firewall": "/firewall",
+    "alarms": "/alarms",
+    "alarm-rules": "/alarms/rules",
+    "gateways": "/gateways",
+    "phones": "/phones",
+    "parameters": "/parameters",
+    "parameter": "/parameters/SERVER_BILLING_RECORD_ILLEGAL_CALL",
+    "users": "/users",
+    "tokens": "/tokens",
+    "audit": "/audit",
+    "exports": "/exports",
+    "account": "/account",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,6 +61,10 @@ class Portal:
     setup: str
     first_attack_over: str = ""
     """UTC; tests that count look at what came before, whatever other tests have sent since."""
+
+    def add_user(self) -> None:
+        """Somebody who may do everything, for tests that are not about the first login."""
+        self.node.cli.ok("user", "add", "ann", "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n")
 
     def attack(self, count: int = 30, *, source: str = "127.66.0.1", agent: str = "friendly-scanner") -> None:
         """Calls of a stranger, one number after the other; returns when they are in the ledger."""

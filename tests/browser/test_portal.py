@@ -10,30 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser.conftest import PHONE, Viewer
+from browser.conftest import PAGES, PHONE, Viewer
 from kit.site import PASSWORD
 from ringfence.clock import iso_utc
 
 STRANGER = "127.66.0.1"
 OTHER = "127.66.0.2"
 
-PAGES = {
-    "overview": "/",
-    "illegal": "/illegal?range=1h",
-    "cdrs": "/cdrs",
-    "firewall": "/firewall",
-    "alarms": "/alarms",
-    "alarm-rules": "/alarms/rules",
-    "gateways": "/gateways",
-    "phones": "/phones",
-    "parameters": "/parameters",
-    "parameter": "/parameters/SERVER_BILLING_RECORD_ILLEGAL_CALL",
-    "users": "/users",
-    "tokens": "/tokens",
-    "audit": "/audit",
-    "exports": "/exports",
-    "account": "/account",
-}
 KEPT = {
     ("overview", "light"),
     ("overview", "dark"),
@@ -43,6 +26,12 @@ KEPT = {
     ("overview", "phone-in-Spanish"),
 }
 """What goes into the documents."""
+
+CUT = """() => [...document.querySelectorAll("td button, td .button, td input")].filter((each) => {
+  const [own, cell] = [each, each.closest("td")].map((element) => element.getBoundingClientRect());
+  return each.checkVisibility() && own.right > cell.right;
+}).map((each) => each.outerHTML)"""
+"""What a cell is too narrow for."""
 
 LOOKS = [
     pytest.param({}, id="light"),
@@ -82,6 +71,7 @@ def test_each_page_shows_itself_without_a_fault(viewer: Viewer, request: pytest.
         expect(viewer.page.locator("main")).not_to_contain_text("{{")
         width = viewer.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0, f"{path} is {width} px too wide"
+        assert viewer.page.evaluate(CUT) == [], path
         look = request.node.callspec.id
         if (name, look) in KEPT:
             viewer.keep(f"{name}-{look}" if look != "light" else name)
@@ -261,6 +251,7 @@ def test_an_attack_raises_one_alarm_that_is_acknowledged_with_a_note(viewer: Vie
     row = viewer.page.locator("tr", has_text="20020").first
     expect(row).to_be_visible(timeout=20_000)
     viewer.keep("alarm")
+    assert viewer.page.evaluate(CUT) == []
     assert viewer.page.locator("[data-live] tr", has_text="20020").count() == 1
     row.locator("input[name=note]").fill("seen, it is a drill")
     row.get_by_role("button", name="Acknowledge").click()
@@ -288,3 +279,67 @@ def test_live_figures_change_in_place_and_rows_do_not_jump(viewer: Viewer) -> No
     viewer.portal.attack(7, source="127.66.0.4")
     expect(viewer.page.locator("a.chip", has_text="7 new")).to_be_visible(timeout=15_000)
     assert viewer.page.locator("tr[data-detail]").first.get_attribute("data-detail") == first
+
+
+def test_relative_times_grow_older_with_the_page(viewer: Viewer) -> None:
+    viewer.page.clock.install()
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal")
+    newest = viewer.page.locator("tbody time").first
+    expect(newest).to_have_text(re.compile(r"^\d+ (s|min) ago$"))
+    viewer.page.clock.fast_forward("03:00:00")
+    expect(newest).to_have_text("3 h ago")
+    viewer.page.clock.fast_forward("24:00:00")
+    expect(newest).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d$"))
+
+
+def test_rows_of_a_live_part_keep_their_places_under_the_pointer_and_move_on_later(viewer: Viewer) -> None:
+    viewer.page.clock.install()
+    viewer.log_in()
+    viewer.go("/")
+    first = viewer.page.locator("[data-live='/overview/hour'] table a").first
+    first.hover()
+    before = first.inner_text()
+    viewer.portal.attack(60, source="127.66.0.6")
+    with viewer.page.expect_response(re.compile("/overview/now")):
+        viewer.page.clock.fast_forward(5_000)
+    assert first.inner_text() == before
+    viewer.page.clock.fast_forward(10_000)
+    viewer.page.clock.resume()
+    expect(first).to_have_text("127.66.0.6", timeout=20_000)
+
+
+def test_a_drawer_that_is_closed_gives_the_focus_back_to_its_row(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs?kind=illegal")
+    row = viewer.page.locator("tr[data-detail]").nth(2)
+    row.focus()
+    viewer.page.keyboard.press("Enter")
+    expect(viewer.page.get_by_role("dialog")).to_be_focused()
+    viewer.page.keyboard.press("Escape")
+    expect(row).to_be_focused()
+
+
+@pytest.mark.parametrize("viewer", [pytest.param({"viewport": PHONE}, id="phone")], indirect=True)
+def test_a_phone_shows_the_newest_end_of_a_plot_a_search_to_type_in_and_where_it_is(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/audit")
+    expect(viewer.page.locator(".side [aria-current]")).to_be_in_viewport(ratio=1)
+    viewer.go("/")
+    box = viewer.page.locator(".plot-box").first
+    left = box.evaluate("box => box.scrollWidth - box.clientWidth - box.scrollLeft")
+    assert abs(left) <= 1
+    box.evaluate("box => { box.scrollLeft = 40; }")
+    with viewer.page.expect_response(re.compile("/overview/hour")):
+        pass
+    expect(viewer.page.locator(".stale")).to_have_count(0)
+    assert box.evaluate("box => box.scrollLeft") == 40
+    assert viewer.page.locator(".search input").evaluate("input => input.offsetWidth") > 300
+
+
+def test_earlier_exports_are_reached_from_the_records(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/cdrs")
+    viewer.page.click("[data-dialog=export]")
+    viewer.page.get_by_role("link", name="Earlier exports").click()
+    expect(viewer.page).to_have_url(re.compile("/exports$"))

@@ -4,7 +4,7 @@
 import atexit
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import StoreError
 from ringfence.ids import AlarmId, ChannelId, WebhookId
+from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.reports import Reports
 from ringfence.ledger.service import Stats
 from ringfence.ledger.store import ParquetStore
@@ -174,15 +175,26 @@ def _prepared() -> Path:
 
 @contextmanager
 def site_over(
-    journal: Journal, directory: Path, clock: ManualClock | None = None, *, is_new: bool = False
+    records: Journal | Ledger,
+    directory: Path,
+    clock: ManualClock | None = None,
+    *,
+    is_new: bool = False,
+    settings_url: str | None = None,
 ) -> Iterator[Site]:
-    """A portal over what is in a journal; with users of each role unless it is new."""
+    """A portal over what is in a journal, or over a ledger that others share and nobody feeds.
+
+    It has users of each role unless it is new, or its settings are on a server.
+    """
     clock = clock or ManualClock(T0_US + 20_000_000)
-    if not is_new:
+    if not is_new and settings_url is None:
         shutil.copytree(_prepared(), directory / "settings")
+    shared_or_own = (
+        ledger_of(records, directory / "cdr", clock) if isinstance(records, Journal) else nullcontext(records)
+    )
     with (
-        ledger_of(journal, directory / "cdr", clock) as ledger,
-        SettingsStore.open_or_create(directory / "settings", clock=clock) as settings,
+        shared_or_own as ledger,
+        SettingsStore.open_or_create(directory / "settings", url=settings_url, clock=clock) as settings,
     ):
         fake = FakeLedger(found=ledger.store, stats=Stats(progress=ledger.progress))
         switch, alarms = FakeSwitch(), FakeAlarms(settings=settings)

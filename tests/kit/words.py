@@ -128,11 +128,12 @@ def _name(call: ast.Call) -> str:
 def _named() -> set[str]:
     """What is said by a name in the code that only looks it up."""
     found: set[str] = set()
-    found |= {reason.text for reason in REASONS} | {reason.text for reason in END_REASONS}
+    found |= {text for reason in REASONS for text in (reason.title, reason.text)}
+    found |= {reason.text for reason in END_REASONS}
     found |= set(BILLING_MODE_TEXT.values()) | {scope for scope in SCOPES if scope != "own"} | set(KINDS)
     found |= {column.meaning for column in COLUMNS if column.name != "raw"}
-    found |= {each.meaning for each in PARAMETERS} | {each.group for each in PARAMETERS}
-    found |= {each.unit for each in PARAMETERS} | {each.zero or "" for each in PARAMETERS}
+    for each in PARAMETERS:
+        found |= {each.meaning, each.group, each.unit, each.zero or ""}
     found |= {message for _, message, _ in database.SQLITE_SIGNS} | {
         hint for *_, hint in database.SQLITE_SIGNS
     }

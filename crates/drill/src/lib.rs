@@ -16,6 +16,7 @@ pub mod flood;
 pub mod histogram;
 pub mod message;
 mod pace;
+mod pen;
 mod random;
 pub mod report;
 pub mod stream;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::DrillError;
+use crate::pen::{Pen, host, push_digits, read_base36, read_decimal, read_hex};
 use crate::random::{Random, Token};
 use crate::templates::{self, SOURCES, Source};
 
@@ -203,6 +204,8 @@ impl fmt::Debug for Writer {
     }
 }
 
+/// Base-36 digits of a token in a branch.
+const TOKEN36_DIGITS: usize = 13;
 /// Digits that dialling programs put before a number, in the hope of an outside line.
 const ACCESS: [&[u8]; 12] = [b"00", b"011", b"9011", b"900", b"+", b"810", b"0", b"9810", b"000", b"00900", b"7", b""];
 /// Beginnings of numbers set aside for fiction, and how many digits follow.
@@ -244,7 +247,7 @@ impl Writer {
         let mut random = Random::of_request(self.seed, index);
         self.choose(&mut random, wanted);
         let session = 1_000_000_000 + random.next() % 1_000_000_000;
-        let mut pen = Pen { out, at: 0 };
+        let mut pen = Pen::new(out);
         let mut length_at = None;
         let mut body_at = 0;
         for piece in &template.pieces {
@@ -344,7 +347,7 @@ impl Writer {
     /// Shape: the number may be one that was never sent; the caller knows how many there were.
     pub fn index_of_branch(&self, branch: &[u8]) -> Option<u64> {
         let Some(rest) = branch.strip_prefix(b"z9hG4bK") else {
-            return Some(self.token.index(read_base36(branch)?));
+            return Some(self.token.index(read_base36(branch, TOKEN36_DIGITS)?));
         };
         let Some(digits) = rest.strip_prefix(b"-") else {
             return Some(self.token.index(read_hex(rest)?));
@@ -378,126 +381,6 @@ impl Writer {
         match wanted.caller {
             Some(caller) => self.caller.extend_from_slice(caller),
             None => push_digits(&mut self.caller, drawn >> 8, 3 + (drawn & 7) as usize),
-        }
-    }
-}
-
-fn push_digits(out: &mut Vec<u8>, mut value: u64, digits: usize) {
-    let start = out.len();
-    out.resize(start + digits, b'0');
-    for byte in out[start..].iter_mut().rev() {
-        *byte = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
-}
-
-/// An address as it stands in a URI.
-fn host(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("[{v6}]"),
-    }
-}
-
-const TOKEN36_DIGITS: usize = 13;
-const BASE36: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-fn read_hex(text: &[u8]) -> Option<u64> {
-    let digits: &[u8; 16] = text.get(..16)?.try_into().ok()?;
-    digits.iter().try_fold(0u64, |value, &c| Some(value << 4 | u64::from((c as char).to_digit(16)?)))
-}
-
-fn read_base36(text: &[u8]) -> Option<u64> {
-    let digits = text.get(..TOKEN36_DIGITS)?;
-    digits.iter().try_fold(0u64, |value, &c| value.checked_mul(36)?.checked_add(u64::from((c as char).to_digit(36)?)))
-}
-
-fn read_decimal(text: &[u8]) -> Option<(u64, &[u8])> {
-    let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, tail) = text.split_at(end);
-    if digits.is_empty() || digits.len() > 20 {
-        return None;
-    }
-    let value = digits.iter().try_fold(0u64, |value, &c| value.checked_mul(10)?.checked_add(u64::from(c - b'0')))?;
-    Some((value, tail))
-}
-
-/// A bounded writer: what does not fit is left out.
-struct Pen<'a> {
-    out: &'a mut [u8],
-    at: usize,
-}
-
-impl Pen<'_> {
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        let end = self.at + bytes.len();
-        if let Some(room) = self.out.get_mut(self.at..end) {
-            room.copy_from_slice(bytes);
-            self.at = end;
-        }
-    }
-
-    /// At least `digits` decimal digits; `digits` of 1 means as many as needed, otherwise the lowest `digits`.
-    fn decimal(&mut self, mut value: u64, digits: usize) {
-        let mut text = [b'0'; 20];
-        let mut start = text.len();
-        while value > 0 && start > 0 {
-            start -= 1;
-            text[start] = b'0' + (value % 10) as u8;
-            value /= 10;
-        }
-        let first = if digits == 1 { start.min(19) } else { 20 - digits.min(20) };
-        self.put(&text[first..]);
-    }
-
-    fn hex(&mut self, value: u64, digits: usize) {
-        let mut text = [0u8; 16];
-        for (byte, shift) in text.iter_mut().zip((0..16).rev()) {
-            *byte = HEX[(value >> (shift * 4) & 15) as usize];
-        }
-        self.put(&text[16 - digits.min(16)..]);
-    }
-
-    fn base36(&mut self, mut value: u64, digits: usize) {
-        let mut text = [b'0'; 16];
-        let start = 16 - digits.min(16);
-        for byte in text[start..].iter_mut().rev() {
-            *byte = BASE36[(value % 36) as usize];
-            value /= 36;
-        }
-        self.put(&text[start..]);
-    }
-
-    /// The bytes as hexadecimal text.
-    fn hex_of(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.put(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
-    }
-
-    /// What `SIPVicious` adds to its tags: byte 1 and a random decimal number, all as hexadecimal text.
-    fn bookkeeping(&mut self, random: &mut Random) {
-        self.hex_of(&[1]);
-        let mut value = random.next();
-        for _ in 0..10 {
-            self.hex_of(&[b'0' + (value % 10) as u8]);
-            value /= 10;
-        }
-    }
-
-    fn ip(&mut self, ip: IpAddr) {
-        match ip {
-            IpAddr::V4(v4) => {
-                for (place, octet) in v4.octets().into_iter().enumerate() {
-                    if place > 0 {
-                        self.put(b".");
-                    }
-                    self.decimal(u64::from(octet), 1);
-                }
-            }
-            IpAddr::V6(_) => self.put(host(ip).as_bytes()),
         }
     }
 }

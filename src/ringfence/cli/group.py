@@ -139,6 +139,9 @@ def _hint(error: click.ClickException) -> str | None:
     if isinstance(error, NoSuchOption):
         names = [name for parameter in context.command.get_params(context) for name in parameter.opts]
         found = nearest(error.option_name, [name for name in names if name.startswith("-")])
+        if found is None and isinstance(context.command, click.Group):
+            example = f"{context.command_path} COMMAND {error.option_name} ..."
+            return f"options stand behind the command: `{example}`"
     elif isinstance(error, NoSuchCommand) and isinstance(context.command, click.Group):
         found = nearest(error.command_name, context.command.list_commands(context))
     return (

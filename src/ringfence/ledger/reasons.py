@@ -87,6 +87,11 @@ class Reason:
     end_reason: int
 
     @property
+    def title(self) -> str:
+        """The name as a heading: "Unknown source"."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
     def q850(self) -> int:
         """The Q.850 cause of this reason."""
         return END_REASON_BY_CODE[self.end_reason].q850

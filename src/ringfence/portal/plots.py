@@ -12,7 +12,7 @@ import msgspec
 from markupsafe import Markup, escape
 
 WIDTH: Final = 900
-HEIGHT: Final = 220
+HEIGHT: Final = 180
 _LEFT: Final = 56
 _RIGHT: Final = 8
 _TOP: Final = 8

@@ -149,7 +149,7 @@ class Site:
             csrf=form_token(visit.cookie) if visit.cookie else "",
             said=unquote_plus(visit.request.cookies.get(_FLASH, "")),
             link=link,
-            when=lambda at: ago(at, visit.now, visit.say),
+            when=lambda at: ago(visit.local(at), visit.now, visit.say),
             exact=lambda at: f"{visit.local(at):%Y-%m-%d %H:%M:%S}",
             utc=lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC",
             **self._frame(visit) if visit.caller else {},
@@ -224,7 +224,11 @@ class Site:
         return GuardedRoute(path, endpoint, right, methods)
 
     def _serve(self, request: Request, handler: Handler, right: Right, form: FormData | None) -> Response:
-        visit = self._visit(request, form)
+        try:
+            visit = self._visit(request, form)
+        except StoreError as error:
+            # Nobody can be told apart while the settings cannot be read, so nobody is known.
+            return self.problem(self._visit(request, form, is_known=False), error)
         try:
             if form is not None and request.headers.get("sec-fetch-site") == "cross-site":
                 raise AccessError(
@@ -246,8 +250,8 @@ class Site:
         except RingfenceError as error:
             return self.problem(visit, error)
 
-    def _visit(self, request: Request, form: FormData | None) -> Visit:
-        cookie = request.cookies.get(COOKIE, "")
+    def _visit(self, request: Request, form: FormData | None, *, is_known: bool = True) -> Visit:
+        cookie = request.cookies.get(COOKIE, "") if is_known else ""
         session = self.office.settings.sessions.find(cookie) if cookie else None
         fields, files, ticked = _read(form)
         theme = request.cookies.get("ringfence_theme", "")

@@ -23,6 +23,12 @@ SOURCE = Path(__file__).parents[3] / "src"
         (["gatway"], "no such command: gatway", "did you mean gateway?"),
         (["gateway", "lst"], "no such command: lst", "did you mean list?"),
         (["param", "list", "--formt", "csv"], "no such option: --formt", "did you mean --format?"),
+        (
+            ["--data", "d", "books"],
+            "no such option: --data",
+            "options stand behind the command: `ringfence COMMAND --data ...`",
+        ),
+        (["--hlp"], "no such option: --hlp", "did you mean --help?"),
         (["param", "get", "RF_ROAMIN"], "there is no parameter 'RF_ROAMIN'", "did you mean RF_ROAMING?"),
         (["param", "get"], "missing argument 'NAME'", "`ringfence param get --help` shows what there is"),
         (

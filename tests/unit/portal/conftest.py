@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from kit.clock import ManualClock
 from kit.journal import OPTIONS, SOURCE_IS_AUTHORISED, T0_US, Journal
+from kit.ledgers import ledger_of
 from kit.site import Site, site_over
+from ringfence.ledger.pipeline import Ledger
 
 ATTACKS = {
     "caller": "<script>alert(1)</script>",
@@ -17,9 +20,8 @@ ATTACKS = {
 }
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """120 refusals of three sources, one message full of attacks; nobody is logged in."""
+def attacked_journal() -> Journal:
+    """120 refusals of three sources, one message full of attacks."""
     journal = Journal()
     for n in range(120):
         journal.refuse(
@@ -28,12 +30,26 @@ def site(tmp_path: Path) -> Iterator[Site]:
     raw = b"INVITE sip:1@x SIP/2.0\r\n<script>alert(2)</script>\x1b[2J\xff"
     journal.refuse(T0_US + 150, raw=raw, **ATTACKS)
     journal.refuse(T0_US + 200, flags=SOURCE_IS_AUTHORISED, **ATTACKS)
-    with site_over(journal, tmp_path) as made:
+    return journal
+
+
+@pytest.fixture(scope="session")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """The ledger of all sites here; no test adds to it."""
+    directory, clock = tmp_path_factory.mktemp("attacked"), ManualClock(T0_US + 20_000_000)
+    with ledger_of(attacked_journal(), directory, clock) as made:
         yield made
 
 
 @pytest.fixture
-def new_site(tmp_path: Path) -> Iterator[Site]:
+def site(attacked: Ledger, tmp_path: Path) -> Iterator[Site]:
+    """A portal over what was attacked, with settings of its own; nobody is logged in."""
+    with site_over(attacked, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def new_site(attacked: Ledger, tmp_path: Path) -> Iterator[Site]:
     """A portal that nobody has set up."""
-    with site_over(Journal(), tmp_path, is_new=True) as made:
+    with site_over(attacked, tmp_path, is_new=True) as made:
         yield made

@@ -8,6 +8,7 @@ import pytest
 
 from kit.journal import T0_US, Journal
 from kit.site import Site, site_over
+from ringfence.errors import StoreError
 from ringfence.ledger.query import CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMNS
 from ringfence.ledger.service import Stats
@@ -251,6 +252,20 @@ def test_without_a_ledger_the_page_says_what_happens(site: Site) -> None:
     assert "the ledger is starting" in site.get("/").text
 
 
+def test_settings_that_cannot_be_read_are_said_in_words(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.log_in()
+
+    def fail(_: str) -> None:
+        raise StoreError("the settings are locked by another program", hint="close it")
+
+    monkeypatch.setattr(site.settings.sessions, "find", fail)
+    page = site.get("/cdrs")
+    assert page.status == 503
+    assert "the settings are locked by another program" in page.text
+    assert "close it" in page.text
+    assert "198.51.100.1" not in page.text
+
+
 def test_a_late_ledger_is_said_on_every_page_and_makes_the_office_unready(site: Site) -> None:
     site.log_in()
     site.ledger.stats = Stats(lag_s=90.0)
@@ -304,3 +319,19 @@ def test_a_name_that_anyone_may_point_here_is_refused(site: Site, host: str, sta
 )
 def test_only_what_can_be_seen_is_shown_as_it_is(text: str, seen: str) -> None:
     assert visible(text) == seen
+
+
+@pytest.mark.parametrize(("zone", "day"), [("UTC", "2024-11-22"), ("America/New_York", "2024-11-21")])
+def test_what_is_older_than_a_day_has_its_date_in_the_viewers_zone(site: Site, zone: str, day: str) -> None:
+    site.clock.advance(30 * 86_400)
+    site.log_in()
+    site.client.cookies.set("ringfence_zone", zone)
+    assert re.findall(rf">{day} \d\d:00</time>", site.get("/cdrs").text)
+
+
+def test_a_reason_is_a_short_name_with_its_code_and_the_sentence_beside_it(site: Site) -> None:
+    site.log_in()
+    [row] = set(re.findall(r'<td class="why".*?</td>', site.get("/cdrs?kind=illegal&callee=00000").text))
+    assert 'title="The source is no gateway and no registered phone (-9)"' in row
+    assert ">Unknown source</a>" in row
+    assert "(-9)</span>" in row

@@ -62,6 +62,16 @@ def test_an_authorised_gateway_is_never_blocked_and_a_new_one_takes_blocks_away(
     assert admin.post("/firewall/add", value="203.0.113.9").status == 400
 
 
+def test_each_address_of_a_gateway_leads_to_its_records(admin: Site) -> None:
+    admin.post(
+        "/gateways/add", name="carrier", addresses="203.0.113.9:5070 [2001:db8::9]:5070 198.51.100.0/28"
+    )
+    links = re.findall(r'<p><a href="(/cdrs\?source=[^"]+)"', admin.get("/gateways/carrier").text)
+    assert len(links) == 3
+    for link in links:
+        assert admin.get(link).status == 200, link
+
+
 def test_hits_of_an_entry_count_what_was_refused_since(admin: Site) -> None:
     admin.post("/firewall/add", value="198.51.100.1")
     [block] = admin.settings.lists.in_force()
@@ -369,6 +379,28 @@ def test_the_audit_tells_before_and_after(admin: Site) -> None:
     text = admin.get("/audit?kind=parameter").text
     assert "<del>6</del>" in text
     assert "user:admin" in text
+
+
+def test_the_audit_shows_moments_as_moments_and_leaves_out_what_is_not_there(admin: Site) -> None:
+    admin.post("/firewall/add", value="203.0.113.9")
+    text = admin.get("/audit?kind=block").text
+    assert iso_utc(admin.clock.utc_us()) in text
+    assert "removed_by" not in text
+    assert "null" not in text
+
+
+def test_while_no_alarm_is_over_the_page_says_so(admin: Site) -> None:
+    draft = AlarmDraft(
+        node="n1",
+        code=ILLEGAL_CALL,
+        level=Level.MINOR,
+        subject="",
+        value=3,
+        told=(sentence("three"),),
+        link="",
+    )
+    assert admin.settings.alarms.begin(draft) is not None
+    assert "No alarm is over yet." in admin.get("/alarms").text
 
 
 def test_what_the_switch_does_not_take_is_said_though_it_is_stored(admin: Site) -> None:

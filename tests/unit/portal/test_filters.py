@@ -19,7 +19,7 @@ from ringfence.portal.filters import NAMES, RANGES, Filter, address, pairs_of, p
 NOW_US = 1_795_305_600_000_000
 HOUR_US = 3_600_000_000
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=128)
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=128)
 moments = st.integers(0, 253_402_300_799_999_999)
 networks = st.one_of(
     st.ip_addresses().map(str),
@@ -165,7 +165,6 @@ def test_an_address_is_read(text: str, query: CdrQuery) -> None:
         ("pending=yes", "'yes' is neither 1 nor 0", "1 means yes"),
         ("below=here", "'here' is no place in the list", "first page"),
         ("caller=1&caller=2", "caller is given twice", "once"),
-        ("caller=1%002", "caller holds a character that no text has", "NUL"),
         ("caller=" + "9" * 129, "caller is longer than 128 characters", "*"),
         ("&".join("kind=call" for _ in range(65)), "the address has too many parts", "64"),
     ],
@@ -205,7 +204,7 @@ def test_a_link_to_the_first_page_keeps_the_conditions() -> None:
     [
         CdrQuery(caller=""),
         CdrQuery(account="9" * 129),
-        CdrQuery(callee="\0"),
+        CdrQuery(callee="\ud800"),
         CdrQuery(kinds=frozenset({"other"})),
         CdrQuery(billing_mode=7),
         CdrQuery(reason="because"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError, RingfenceError
 from ringfence.portal.rights import Right
 from ringfence.portal.site import GuardedRoute, Site, Visit
@@ -107,7 +108,7 @@ def differences(row: AuditRow) -> list[tuple[str, str, str]]:
     return [
         (name, before.get(name, ""), after.get(name, ""))
         for name in dict.fromkeys([*before, *after])
-        if before.get(name) != after.get(name)
+        if before.get(name, "") != after.get(name, "")
     ]
 
 
@@ -117,10 +118,18 @@ def _fields(text: str | None) -> dict[str, str]:
     found: Any = json.loads(text)
     if not isinstance(found, dict):
         return {"": json.dumps(found, ensure_ascii=False)}
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in found.items()
-    }
+    return {name: _for_eyes(name, value) for name, value in found.items()}
+
+
+def _for_eyes(name: str, value: Any) -> str:
+    """A value of the audit: nothing as nothing, a moment as one, lists without brackets."""
+    if value is None:
+        return ""
+    if name.endswith("_at_us") and isinstance(value, int):
+        return iso_utc(value)
+    if isinstance(value, list):
+        return ", ".join(_for_eyes("", each) for each in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _role(visit: Visit) -> Role:

@@ -140,7 +140,7 @@ class _Records:
             ],
             kinds=KINDS,
             modes=[(mode.value, text) for mode, text in BILLING_MODE_TEXT.items()],
-            reasons=[(reason.name, reason.text) for reason in REASONS],
+            reasons=[(reason.name, reason.title) for reason in REASONS],
             views=self._site.office.settings.views.of(visit.known.name, "cdrs"),
             counting=link("/cdrs/count", kept),
             arriving=link("/cdrs/new", kept, above=str(Cursor.of(rows[0])))
@@ -290,6 +290,7 @@ def shown(visit: Visit, row: Cdr) -> dict[str, Any]:
     return {
         "row": row,
         "place": str(Cursor.of(row)),
+        "title": visit.say(reason.title if reason else ended.text if ended else ""),
         "why": visit.say(reason.text if reason else ended.text if ended else ""),
         "country": country_of_address(row.callerip),
         "dialled": country_of_number(row.calleeAccessE164),

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from ringfence.errors import ConfigError, RingfenceError
 from ringfence.portal.rights import Right
 from ringfence.portal.site import GuardedRoute, Site, Visit, link
+from ringfence.settings.checks import network_of
 from ringfence.settings.model import Block, Gateway, GatewayDraft, GatewayEdit, PhoneDraft
 
 
@@ -85,6 +86,8 @@ class _Gateways:
             status=400 if problem else 200,
             problem=problem,
             gateway=gateway,
+            # Records have no filter for a source's port.
+            records=[(each, link("/cdrs", source=str(network_of(each)))) for each in gateway.addresses],
             form=visit.form if problem else {},
             history=settings.audit(kind="gateway", name=gateway.name, limit=20),
         )

@@ -89,7 +89,7 @@ class _Watch:
                 "sources": reports.sources(query, limit=_LISTED),
                 "numbers": reports.numbers(calls, limit=_LISTED),
                 "reasons": [
-                    (line, _reason(visit, line.reason))
+                    (line, *_reason(visit, line.reason))
                     for line in reports.reasons(query, limit=_LISTED).lines
                 ],
                 "country": country_of_address,
@@ -174,7 +174,7 @@ class _Watch:
             "tools": lambda _, query: self._reports.tools(query, limit=_RANKED),
             "areas": lambda _, query: _countries(self._reports.areas(query, limit=_AREAS).lines),
             "reasons": lambda visit, query: [
-                (line, _reason(visit, line.reason))
+                (line, *_reason(visit, line.reason))
                 for line in self._reports.reasons(query, limit=_RANKED).lines
             ],
             "hours": self._hours,
@@ -224,9 +224,10 @@ def drawn(visit: Visit, timeline: Timeline, range_link: str) -> Markup:
     return stacked(buckets, _SERIES, title=visit.say("Attempts over time"), range_link=range_link)
 
 
-def _reason(visit: Visit, name: str) -> str:
+def _reason(visit: Visit, name: str) -> tuple[str, str]:
+    """A reason as a heading, and in a sentence."""
     reason = REASON_BY_NAME.get(name)
-    return visit.say(reason.text) if reason else name
+    return (visit.say(reason.title), visit.say(reason.text)) if reason else (name, "")
 
 
 def _countries(lines: Sequence[AreaLine]) -> list[tuple[str, int]]:

@@ -21,18 +21,50 @@
     return answer.text();
   };
 
+  // Relative times grow older with the page. The server says how they read, and what time it was.
+  const ago = (document.documentElement.dataset.ago || "").split("|");
+  const ahead = Date.parse(document.documentElement.dataset.now) - Date.now();
+  const read = (time) => {
+    const passed = Math.max(Math.floor((Date.now() + ahead - Date.parse(time.dateTime)) / 1000), 0);
+    if (passed >= 86400) return time.title.slice(0, 16);
+    const [form, unit] = passed < 60 ? [ago[0], 1] : passed < 3600 ? [ago[1], 60] : [ago[2], 3600];
+    return form.replace("{count}", Math.floor(passed / unit));
+  };
+  if (ago.length === 3) setInterval(() => {
+    if (!document.hidden) document.querySelectorAll("time[data-ago]").forEach((time) => {
+      const text = read(time);
+      if (time.textContent !== text) time.textContent = text;
+    });
+  }, 10000);
+
+  // Rows do not change places under a pointer that is about to click one.
+  let pointed = -Infinity;
+  document.addEventListener("pointermove", () => { pointed = performance.now(); }, { passive: true });
+  const isPointedAt = (element) => performance.now() - pointed < 10000 && element.querySelector("table:hover, .tip:not([hidden])");
+  const WIDE = ".scroll, .plot-box";
+  const isTypedIn = (element) => element.contains(document.activeElement) && !document.activeElement.matches(WIDE);
+  const show = (element, html) => {
+    const before = [...element.querySelectorAll(WIDE)].map((box) => [box.scrollLeft, box === document.activeElement]);
+    element.lastHtml = html; element.innerHTML = html; wire(element);
+    element.querySelectorAll(WIDE).forEach((box, index) => {
+      const [left, isFocused] = before[index] || [0, false];
+      if (index < before.length) box.scrollLeft = left;
+      if (isFocused) box.focus({ preventScroll: true });
+    });
+  };
+
   // <div data-live="/address" data-every="2"> is fetched anew while it can be seen, and changes in place.
   const refresh = (element) => {
     const every = Number(element.dataset.every || 2) * 1000;
     let timer = 0;
     const turn = async () => {
       if (!element.isConnected) return;
-      if (!document.hidden && !element.matches(":hover:has(.tip:not([hidden]))") && !element.contains(document.activeElement)) {
+      if (!document.hidden && !isPointedAt(element) && !isTypedIn(element)) {
         const limit = new AbortController();
         const late = setTimeout(() => limit.abort(), 10000);
         try {
           const html = await part(element.dataset.live, limit.signal);
-          if (html !== element.lastHtml) { element.lastHtml = html; element.innerHTML = html; wire(element); }
+          if (html !== element.lastHtml) show(element, html);
           element.classList.remove("stale");
         } catch { element.classList.add("stale"); } finally { clearTimeout(late); }
       }
@@ -47,7 +79,7 @@
     const open = document.querySelector(".drawer");
     if (!open) return;
     open.remove();
-    document.querySelectorAll("tr[aria-selected]").forEach((row) => row.removeAttribute("aria-selected"));
+    document.querySelectorAll("tr[aria-selected]").forEach((row) => { row.removeAttribute("aria-selected"); row.focus({ preventScroll: true }); });
     if (document.body.dataset.list) history.replaceState(null, "", document.body.dataset.list);
   };
   const openDrawer = async (row) => {
@@ -58,7 +90,7 @@
       if (!document.body.dataset.list) document.body.dataset.list = location.pathname + location.search;
       const drawer = document.createElement("aside");
       drawer.className = "drawer"; drawer.tabIndex = -1; drawer.innerHTML = html;
-      drawer.setAttribute("role", "dialog");
+      drawer.setAttribute("role", "dialog"); drawer.setAttribute("aria-label", drawer.querySelector("h1").textContent);
       document.body.append(drawer);
       row.setAttribute("aria-selected", "true");
       history.replaceState(null, "", address);
@@ -87,6 +119,7 @@
     if (!svg) return;
     const points = JSON.parse(svg.dataset.points);
     const [left, width] = [Number(svg.dataset.left), Number(svg.dataset.width)];
+    box.scrollLeft = box.scrollWidth; // on a phone the newest end is what is seen
     const tip = document.createElement("div"); tip.className = "tip"; tip.hidden = true; box.append(tip);
     const at = (event) => {
       const frame = svg.getBoundingClientRect();
@@ -124,6 +157,8 @@
   const wire = (root) => {
     root.querySelectorAll(".plot-box").forEach(plot);
     root.querySelectorAll("[data-live]").forEach(refresh);
+    // What is wider than its place is reached by keyboard too.
+    root.querySelectorAll(WIDE).forEach((box) => { if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; });
     root.querySelectorAll("[data-keep]").forEach((input) => input.addEventListener("change", () => {
       keep(input.dataset.keep, input.value); location.reload();
     }));
@@ -142,4 +177,5 @@
     });
   };
   wire(document);
+  document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 })();

@@ -3,8 +3,10 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -97,14 +99,20 @@ class Site:
     switch: FakeSwitch
     settings: SettingsStore
     clock: ManualClock
-    journal: Journal
-    records: Ledger
     tokens: dict[str, str]
     jobs: ExportJobs
     alarms: FakeAlarms
 
     def bearing(self, role: str = "admin") -> dict[str, str]:
         return {"authorization": f"Bearer {self.tokens[role]}"}
+
+
+@dataclass(kw_only=True)
+class GrowingSite(Site):
+    """One over a journal of its own, for tests that add to it."""
+
+    journal: Journal
+    records: Ledger
 
 
 @pytest.fixture(scope="session")
@@ -118,8 +126,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return directory, tokens
 
 
-@pytest.fixture
-def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site]:
+def attacked_journal() -> Journal:
+    """120 refusals of three sources, every attack in every field, one call."""
     journal = Journal()
     for n in range(120):
         journal.refuse(
@@ -137,13 +145,41 @@ def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site
             raw=attack.encode(),
         )
     journal.end_call(T0_US + 2000, account="acme", hold_s=61, gateway="<b>carrier</b>")
-    clock = ManualClock(T0_US + 20_000_000)
-    directory, tokens = prepared
-    shutil.copytree(directory, tmp_path / "settings")
+    return journal
+
+
+@pytest.fixture(scope="session")
+def shared_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """The ledger of all sites that do not grow."""
+    directory = tmp_path_factory.mktemp("records")
+    with ledger_of(attacked_journal(), directory, ManualClock(T0_US + 20_000_000)) as made:
+        yield made
+
+
+@pytest.fixture
+def site(shared_records: Ledger, tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site]:
+    with served(shared_records, tmp_path, prepared, ManualClock(T0_US + 20_000_000)) as parts:
+        yield Site(**parts)
+
+
+@pytest.fixture
+def growing(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[GrowingSite]:
+    journal, clock = attacked_journal(), ManualClock(T0_US + 20_000_000)
     with (
         ledger_of(journal, tmp_path / "cdr", clock) as records,
-        SettingsStore.open_or_create(tmp_path / "settings", clock=clock) as settings,
+        served(records, tmp_path, prepared, clock) as parts,
     ):
+        yield GrowingSite(journal=journal, records=records, **parts)
+
+
+@contextmanager
+def served(
+    records: Ledger, directory: Path, prepared: tuple[Path, dict[str, str]], clock: ManualClock
+) -> Iterator[dict[str, Any]]:
+    """The parts of a site, with settings of its own."""
+    found, tokens = prepared
+    shutil.copytree(found, directory / "settings")
+    with SettingsStore.open_or_create(directory / "settings", clock=clock) as settings:
         ledger, switch = FakeLedger(found=records.store, stats=Stats()), FakeSwitch()
         alarms = FakeAlarms(settings=settings)
         office = Office(
@@ -153,22 +189,20 @@ def site(tmp_path: Path, prepared: tuple[Path, dict[str, str]]) -> Iterator[Site
             alarms=alarms,
             clock=clock,
             node="n1",
-            data_dir=tmp_path,
+            data_dir=directory,
         )
-        jobs = ExportJobs(ledger, tmp_path, clock)
+        jobs = ExportJobs(ledger, directory, clock)
         app = Starlette(routes=[Mount("/api/v1", app=create_api(office, jobs=jobs))])
         with TestClient(app, base_url="http://127.0.0.1/api/v1/") as client:
-            yield Site(
-                client=client,
-                app=app,
-                office=office,
-                ledger=ledger,
-                switch=switch,
-                settings=settings,
-                clock=clock,
-                journal=journal,
-                records=records,
-                tokens=tokens,
-                jobs=jobs,
-                alarms=alarms,
-            )
+            yield {
+                "client": client,
+                "app": app,
+                "office": office,
+                "ledger": ledger,
+                "switch": switch,
+                "settings": settings,
+                "clock": clock,
+                "tokens": tokens,
+                "jobs": jobs,
+                "alarms": alarms,
+            }

@@ -11,7 +11,7 @@ from kit.journal import T0_US
 from kit.ledgers import take_in
 from ringfence.ledger.schema import COLUMN_NAMES, VOS_COLUMNS
 
-from .conftest import ATTACKS, Site
+from .conftest import ATTACKS, GrowingSite, Site
 
 
 def cdrs(site: Site, asked: str = "") -> Any:
@@ -30,13 +30,13 @@ def test_a_page_has_every_column_newest_first(site: Site) -> None:
     assert page["cdrs"][1]["fingerprint"] == "feedfacecafebeef"
 
 
-def test_cursors_lead_through_all_records_once_while_new_ones_arrive(site: Site) -> None:
+def test_cursors_lead_through_all_records_once_while_new_ones_arrive(growing: GrowingSite) -> None:
     seen, cursor = [], ""
     for _ in range(100):
-        page = cdrs(site, f"limit=10{cursor}")
+        page = cdrs(growing, f"limit=10{cursor}")
         seen += [row["id"] for row in page["cdrs"]]
-        site.journal.refuse(T0_US + 3000 + len(seen))
-        take_in(site.records)
+        growing.journal.refuse(T0_US + 3000 + len(seen))
+        take_in(growing.records)
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"

@@ -13,7 +13,7 @@ from kit.ledgers import take_in
 from ringfence.portal.api import create_api
 from ringfence.portal.api.live import LOOKED_AT, SHOWN, STREAM_TICKS, STREAMS
 
-from .conftest import ATTACKS, Site
+from .conftest import ATTACKS, GrowingSite, Site
 
 Event = tuple[str, Any]
 
@@ -84,13 +84,13 @@ def news(events: list[Event]) -> list[Any]:
     return [content for name, content in events if name == "cdrs"]
 
 
-def test_each_second_tells_what_was_added(site: Site) -> None:
+def test_each_second_tells_what_was_added(growing: GrowingSite) -> None:
     def more(tick: int) -> None:
-        site.switch.counted["read"] += tick
-        site.journal.refuse(site.clock.utc_us(), callee=f"9{tick}")
-        take_in(site.records)
+        growing.switch.counted["read"] += tick
+        growing.journal.refuse(growing.clock.utc_us(), callee=f"9{tick}")
+        take_in(growing.records)
 
-    stream = Stream(site, more)
+    stream = Stream(growing, more)
     events = stream.events()
     ticks = [content for name, content in events if name == "tick"]
     assert [tick["counters"]["read"] for tick in ticks[:3]] == [21, 22, 24]
@@ -124,49 +124,49 @@ def test_without_switch_or_ledger_the_stream_goes_on(site: Site) -> None:
     assert events[1] == ("problem", {"code": "starting", "message": "the ledger is starting"})
 
 
-def test_kinds_are_chosen(site: Site) -> None:
+def test_kinds_are_chosen(growing: GrowingSite) -> None:
     def more(tick: int) -> None:
-        site.journal.refuse(site.clock.utc_us(), method=OPTIONS)
-        site.journal.refuse(site.clock.utc_us())
-        take_in(site.records)
+        growing.journal.refuse(growing.clock.utc_us(), method=OPTIONS)
+        growing.journal.refuse(growing.clock.utc_us())
+        take_in(growing.records)
 
-    found = news(Stream(site, more, ticks=2).events("kind=event"))
+    found = news(Stream(growing, more, ticks=2).events("kind=event"))
     assert {row["kind"] for each in found for row in each["cdrs"]} == {"event"}
 
 
-def test_a_flood_is_counted_and_not_sent(site: Site) -> None:
+def test_a_flood_is_counted_and_not_sent(growing: GrowingSite) -> None:
     def flood(tick: int) -> None:
         for _ in range({1: 150, 2: LOOKED_AT + 50}.get(tick, 0)):
-            site.journal.refuse(site.clock.utc_us())
-        take_in(site.records)
+            growing.journal.refuse(growing.clock.utc_us())
+        take_in(growing.records)
 
-    first, second = news(Stream(site, flood).events())[:2]
+    first, second = news(Stream(growing, flood).events())[:2]
     assert [len(each["cdrs"]) for each in (first, second)] == [SHOWN, SHOWN]
     assert (first["skipped"], first["is_skipped_exact"]) == (50, True)
     assert (second["skipped"], second["is_skipped_exact"]) == (LOOKED_AT - SHOWN, False)
 
 
-def test_a_record_that_comes_late_is_news_once(site: Site) -> None:
-    site.journal.refuse(site.clock.utc_us(), callee="early")
-    site.journal.refuse(site.clock.utc_us() - 30_000_000, callee="late")
-    site.journal.visible[0] = 129
-    take_in(site.records)
+def test_a_record_that_comes_late_is_news_once(growing: GrowingSite) -> None:
+    growing.journal.refuse(growing.clock.utc_us(), callee="early")
+    growing.journal.refuse(growing.clock.utc_us() - 30_000_000, callee="late")
+    growing.journal.visible[0] = 129
+    take_in(growing.records)
 
     def more(tick: int) -> None:
-        site.journal.visible[0] = 1 << 60
-        take_in(site.records)
+        growing.journal.visible[0] = 1 << 60
+        take_in(growing.records)
 
-    found = news(Stream(site, more, ticks=4).events())
+    found = news(Stream(growing, more, ticks=4).events())
     assert [[row["calleeAccessE164"] for row in each["cdrs"]] for each in found] == [["late"]]
 
 
-def test_what_strangers_sent_ends_no_event(site: Site) -> None:
+def test_what_strangers_sent_ends_no_event(growing: GrowingSite) -> None:
     def more(tick: int) -> None:
         for attack in ATTACKS:
-            site.journal.refuse(site.clock.utc_us(), callee=attack, user_agent=attack)
-        take_in(site.records)
+            growing.journal.refuse(growing.clock.utc_us(), callee=attack, user_agent=attack)
+        take_in(growing.records)
 
-    stream = Stream(site, more, ticks=2)
+    stream = Stream(growing, more, ticks=2)
     found = news(stream.events())
     assert {row["calleeAccessE164"] for row in found[0]["cdrs"]} == set(ATTACKS)
     assert b"\r" not in b"".join(stream.chunks)

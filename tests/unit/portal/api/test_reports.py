@@ -9,7 +9,7 @@ import pytest
 from kit.journal import T0_US
 from kit.ledgers import take_in
 
-from .conftest import ATTACKS, Site
+from .conftest import ATTACKS, GrowingSite, Site
 
 RANKINGS = ("sources", "numbers", "tools", "reasons", "areas")
 
@@ -20,11 +20,11 @@ def report(site: Site, path: str, *, status: int = 200) -> Any:
     return answer.json()
 
 
-def test_sources_are_ranked_with_country_and_what_they_did(site: Site) -> None:
+def test_sources_are_ranked_with_country_and_what_they_did(growing: GrowingSite) -> None:
     for n in range(5):
-        site.journal.refuse(T0_US + 5000 + n, source="41.0.0.1", callee=f"0046{n}", user_agent="scanner")
-    take_in(site.records)
-    found = report(site, "sources?kind=illegal&source=41.0.0.0/8")
+        growing.journal.refuse(T0_US + 5000 + n, source="41.0.0.1", callee=f"0046{n}", user_agent="scanner")
+    take_in(growing.records)
+    found = report(growing, "sources?kind=illegal&source=41.0.0.0/8")
     assert (found["total"], found["distinct"], found["is_exact"], found["unread_rows"]) == (
         {"rows": 5, "attempts": 5},
         1,
@@ -46,24 +46,24 @@ def test_sources_are_ranked_with_country_and_what_they_did(site: Site) -> None:
     ]
 
 
-def test_numbers_and_areas_name_the_country_dialled(site: Site) -> None:
+def test_numbers_and_areas_name_the_country_dialled(growing: GrowingSite) -> None:
     for n in range(3):
-        site.journal.refuse(T0_US + 5000 + n, source="41.0.0.1", callee="0046700000001")
-    take_in(site.records)
-    (number,) = report(site, "numbers?source=41.0.0.1")["lines"]
+        growing.journal.refuse(T0_US + 5000 + n, source="41.0.0.1", callee="0046700000001")
+    take_in(growing.records)
+    (number,) = report(growing, "numbers?source=41.0.0.1")["lines"]
     assert (number["number"], number["country"], number["attempts"]) == ("0046700000001", "SE", 3)
     assert number["sources"] == {"number": 1, "is_exact": True}
-    (area,) = report(site, "areas?source=41.0.0.1")["lines"]
+    (area,) = report(growing, "areas?source=41.0.0.1")["lines"]
     assert (area["example"], area["country"], area["attempts"]) == ("0046700000001", "SE", 3)
     assert area["area"].startswith("46")
 
 
-def test_tools_and_reasons_are_ranked(site: Site) -> None:
-    site.journal.refuse(T0_US + 5000, source="41.0.0.1", user_agent="scanner")
-    take_in(site.records)
-    (tool,) = report(site, "tools?source=41.0.0.1")["lines"]
+def test_tools_and_reasons_are_ranked(growing: GrowingSite) -> None:
+    growing.journal.refuse(T0_US + 5000, source="41.0.0.1", user_agent="scanner")
+    take_in(growing.records)
+    (tool,) = report(growing, "tools?source=41.0.0.1")["lines"]
     assert (tool["user_agent"], tool["fingerprint"], tool["attempts"]) == ("scanner", "feedfacecafebeef", 1)
-    reasons = report(site, "reasons?source=198.51.100.0/24")["lines"]
+    reasons = report(growing, "reasons?source=198.51.100.0/24")["lines"]
     assert {(line["kind"], line["reason"], line["attempts"]) for line in reasons} == {
         ("illegal", "unknown_source", 60),
         ("event", "unknown_source", 60),
