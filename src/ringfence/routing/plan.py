@@ -25,10 +25,6 @@ class Live:
     routes: Mapping[RoutingGatewayId, RouteLoad] = field(default_factory=dict)
 
 
-NOTHING_KNOWN = Live()
-"""No live counters: nothing is in use as far as anyone knows."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToPhone:
     """The number called is a phone of ours; whether it is registered is the registrar's to say."""
@@ -64,16 +60,16 @@ def plan(
     callee_number: str,
     *,
     now_us: int,
-    live: Live = NOTHING_KNOWN,
+    live: Live | None = None,
     turn: int = 0,
 ) -> Plan:
     """Decide on a call.
 
-    Shape: the numbers as they came in. `turn` is any number that rises by one with each call; dial rules with
-    several targets take turns by it.
+    Shape: the numbers as they came in. `live` None = nothing is known, and nothing is limited by it. `turn`
+    is any number that rises by one with each call; dial rules with several targets take turns by it.
     """
     gateway = caller if isinstance(caller, MappingGateway) else None
-    lines = None if gateway is None else live.gateway_lines.get(gateway.id)
+    lines = None if gateway is None or live is None else live.gateway_lines.get(gateway.id, 0)
     admission = admit(caller, caller_number, callee_number, now_us=now_us, lines_in_use=lines, turn=turn)
     numbers, steps = admission.numbers, admission.steps
     if admission.refusal is not None:
@@ -86,7 +82,9 @@ def plan(
         # A number of ours stays ours: a vendor that serves everything must not be paid for it.
         step = refused("phone_called", f"{phone} is a phone of ours that is disabled")
         return Plan(numbers=numbers, steps=(*steps, step), considered=(), destination=CALLED_NOT_ONLINE)
-    selection = select(routes, _wanted(numbers, gateway, turn), live.routes, now_us=now_us)
+    selection = select(
+        routes, _wanted(numbers, gateway, turn), None if live is None else live.routes, now_us=now_us
+    )
     candidates = selection.candidates
     destination: Destination
     if candidates:

@@ -92,7 +92,10 @@ class Considered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Shape: `considered` in the order tried, those not taken behind the others of their prefix."""
+    """Every gateway of a prefix of the number.
+
+    Shape: `considered` by prefix, longest first; of one prefix in the order tried, those not taken last.
+    """
 
     considered: tuple[Considered, ...]
 
@@ -102,27 +105,45 @@ class Selection:
         return tuple(each.candidate for each in self.considered if each.candidate is not None)
 
 
-def select(
-    table: RoutingTable, wanted: Wanted, loads: Mapping[RoutingGatewayId, RouteLoad], *, now_us: int
-) -> Selection:
+Loads = Mapping[RoutingGatewayId, RouteLoad]
+"""What is going on at the routing gateways; one that is not named is idle."""
+
+
+def select(table: RoutingTable, wanted: Wanted, loads: Loads | None, *, now_us: int) -> Selection:
     """Find the gateways that a call may go to.
 
-    Shape: a gateway that is not in `loads` is idle. Each gateway is considered once, at its longest prefix.
+    Shape: `loads` None = nothing is known of them, and nothing is said of them. Each gateway is considered
+    once, at its longest prefix.
     """
     considered: list[Considered] = []
     seen: set[RoutingGatewayId] = set()
+    ended_by: Considered | None = None
     for prefix, routes in table.by_prefix.matches(wanted.callee):
+        if ended_by is not None:
+            beyond = [route for route in routes if route.id not in seen]
+            considered += [_not_reached(route, prefix, ended_by) for route in beyond]
+            seen.update(route.id for route in beyond)
+            continue
         level = [
-            _consider(route, prefix, wanted, loads.get(route.id, IDLE), now_us)
+            _consider(route, prefix, wanted, _load(loads, route), now_us)
             for route in routes
             if route.id not in seen
         ]
         seen.update(each.considered.route.id for each in level)
-        level.sort(key=lambda each: _order(each, wanted, loads.get(each.considered.route.id, IDLE)))
+        level.sort(key=lambda each: _order(each, wanted, _load(loads, each.considered.route) or IDLE))
         considered += [each.considered for each in level]
-        if any(each.ends_search for each in level):
-            break
+        ended_by = next((each.considered for each in level if each.ends_search), None)
     return Selection(considered=tuple(considered))
+
+
+def _load(loads: Loads | None, route: Route) -> RouteLoad | None:
+    return None if loads is None else loads.get(route.id, IDLE)
+
+
+def _not_reached(route: Route, prefix: str, ended_by: Considered) -> Considered:
+    """A gateway of a shorter prefix than that of one which terminates."""
+    step = refused("prefix_mode", f"{ended_by.route.name} serves prefix {ended_by.prefix} and terminates")
+    return Considered(route=route, prefix=prefix, steps=(step,), candidate=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +152,7 @@ class _Judged:
     ends_search: bool
 
 
-def _consider(route: Route, prefix: str, wanted: Wanted, load: RouteLoad, now_us: int) -> _Judged:
+def _consider(route: Route, prefix: str, wanted: Wanted, load: RouteLoad | None, now_us: int) -> _Judged:
     steps: list[Step] = []
 
     def judged(candidate: Candidate | None, *, ends_search: bool) -> _Judged:
@@ -148,7 +169,7 @@ def _consider(route: Route, prefix: str, wanted: Wanted, load: RouteLoad, now_us
         steps += filtered.steps
         if filtered.is_refused:
             return judged(None, ends_search=False)
-    busy = _busy(route, load, now_us)
+    busy = None if load is None else _busy(route, load, now_us)
     if busy is not None:
         steps.append(busy)
         return judged(None, ends_search=True)
@@ -194,14 +215,14 @@ def _busy(route: Route, load: RouteLoad, now_us: int) -> Step | None:
     return None
 
 
-def _standing(route: Route, load: RouteLoad) -> str:
+def _standing(route: Route, load: RouteLoad | None) -> str:
     """What the order goes by, in words."""
     calls = route.calls
+    standing = f"priority {calls.priority}, {calls.cost_per_minute:f} a minute"
+    if load is None:
+        return standing
     lines = f"{load.lines} of {calls.lines} lines" if calls.lines else f"{load.lines} lines"
-    return (
-        f"priority {calls.priority}, {calls.cost_per_minute} a minute, ASR {_asr_percent(load)} %, "
-        f"{lines} in use, {load.calls} calls so far"
-    )
+    return f"{standing}, ASR {_asr_percent(load)} %, {lines} in use, {load.calls} calls so far"
 
 
 def _asr_percent(load: RouteLoad) -> int:

@@ -85,6 +85,13 @@ def test_lines_in_use_come_from_the_live_counters() -> None:
     assert destination(full) is refusal.NO_AVAILABLE_ROUTER
 
 
+def test_without_live_counters_lines_are_not_known_and_no_limit() -> None:
+    policy, routes = tables(a_gateway(lines=1), a_vendor(lines=1))
+    made = plan(policy, routes, policy.gateways[GatewayId(1)], "1", CALLEE, now_us=0)
+    assert isinstance(made.destination, ToGateways)
+    assert [step.text for step in made.steps if step.rule == "lines"] == ["of 1 lines in use: not known"]
+
+
 def test_callers_groups_and_policies_count() -> None:
     customer = a_gateway(groups=("a",), group_rule=GroupRule.DENY, first_policy=RoutePolicy.COST)
     policy, routes = tables(

@@ -68,6 +68,8 @@ def test_gateway_that_terminates_ends_the_search_at_its_prefix() -> None:
         a_vendor("uk2", number=3, prefixes=("44",), prefix_mode=GOES_ON),
     )
     assert names(selection) == ["uk", "uk2"]
+    assert why_not(selection) == {"all": "prefix_mode"}
+    assert selection.considered[-1].steps[0].text == "uk serves prefix 44 and terminates"
 
 
 def test_gateway_is_tried_once_at_its_longest_prefix() -> None:
@@ -111,7 +113,7 @@ def test_gateway_that_is_full_for_the_moment_still_ends_the_search(load: RouteLo
         loads={2: load},
     )
     assert names(selection) == []
-    assert why_not(selection) == {"cheap": rule}
+    assert why_not(selection) == {"cheap": rule, "dear": "prefix_mode"}
 
 
 @pytest.mark.parametrize(
@@ -246,6 +248,13 @@ def test_gateway_with_few_calls_is_tried_before_one_that_fails_often() -> None:
     assert names(selected(known, new, loads=loads, first_policy=RoutePolicy.ASR)) == ["new", "known"]
     loads = {1: quality(90), 2: quality(0, FEWEST_CALLS)}
     assert names(selected(known, new, loads=loads, first_policy=RoutePolicy.ASR)) == ["known", "new"]
+
+
+def test_without_live_counters_nothing_is_limited_and_nothing_is_said_of_them() -> None:
+    table = RoutingTable.build(a_state(a_vendor(lines=1, options=True)))
+    (considered,) = select(table, Wanted(caller="1", callee=CALLEE), None, now_us=NOON_US).considered
+    assert considered.candidate is not None
+    assert considered.steps[-1].text == "priority 0, 0 a minute"
 
 
 def test_every_gateway_that_was_looked_at_says_why() -> None:

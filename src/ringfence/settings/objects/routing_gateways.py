@@ -87,7 +87,7 @@ class RoutingGateways:
         if row is None or row.register_secret is None:
             raise NotFoundError(
                 f"routing gateway {gateway_id} has no secret to register with",
-                hint="`ringfence route set NAME --register-as USER --secret-stdin` gives it one",
+                hint="`ringfence route set NAME --register-as USER` gives it one",
             )
         return self._box.open(row.register_secret, f"route {row.name!r}")
 
