@@ -3,12 +3,15 @@
 
 import csv
 import io
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit.cli import Cli
+from ringfence.settings.call_rules import DialRule
 from ringfence.settings.store import SettingsStore
 
 
@@ -307,3 +310,22 @@ def test_explain_changes_nothing_and_needs_no_switch(routed: Cli) -> None:
     explained(routed)
     with SettingsStore.open_read_only(routed.data_dir) as store:
         assert store.version() == before
+
+
+ROUTING_PAGE = (Path(__file__).parents[3] / "docs" / "routing.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_documents_is_what_is_said(cli: Cli) -> None:
+    example = ROUTING_PAGE.partition("## An example")[2]
+    commands, question, answer = re.findall(r"```\n(.*?)```", example, re.DOTALL)[:3]
+    for line in commands.splitlines():
+        cli.ok(*shlex.split(line)[1:])
+    assert cli.ok(*shlex.split(question)[1:]).stdout == answer
+
+
+def test_the_table_of_dial_rules_in_the_documents_is_right() -> None:
+    below = ROUTING_PAGE.partition("## Number rules")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| (\w+) \| ([+\w]+)", below, re.MULTILINE)
+    assert len(rows) >= 6
+    for rule, number, rewritten in rows:
+        assert DialRule.parse(rule.replace("\\", "")).rewrite(number) == rewritten
