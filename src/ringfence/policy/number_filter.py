@@ -53,6 +53,8 @@ class NumberFilter:
 
         Shape: a step for each kind of rule that there is, none for those that are not set.
         """
+        if not (self.lengths or self.allow or self.deny or self.dial.rules):
+            return Filtered(number, ())
         steps: list[Step] = []
         for judged in (self._length(number), self._prefix(number)):
             if judged is not None:
@@ -90,10 +92,10 @@ class NumberFilter:
 
     def _dial(self, number: str, turn: int) -> tuple[str, Step]:
         name = f"{self.whose}_dial_rule"
-        rule = self.dial.match(number)
-        rewritten = None if rule is None else rule.rewrite(number, turn)
-        if rule is None or rewritten is None:
+        applied = self.dial.apply(number, turn)
+        if applied is None:
             return number, passed(name, f"no dial rule fits {self.whose} {number}")
+        rule, rewritten = applied
         if not 1 <= len(rewritten) <= LONGEST_NUMBER:
             length = f"{len(rewritten)} characters; allowed: 1 to {LONGEST_NUMBER}"
             return number, refused(name, f"dial rule {rule} makes {self.whose} {number} {length}")

@@ -120,17 +120,18 @@ class DialRules:
         rules = [DialRule.parse(text) for text in texts]
         return cls(tuple(sorted(rules, key=lambda rule: -len(rule.pattern))))
 
-    def match(self, number: str) -> DialRule | None:
-        """The rule that counts for the number."""
-        return next((rule for rule in self.rules if rule.rewrite(number) is not None), None)
-
-    def rewrite(self, number: str, turn: int = 0) -> str:
-        """The number after the rule that counts; unchanged if there is none."""
+    def apply(self, number: str, turn: int = 0) -> tuple[DialRule, str] | None:
+        """The rule that counts for the number, and the number after it; None if no rule fits."""
         for rule in self.rules:
             rewritten = rule.rewrite(number, turn)
             if rewritten is not None:
-                return rewritten
-        return number
+                return rule, rewritten
+        return None
+
+    def rewrite(self, number: str, turn: int = 0) -> str:
+        """The number after the rule that counts; unchanged if there is none."""
+        applied = self.apply(number, turn)
+        return number if applied is None else applied[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def test_routes_that_were_exported_can_be_imported(routed: Cli, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name,adress\n", "<stdin>:1: unknown column 'adress'"),
+        ("name,adresses\n", "<stdin>:1: unknown column 'adresses'"),
         ("name\nx\n", "<stdin>:2: either address or registered_as has to be there"),
         ("name,address,registered_as\nx,192.0.2.1,g\n", "<stdin>:2: either address or registered_as"),
         ("name,address\na,192.0.2.1\nb,192.0.2.300\n", "<stdin>:3: '192.0.2.300' is not an address"),

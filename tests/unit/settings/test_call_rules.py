@@ -67,7 +67,7 @@ def test_longest_pattern_counts_whatever_the_order() -> None:
 def test_number_that_no_rule_fits_stays_as_it_is() -> None:
     assert DialRules.parse(["00:+"]).rewrite("4420") == "4420"
     assert DialRules.parse([]).rewrite("4420") == "4420"
-    assert DialRules.parse(["00:+"]).match("4420") is None
+    assert DialRules.parse(["00:+"]).apply("4420") is None
 
 
 def test_several_targets_take_turns() -> None:
