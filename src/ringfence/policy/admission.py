@@ -5,9 +5,10 @@ The edge has judged the source, its calls a second and the black lists before.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from ringfence.ids import PhoneNumber
 from ringfence.policy.number_filter import LONGEST_NUMBER
 from ringfence.policy.refusal import (
     CALLEE_DENIED,
@@ -18,7 +19,7 @@ from ringfence.policy.refusal import (
     OUTSIDE_HOURS,
     Refusal,
 )
-from ringfence.policy.steps import Step, passed, refused
+from ringfence.policy.steps import Step, changed, passed, refused
 from ringfence.policy.table import Caller, MappingGateway, PhoneCaller
 from ringfence.settings.call_rules import any_holds
 
@@ -70,8 +71,7 @@ def admit(
         return Admission(steps=(wrong,), numbers=numbers, refusal=INVALID_NUMBER)
     match caller:
         case PhoneCaller(number=number):
-            step = passed("phone", f"phone {number} may call")
-            return Admission(steps=(step,), numbers=numbers, refusal=None)
+            return _by_phone(number, numbers)
         case MappingGateway():
             return _by_gateway(caller, numbers, now_us, lines_in_use, turn)
         case _:
@@ -79,7 +79,7 @@ def admit(
 
 
 def _wrong_number(caller: str, callee: str) -> Step | None:
-    if len(caller) > LONGEST_NUMBER or not (caller.isprintable() or not caller):
+    if len(caller) > LONGEST_NUMBER or not caller.isprintable():
         return refused(
             "caller_number", f"the caller's number is longer than {LONGEST_NUMBER} or cannot be printed"
         )
@@ -88,6 +88,14 @@ def _wrong_number(caller: str, callee: str) -> Step | None:
             "callee_number", "the number called is empty, too long or holds characters that no number has"
         )
     return None
+
+
+def _by_phone(phone: PhoneNumber, numbers: CallNumbers) -> Admission:
+    """A phone calls as itself, whatever its From says: the number is what it is billed by."""
+    if numbers.caller == phone:
+        return Admission(steps=(passed("phone", f"phone {phone} may call"),), numbers=numbers, refusal=None)
+    step = changed("phone", f"phone {phone} may call, as itself and not as {numbers.caller}")
+    return Admission(steps=(step,), numbers=replace(numbers, caller=phone), refusal=None)
 
 
 def _by_gateway(
@@ -120,10 +128,5 @@ def _by_gateway(
     steps += callee.steps
     if callee.is_refused:
         return ended(CALLEE_DENIED)
-    numbers = CallNumbers(
-        caller_access=numbers.caller_access,
-        caller=caller.number,
-        callee_access=numbers.callee_access,
-        callee=callee.number,
-    )
+    numbers = replace(numbers, caller=caller.number, callee=callee.number)
     return ended(None)

@@ -142,6 +142,12 @@ def test_phone_may_call() -> None:
     assert admission.steps[0].text == "phone 1001 may call"
 
 
+def test_phone_calls_as_itself_whatever_it_says() -> None:
+    admission = admit(PhoneCaller(PhoneNumber("1001")), "442079460000", "1002", now_us=0)
+    assert (admission.numbers.caller_access, admission.numbers.caller) == ("442079460000", "1001")
+    assert admission.steps[0].outcome is Outcome.CHANGED
+
+
 def test_first_rule_that_refuses_is_the_last_step() -> None:
     caller = a_caller(lines=1, callee=NumberRules(deny=("0",)))
     admission = admit(caller, "1", "0", now_us=0, lines_in_use=1)
