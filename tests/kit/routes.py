@@ -7,7 +7,7 @@ from ringfence.ids import GatewayId, PhoneNumber, RoutingGatewayId, SettingsVers
 from ringfence.policy.table import MappingGateway, PolicyTable
 from ringfence.routing.table import Route, RoutingTable
 from ringfence.settings.calls_model import GatewayCalls, RouteCalls, RoutingGateway
-from ringfence.settings.model import Gateway, PhoneSecret, SettingsState
+from ringfence.settings.model import Block, Gateway, PhoneSecret, SettingsState
 from ringfence.settings.parameters import defaults
 
 
@@ -52,6 +52,7 @@ def a_state(
     *parts: Gateway | RoutingGateway,
     phones: tuple[str, ...] = (),
     disabled_phones: tuple[str, ...] = (),
+    blocks: tuple[Block, ...] = (),
     **parameters: int,
 ) -> SettingsState:
     """Settings with these gateways, vendors, phones, and parameters that differ from their defaults."""
@@ -62,7 +63,7 @@ def a_state(
         tag_key="",
         gateways=tuple(part for part in parts if isinstance(part, Gateway)),
         phones=tuple(PhoneSecret(number=PhoneNumber(number), md5="", sha256="") for number in phones),
-        blocks=(),
+        blocks=blocks,
         parameters=defaults() | parameters,
         disabled_phones=tuple(map(PhoneNumber, disabled_phones)),
         routing_gateways=tuple(part for part in parts if isinstance(part, RoutingGateway)),

@@ -14,6 +14,7 @@ class Refusal:
     q850: int
 
 
+NUMBER_BLACKLISTED: Final = Refusal("NumberBlacklisted", 403, 21)
 LOCKED: Final = Refusal("AccountLocked", 403, 21)
 OUTSIDE_HOURS: Final = Refusal("OutsideHours", 403, 21)
 LINES_IN_USE: Final = Refusal("ConnectionLimitExceeded", 503, 34)
@@ -25,6 +26,7 @@ NOT_FOUND: Final = Refusal("NotFound", 404, 1)
 NO_AVAILABLE_ROUTER: Final = Refusal("NoAvailableRouter", 503, 34)
 
 REFUSALS: Final = (
+    NUMBER_BLACKLISTED,
     LOCKED,
     OUTSIDE_HOURS,
     LINES_IN_USE,

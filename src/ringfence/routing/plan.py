@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 
 from ringfence.ids import GatewayId, PhoneNumber, RoutingGatewayId
 from ringfence.policy.admission import CallNumbers, admit
-from ringfence.policy.refusal import CALLED_NOT_ONLINE, NO_AVAILABLE_ROUTER, NOT_FOUND, Refusal
+from ringfence.policy.refusal import (
+    CALLED_NOT_ONLINE,
+    NO_AVAILABLE_ROUTER,
+    NOT_FOUND,
+    NUMBER_BLACKLISTED,
+    Refusal,
+)
 from ringfence.policy.steps import Step, passed, refused
 from ringfence.policy.table import Caller, MappingGateway, PolicyTable
 from ringfence.routing.selection import Candidate, Considered, RouteLoad, Wanted, select
@@ -72,26 +78,37 @@ def plan(
     lines = None if gateway is None or live is None else live.gateway_lines.get(gateway.id, 0)
     admission = admit(caller, caller_number, callee_number, now_us=now_us, lines_in_use=lines, turn=turn)
     numbers, steps = admission.numbers, admission.steps
+
+    def stays(destination: ToPhone | Refusal, *more: Step) -> Plan:
+        return Plan(numbers=numbers, steps=(*steps, *more), considered=(), destination=destination)
+
+    listed = _listed(routes, numbers, now_us)
+    if listed is not None:
+        return stays(NUMBER_BLACKLISTED, listed)
     if admission.refusal is not None:
-        return Plan(numbers=numbers, steps=steps, considered=(), destination=admission.refusal)
+        return stays(admission.refusal)
     phone = PhoneNumber(numbers.callee)
     if phone in policy.phones:
-        step = passed("phone_called", f"{phone} is a phone of ours")
-        return Plan(numbers=numbers, steps=(*steps, step), considered=(), destination=ToPhone(number=phone))
+        return stays(ToPhone(number=phone), passed("phone_called", f"{phone} is a phone of ours"))
     if phone in policy.disabled_phones:
         # A number of ours stays ours: a vendor that serves everything must not be paid for it.
         step = refused("phone_called", f"{phone} is a phone of ours that is disabled")
-        return Plan(numbers=numbers, steps=(*steps, step), considered=(), destination=CALLED_NOT_ONLINE)
+        return stays(CALLED_NOT_ONLINE, step)
     selection = select(
         routes, _wanted(numbers, gateway, turn), None if live is None else live.routes, now_us=now_us
     )
-    candidates = selection.candidates
     destination: Destination
-    if candidates:
-        destination = ToGateways(candidates=candidates)
+    if selection.candidates:
+        destination = ToGateways(candidates=selection.candidates)
     else:
         destination = NO_AVAILABLE_ROUTER if selection.considered else NOT_FOUND
     return Plan(numbers=numbers, steps=steps, considered=selection.considered, destination=destination)
+
+
+def _listed(routes: RoutingTable, numbers: CallNumbers, now_us: int) -> Step | None:
+    """The list entry that refuses the numbers as they came in, or as the caller's rules made them."""
+    came_in = routes.lists.refusal(numbers.caller_access, numbers.callee_access, now_us=now_us)
+    return came_in or routes.lists.refusal(numbers.caller, numbers.callee, now_us=now_us)
 
 
 def _wanted(numbers: CallNumbers, gateway: MappingGateway | None, turn: int) -> Wanted:

@@ -8,6 +8,7 @@ from typing import Self, assert_never
 
 from ringfence.ids import GatewayId, RoutingGatewayId, SettingsVersion
 from ringfence.policy.number_filter import NumberFilter
+from ringfence.routing.number_lists import NumberLists
 from ringfence.routing.prefix_table import PrefixTable
 from ringfence.settings.call_rules import CodeRange, TimeWindow
 from ringfence.settings.calls_model import Registration, RouteCalls, RouteTimeouts, RoutingGateway, Transport
@@ -100,11 +101,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingTable:
-    """Every routing gateway by the prefixes it serves. Immutable: built once per version of the settings."""
+    """Every routing gateway by the prefixes it serves, and the lists of numbers.
+
+    Immutable: built once for each version of the settings.
+    """
 
     version: SettingsVersion
     routes: Mapping[RoutingGatewayId, Route]
     by_prefix: PrefixTable[tuple[Route, ...]]
+    lists: NumberLists
     rules: SwitchRules
 
     @classmethod
@@ -126,6 +131,7 @@ class RoutingTable:
             version=state.version,
             routes={route.id: route for route in routes},
             by_prefix=PrefixTable((prefix, tuple(serving)) for prefix, serving in by_prefix.items()),
+            lists=NumberLists.build(state.blocks),
             rules=SwitchRules(
                 limit=state.parameters["SS_GATEWAY_SWITCH_LIMIT"],
                 until_connect=bool(state.parameters["SS_GATEWAY_SWITCH_UNTIL_CONNECT"]),

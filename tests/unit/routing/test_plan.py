@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from kit.routes import a_gateway, a_read_route, a_state, a_vendor, tables
-from ringfence.ids import GatewayId, PhoneNumber, RoutingGatewayId
+from ringfence.ids import BlockId, GatewayId, PhoneNumber, RoutingGatewayId
 from ringfence.policy import refusal
 from ringfence.policy.table import PhoneCaller
 from ringfence.routing.plan import Live, Plan, ToGateways, ToPhone, plan
@@ -17,6 +17,7 @@ from ringfence.settings.calls_model import (
     RouteTimeouts,
     Transport,
 )
+from ringfence.settings.model import Block, Color, ListName
 
 CALLEE = "442079460000"
 
@@ -44,6 +45,44 @@ def test_call_to_a_phone_of_ours_stays_here() -> None:
 def test_call_to_a_disabled_phone_of_ours_is_sent_to_no_vendor() -> None:
     made = planned(a_vendor(), callee="1001", disabled_phones=("1001",))
     assert made.destination is refusal.CALLED_NOT_ONLINE
+
+
+def an_entry(value: str, *, list_name: ListName = ListName.CALLEE, **fields: Any) -> Block:
+    usual: dict[str, Any] = {
+        "id": BlockId(5),
+        "color": Color.BLACK,
+        "reason": "",
+        "actor": "t",
+        "created_at_us": 0,
+    }
+    return Block(list=list_name, value=value, **(usual | {"expires_at_us": None} | fields))
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_refused"),
+    [
+        (an_entry("44"), True),
+        (an_entry("0044"), True),
+        (an_entry("33"), False),
+        (an_entry("44", color=Color.WHITE), False),
+        (an_entry("44", expires_at_us=1), True),
+        (an_entry("44", expires_at_us=0), False),
+        (an_entry("4930", list_name=ListName.CALLER), True),
+        (an_entry("44", list_name=ListName.CALLER), False),
+    ],
+)
+def test_lists_judge_numbers_as_they_came_in_and_as_they_were_made(entry: Block, is_refused: bool) -> None:
+    customer = a_gateway("inbound", number=2, callee=NumberRules(dial=("00:",)))
+    policy, routes = tables(customer, a_vendor(), blocks=(entry,))
+    made = plan(policy, routes, policy.gateways[GatewayId(2)], "4930123", f"00{CALLEE}", now_us=0)
+    assert (made.destination is refusal.NUMBER_BLACKLISTED) is is_refused
+    assert (made.steps[-1].rule == "black_list") is is_refused
+
+
+def test_longest_entry_in_force_decides() -> None:
+    entries = (an_entry("44"), an_entry("4420", color=Color.WHITE), an_entry("442", expires_at_us=0))
+    assert isinstance(planned(a_vendor(), blocks=entries).destination, ToGateways)
+    assert planned(a_vendor(), callee="4421", blocks=entries).destination is refusal.NUMBER_BLACKLISTED
 
 
 def test_number_that_nobody_serves_is_not_found() -> None:
