@@ -27,7 +27,8 @@ LONGEST_PREFIX_LIST: Final = 100_000
 _PREFIX: Final = re.compile(r"[0-9A-Za-z+#*]{1,32}", re.ASCII)
 _LABEL: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
-_SIP_USER: Final = re.compile(r"[0-9A-Za-z+*._-]{1,64}(@[0-9A-Za-z.-]{1,128})?", re.ASCII)
+_USERNAME: Final = re.compile(r"[0-9A-Za-z+*._-]{1,64}", re.ASCII)
+_REGISTER_USER: Final = re.compile(r"[0-9A-Za-z+*._-]{1,64}(@[0-9A-Za-z.-]{1,128})?", re.ASCII)
 
 _MOST_CALLS: Final = 1_000_000
 _LONGEST_TIMEOUT_S: Final = 600
@@ -105,14 +106,25 @@ def local_address(text: str | None) -> str | None:
     return normal
 
 
-def register_user(text: str) -> str:
-    """The user that a gateway registers as; with "@domain" behind it where a vendor wants that.
+def username(text: str) -> str:
+    """The user name that a gateway registers with here, which a SIP URI and a digest can carry as it is.
 
     Raises: ConfigError("bad_value").
     """
-    if not _SIP_USER.fullmatch(text):
+    if not _USERNAME.fullmatch(text):
+        raise _bad(f"{text!r} cannot be a user name", "write 1 to 64 of: digits, letters, + * . _ -")
+    return text
+
+
+def register_user(text: str) -> str:
+    """The user that a vendor knows us as; with "@domain" behind it where the vendor wants that.
+
+    Raises: ConfigError("bad_value").
+    """
+    if not _REGISTER_USER.fullmatch(text):
         raise _bad(
-            f"{text!r} cannot be a user that registers", "write 1 to 64 of: digits, letters, + * . _ -"
+            f"{text!r} cannot be a user that registers",
+            "write 1 to 64 of: digits, letters, + * . _ -, and @domain behind them if the vendor wants it",
         )
     return text
 

@@ -213,6 +213,13 @@ def test_secret_is_encrypted_at_rest_and_read_back(store: SettingsStore, data_di
         assert reader.routing_gateways.secret(gateway_id) == "p4ss of ours"
 
 
+def test_vendor_may_want_a_domain_behind_the_user(store: SettingsStore) -> None:
+    registration = Registration(user="us@sip.example.com")
+    made = store.routing_gateways.add(a_route(registration=registration, secret="s"), actor="t").after
+    assert made is not None
+    assert made.registration == registration
+
+
 def test_secret_is_in_no_audit_row(store: SettingsStore) -> None:
     registered(store)
     store.routing_gateways.edit("vendor", RoutingGatewayEdit(secret="another one"), actor="t")
@@ -340,6 +347,7 @@ def test_gateway_becomes_static_again_and_forgets_its_password(store: SettingsSt
         GatewayDraft(name="g", username="u"),
         GatewayDraft(name="g", addresses=("192.0.2.1",), password="correct horse"),
         GatewayDraft(name="g", username="a b", password="correct horse"),
+        GatewayDraft(name="g", username="a@example.com", password="correct horse"),
         GatewayDraft(name="g", username="u", password="short"),
         GatewayDraft(name="g", addresses=("192.0.2.1",), calls=GatewayCalls(groups=("nowhere",))),
         GatewayDraft(name="g", addresses=("192.0.2.1",), calls=GatewayCalls(second_policy=RoutePolicy.ASR)),

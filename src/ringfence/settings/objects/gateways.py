@@ -183,7 +183,7 @@ def _checked(draft: GatewayDraft, groups: Sequence[str]) -> GatewayDraft:
         )
     calls = call_checks.gateway_calls(draft.calls)
     call_checks.require_groups(calls.groups, groups)
-    username = None if draft.username is None else call_checks.register_user(draft.username)
+    username = None if draft.username is None else call_checks.username(draft.username)
     password = None if draft.password is None else checks.password(draft.password, username or "")
     return GatewayDraft(
         name=checks.gateway_name(draft.name),
@@ -287,7 +287,7 @@ def _require_unused(connection: Connection, gateway: Gateway) -> None:
     if user is not None:
         raise ConfigError(
             f"routing gateway {user!r} is where gateway {gateway.name!r} registers",
-            hint=f"`ringfence route set {user} --address ...` or `ringfence route remove {user}` first",
+            hint=f"`ringfence route set {user!r} --address ...` or `ringfence route remove {user!r}` first",
             code="in_use",
         )
 
