@@ -121,7 +121,7 @@ def _stop(
 ) -> str | None:
     """Why no other gateway is tried; None if one is."""
     if isinstance(failure, CallerGone):
-        return "the caller gave up"
+        return _said(failure)
     if isinstance(failure, Answered) and not _may_go_on(route, failure.status):
         return f"{_said(failure)}: no other gateway would change that"
     heard_too_much = _heard_too_much(route, heard, rules)

@@ -286,6 +286,16 @@ def test_explain_is_asked_for_phones_and_times_too(routed: Cli) -> None:
     assert sunday["at"] == "2026-11-22T08:00:00.000000Z"
 
 
+def test_explain_says_where_a_gateway_is(routed: Cli) -> None:
+    routed.ok("gateway", "add", "branch", "--username", "b1", "--generate")
+    routed.ok("route", "add", "back", "--registered-as", "branch", "--prefixes", "33")
+    routed.ok("route", "add", "six", "[2001:db8::1]:5080", "--prefixes", "34")
+    assert explained(routed, "0033")["routes"][0]["where"] == "where gateway branch registers"
+    assert explained(routed, "0034")["routes"][0]["where"] == "udp:[2001:db8::1]:5080"
+    words = routed.ok("route", "explain", "--from", "1001", "--to", "1001", "--via", "1001").stdout
+    assert words.splitlines()[-2:] == ["    ok  1001 is a phone of ours", "goes to phone 1001"]
+
+
 def test_explain_writes_csv(routed: Cli) -> None:
     text = routed.ok(
         "route", "explain", "--from", "=cmd()", "--to", "0044", "--via", "customer", "--format", "csv"

@@ -130,6 +130,12 @@ def test_dial_rule_never_leaves_an_empty_or_endless_number(dial: str, callee: st
     assert admission.numbers.callee == callee
 
 
+def test_number_that_no_dial_rule_fits_is_said_to_stay() -> None:
+    admission = admit(a_caller(callee=NumberRules(dial=("00:",))), "1", "44", now_us=MONDAY_NOON_US)
+    assert admission.steps[-1].text == "no dial rule fits callee 44"
+    assert admission.numbers.callee == "44"
+
+
 def test_targets_of_a_dial_rule_take_turns_from_call_to_call() -> None:
     caller = a_caller(callee=NumberRules(dial=("*:1*|2*",)))
     callees = [admit(caller, "1", "0", now_us=MONDAY_NOON_US, turn=turn).numbers.callee for turn in range(3)]

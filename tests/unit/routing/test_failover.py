@@ -56,6 +56,11 @@ def test_word_of_the_callee_ends_the_call(status: int) -> None:
 @pytest.mark.parametrize("failure", [*map(TimedOut, Phase), Unreachable()])
 def test_silence_goes_on(failure: Failure) -> None:
     assert decided(failure).goes_on
+    assert decided(failure, has_next=False).why.endswith(", and there is no other gateway")
+
+
+def test_gateway_that_cannot_be_reached_is_told_so() -> None:
+    assert decided(Unreachable()).why == "it could not be reached: the next gateway is tried"
 
 
 def test_call_that_the_caller_gave_up_ends() -> None:
