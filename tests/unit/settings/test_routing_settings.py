@@ -185,6 +185,20 @@ def test_calls_are_routed_only_to_gateways_that_register(store: SettingsStore) -
         store.routing_gateways.add(a_route(address=None, registered_as="nobody"), actor="t")
 
 
+def test_audit_keeps_few_of_many_prefixes_and_tells_when_any_changed(store: SettingsStore) -> None:
+    prefixes = tuple(str(number) for number in range(1000, 6000))
+    store.routing_gateways.add(a_route(calls=RouteCalls(prefixes=prefixes)), actor="t")
+    changed = RouteCalls(prefixes=(*prefixes[:-1], "7"))
+    store.routing_gateways.edit("vendor", RoutingGatewayEdit(calls=changed), actor="t")
+    row = store.audit()[0]
+    assert row.before is not None
+    assert row.after is not None
+    assert "and 4900 more; SHA-256" in row.after
+    assert max(len(row.before), len(row.after)) < 4000
+    assert row.before != row.after
+    assert store.routing_gateways.get("vendor").calls == changed
+
+
 def test_edit_that_changes_nothing_writes_nothing(store: SettingsStore) -> None:
     store.routing_gateways.add(a_route(), actor="t")
     audit = store.audit()

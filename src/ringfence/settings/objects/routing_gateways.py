@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -25,6 +26,7 @@ from ringfence.settings.secret_box import SecretBox
 from ringfence.settings.spelling import did_you_mean
 
 _KIND = "route"
+_PREFIXES_AUDITED: Final = 100
 _CALLS: Final = msgspec.json.Decoder(RouteCalls)
 
 
@@ -130,7 +132,8 @@ class RoutingGateways:
                     .where(table.c.id == before.id)
                     .values(_columns(act.connection, draft) | self._sealed(draft))
                 )
-                act.record("set" if after != before else "set_secret", _KIND, after.name, before, after)
+                action = "set" if after != before else "set_secret"
+                act.record(action, _KIND, after.name, _audited(before), _audited(after))
         return Change(version=act.version, before=before, after=after, changed=act.changed)
 
     def remove(self, name: str, *, actor: str) -> Change[RoutingGateway]:
@@ -142,7 +145,7 @@ class RoutingGateways:
         with self._database.change(actor) as act:
             before = _get(act.connection, name)
             act.connection.execute(delete(table).where(table.c.id == before.id))
-            act.record("remove", _KIND, before.name, before, None)
+            act.record("remove", _KIND, before.name, _audited(before), None)
         return Change(version=act.version, before=before, after=None, changed=True)
 
     def _add(self, act: Act, draft: RoutingGatewayDraft) -> RoutingGateway:
@@ -153,7 +156,7 @@ class RoutingGateways:
         columns = _columns(act.connection, checked) | self._sealed(checked)
         statement = insert(schema.routing_gateway).values(columns).returning(schema.routing_gateway.c.id)
         made = _routing_gateway(RoutingGatewayId(act.connection.execute(statement).scalar_one()), checked)
-        act.record("add", _KIND, made.name, None, made)
+        act.record("add", _KIND, made.name, None, _audited(made))
         return made
 
     def _sealed(self, draft: RoutingGatewayDraft) -> dict[str, str | None]:
@@ -161,6 +164,17 @@ class RoutingGateways:
         if draft.registration is None:
             return {"register_secret": None}
         return {} if draft.secret is None else {"register_secret": self._box.seal(draft.secret)}
+
+
+def _audited(gateway: RoutingGateway) -> RoutingGateway:
+    """The gateway as the audit keeps it: a list of 100,000 prefixes would be kept with each small change."""
+    prefixes = gateway.calls.prefixes
+    if len(prefixes) <= _PREFIXES_AUDITED:
+        return gateway
+    digest = sha256(" ".join(prefixes).encode()).hexdigest()
+    rest = f"and {len(prefixes) - _PREFIXES_AUDITED} more; SHA-256 of all, joined by blanks: {digest}"
+    kept = (*prefixes[:_PREFIXES_AUDITED], rest)
+    return replace(gateway, calls=replace(gateway.calls, prefixes=kept))
 
 
 def _get(connection: Connection, name: str) -> RoutingGateway:
