@@ -169,9 +169,9 @@ def _consider(route: Route, prefix: str, wanted: Wanted, load: RouteLoad | None,
         steps += filtered.steps
         if filtered.is_refused:
             return judged(None, ends_search=False)
-    busy = None if load is None else _busy(route, load, now_us)
-    if busy is not None:
-        steps.append(busy)
+    momentary = None if load is None else busy(route, load, now_us=now_us)
+    if momentary is not None:
+        steps.append(momentary)
         return judged(None, ends_search=True)
     steps.append(passed("taken", _standing(route, load)))
     candidate = Candidate(
@@ -199,8 +199,11 @@ def _barred(route: Route, wanted: Wanted, now_us: int) -> Step | None:
     return None
 
 
-def _busy(route: Route, load: RouteLoad, now_us: int) -> Step | None:
-    """What keeps the gateway from taking a call at this moment."""
+def busy(route: Route, load: RouteLoad, *, now_us: int) -> Step | None:
+    """What keeps the gateway from taking a call at this moment; None = it takes one.
+
+    To be asked again before a later candidate is tried: it may have filled up meanwhile.
+    """
     calls = route.calls
     if calls.options and not load.is_alive:
         return refused("health", "it does not answer OPTIONS")

@@ -8,7 +8,7 @@ from ringfence.policy import refusal
 from ringfence.routing.counters import LiveCounters
 from ringfence.routing.plan import ToGateways, plan
 from ringfence.routing.quality import Result
-from ringfence.routing.selection import IDLE
+from ringfence.routing.selection import IDLE, busy
 
 A, B = RoutingGatewayId(1), RoutingGatewayId(2)
 SECOND_US = 1_000_000
@@ -83,6 +83,16 @@ def test_plan_goes_by_the_counters() -> None:
     counters.call_ended(GatewayId(1))
     counters.attempt_ended(A, Result.CALLEE_REFUSED, now_us=0)
     assert tried() == ["b", "a"]
+
+
+def test_gateway_that_filled_up_meanwhile_is_found_out_before_it_is_tried() -> None:
+    _, routes = tables(a_vendor(lines=1))
+    counters = LiveCounters()
+    assert busy(routes.routes[A], counters.live(now_us=0).routes[A], now_us=0) is None
+    counters.attempt_began(A, now_us=0)
+    found = busy(routes.routes[A], counters.live(now_us=0).routes[A], now_us=0)
+    assert found is not None
+    assert found.text == "1 of its 1 lines are in use"
 
 
 @given(steps=st.lists(st.tuples(st.booleans(), st.sampled_from([1, 2, 3]))))
