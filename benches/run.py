@@ -15,10 +15,11 @@ import ledger
 import machine
 import pages
 import query
+import routing
 import subjects
 from verdict import Verdict, verdict_lines
 
-PARTS = ("edge", "ledger", "query", "pages")
+PARTS = ("edge", "ledger", "query", "pages", "routing")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -80,6 +81,10 @@ def main() -> int:
                 print(pages.table(looked) + "\n")
                 results["pages"] = asdict(looked)
                 verdicts += pages.verdicts(looked)
+    if "routing" in parts:
+        costs = routing.run(arguments.rounds)
+        results["routing"] = asdict(costs)
+        verdicts += routing.verdicts(costs)
     print(verdict_lines(verdicts))
     results["verdicts"] = [asdict(verdict) for verdict in verdicts]
     written = subjects.ROOT / "benches" / "results" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"

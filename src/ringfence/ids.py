@@ -6,6 +6,9 @@ from typing import NewType
 GatewayId = NewType("GatewayId", int)
 """A mapping gateway; never given again after the gateway is removed, because records carry it. 0 = none."""
 
+RoutingGatewayId = NewType("RoutingGatewayId", int)
+"""A routing gateway; never given again after the gateway is removed, because records carry it."""
+
 BlockId = NewType("BlockId", int)
 """An entry of the black or white lists; never given twice."""
 

@@ -152,3 +152,14 @@ def look(answer: Answer) -> tuple[int, list[tuple[str, int]]]:
     ours = {"via", "from", "call-id", "cseq"}
     headers = [(name, len(v)) for name, values in answer.headers.items() for v in values if name not in ours]
     return answer.status, headers
+
+
+def test_a_call_of_a_gateway_that_registers_is_the_gateways(node: Node, switch: Half, home: Peer) -> None:
+    node.cli.ok("gateway", "add", "branch", "--username", "b1", "--password-stdin", stdin=f"{PASSWORD}\n")
+    gateway = Phone(home, "b1", PASSWORD)
+    assert gateway.register()[0].status == 200
+    assert gateway.call("442079460000").status == 503
+    (call,) = node.cli.json("cdr", "list", "--billing-mode", "1")
+    assert (call["callerGateway"], call["gateway_id"], call["auth_number"]) == ("branch", 1, "b1")
+    node.cli.ok("gateway", "set", "branch", "--disable")
+    assert gateway.call("442079460000").status != 503

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The record of a call that an authorised source tried and that was not set up."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from ringfence.core import Request
 from ringfence.ledger.schema import CallEnded
+from ringfence.settings.model import Gateway
 
 BY_PHONE: Final = 0
 BY_GATEWAY: Final = 1
@@ -21,7 +23,17 @@ class RecordSwitches:
     server_hang_up: bool
 
 
-def unavailable(request: Request, *, gateway_name: str, ended_us: int) -> CallEnded:
+def gateway_of(request: Request, gateways: Iterable[Gateway]) -> Gateway | None:
+    """The mapping gateway that sent the request: by its address, or because it registered."""
+    for gateway in gateways:
+        if gateway.id == request.gateway_id:
+            return gateway
+        if gateway.username is not None and gateway.username == request.number:
+            return gateway
+    return None
+
+
+def unavailable(request: Request, gateway: Gateway | None, *, ended_us: int) -> CallEnded:
     """The record of a call that was answered with 503 because no call processing is there to take it."""
     source, source_port = request.source
     local, local_port = request.local
@@ -31,12 +43,12 @@ def unavailable(request: Request, *, gateway_name: str, ended_us: int) -> CallEn
         ended_us=ended_us,
         end_direction=SERVER,
         end_reason=PROCESSING_UNAVAILABLE,
-        billing_mode=BY_GATEWAY if number is None else BY_PHONE,
+        billing_mode=BY_PHONE if gateway is None and number is not None else BY_GATEWAY,
         sip_status=503,
         q850_cause=41,
         settles=request.settles,
-        gateway_id=request.gateway_id or 0,
-        gateway=gateway_name,
+        gateway_id=request.gateway_id or 0 if gateway is None else gateway.id,
+        gateway="" if gateway is None else gateway.name,
         source=source,
         source_port=source_port,
         local=local,

@@ -19,7 +19,9 @@ _SECTIONS: Final = {
     },
     "Decide": {
         "param": Place("ringfence.cli.param:command", "Show and change parameters."),
-        "gateway": Place("ringfence.cli.gateway:command", "Authorise sources by their address."),
+        "gateway": Place("ringfence.cli.gateway:command", "Authorise sources by address or password."),
+        "route": Place("ringfence.cli.route:command", "Say where calls go, and ask why."),
+        "group": Place("ringfence.cli.route_group:command", "Group the gateways that calls go to."),
         "phone": Place("ringfence.cli.phone:command", "Let phones register."),
         "block": Place("ringfence.cli.block:command", "Keep the black and white lists."),
         "user": Place("ringfence.cli.user:command", "Let people log in to the portal."),

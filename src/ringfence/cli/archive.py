@@ -21,6 +21,7 @@ import msgspec
 
 from ringfence.errors import StoreError
 from ringfence.settings.database import FILE_NAME
+from ringfence.settings.secret_box import KEY_FILE
 
 CHECKSUMS: Final = "CHECKSUMS.json"
 SUFFIXES: Final = (".tar.zst", ".tar.gz", ".tgz", ".tar")
@@ -28,7 +29,7 @@ SUFFIXES: Final = (".tar.zst", ".tar.gz", ".tgz", ".tar")
 _FORMAT: Final = 1
 _PART: Final = 1024 * 1024
 _MANIFEST: Final = PurePosixPath("cdr/manifest.json")
-_ROOTS: Final = frozenset({"cdr", "journal", FILE_NAME})
+_ROOTS: Final = frozenset({"cdr", "journal", FILE_NAME, KEY_FILE})
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ def write_backup(
             writer.add_tree("journal")
             if with_settings:
                 writer.add_settings()
+            writer.add_key()
             checksums = Checksums(format=_FORMAT, created_at_us=now_us, files=tuple(writer.members))
             writer.add_bytes(CHECKSUMS, msgspec.json.format(msgspec.json.encode(checksums)))
         _sync(partial)
@@ -185,6 +187,12 @@ class _Writer:
         finally:
             copy.close()
         self.add_bytes(FILE_NAME, content)
+
+    def add_key(self) -> None:
+        """Copy the key of the secrets, after the settings whose secrets it opens; it never changes."""
+        content = _content(self._data_dir / KEY_FILE)
+        if content is not None:
+            self.add_bytes(KEY_FILE, content)
 
     def add_bytes(self, name: str, content: bytes) -> None:
         """Put a file whose content is at hand."""

@@ -5,12 +5,12 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Final
 
 import click
 
+from ringfence.cli.moment import MomentType
 from ringfence.cli.output import Format, Output, Value, note
 from ringfence.cli.session import Session, config_option, data_option, with_session
 from ringfence.cli.steps import steps
@@ -20,7 +20,6 @@ from ringfence.ledger.query import DEFAULT_LIMIT, CdrQuery, Cursor, parse_source
 from ringfence.ledger.reader import LedgerReader, open_reader
 from ringfence.ledger.reasons import REASON_BY_NAME
 from ringfence.ledger.schema import COLUMN_NAMES, LISTED, Cdr
-from ringfence.settings.duration import parse_duration
 from ringfence.settings.node import Overrides, load
 from ringfence.settings.spelling import did_you_mean
 
@@ -38,32 +37,6 @@ SHOWN: Final = (
     "attempts",
 )
 """Columns of the table; JSON and CSV have every column of the record."""
-
-
-class MomentType(click.ParamType[int]):
-    """An option that takes a moment, in UTC microseconds: ISO 8601, or how long ago ("90s", "2h", "1d")."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
-        if isinstance(value, int):
-            return value
-        try:
-            return _us(datetime.now(UTC) - timedelta(seconds=parse_duration(str(value))))
-        except ValueError:
-            pass
-        except OverflowError:
-            self.fail(f"{value!r} ago is before all time", param, ctx)
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no time such as 2026-11-22T08:00:00Z or 2h (ago)", param, ctx)
-        return _us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-def _us(moment: datetime) -> int:
-    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
 
 
 def filters(function: Callable[..., None]) -> Callable[..., None]:

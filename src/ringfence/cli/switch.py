@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 import ringfence
-from ringfence.call.attempt import RecordSwitches, is_recorded, unavailable
+from ringfence.call.attempt import RecordSwitches, gateway_of, is_recorded, unavailable
 from ringfence.cli.lock import hold_lock, make_data_dir
 from ringfence.cli.log import configure_log
 from ringfence.cli.ready import Ready, announce_ready, end_with_parent
@@ -95,8 +95,8 @@ class Switch:
 
     def _call(self, request: Request) -> None:
         parameters = self._state.parameters
-        name = next((g.name for g in self._state.gateways if g.id == request.gateway_id), "")
-        record = unavailable(request, gateway_name=name, ended_us=self._clock.utc_us())
+        gateway = gateway_of(request, self._state.gateways)
+        record = unavailable(request, gateway, ended_us=self._clock.utc_us())
         switches = RecordSwitches(
             zero_hold_time=bool(parameters["SERVER_BILLING_RECORD_ZERO_HOLD_TIME"]),
             server_hang_up=bool(parameters["SERVER_BILLING_RECORD_SERVER_HANG_UP"]),

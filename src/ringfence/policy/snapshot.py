@@ -29,7 +29,7 @@ class SnapshotGateway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotPhone(msgspec.Struct, frozen=True, kw_only=True):
-    """A phone and its HA1 digests, lower-case hex."""
+    """A phone, or a gateway that registers, and its HA1 digests, lower-case hex."""
 
     number: str
     md5: str
@@ -77,9 +77,11 @@ def snapshot(state: SettingsState, *, node: str, now_us: int) -> Snapshot:
                 in_flight=gateway.in_flight,
             )
             for gateway in state.gateways
+            if gateway.addresses
         ),
         phones=tuple(
-            SnapshotPhone(number=phone.number, md5=phone.md5, sha256=phone.sha256) for phone in state.phones
+            SnapshotPhone(number=phone.number, md5=phone.md5, sha256=phone.sha256)
+            for phone in (*state.phones, *state.gateway_secrets)
         ),
         lists=tuple(
             SnapshotEntry(

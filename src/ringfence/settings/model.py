@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The objects that operators keep, as frozen values; only `PhoneSecret` and `NonceKey` are secret."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
 from ringfence.ids import BlockId, GatewayId, PhoneNumber, SettingsVersion
+from ringfence.settings.calls_model import GatewayCalls, RoutingGateway
 
 T = TypeVar("T")
 
@@ -35,10 +36,11 @@ class Color(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """A mapping gateway: a source that may send calls because of its address.
+    """A mapping gateway: a source that may send calls because of its address, or because it registers.
 
     Shape: `addresses` are normal forms without doubles, in the order given: an IP address, a network in CIDR
-    form, or an IP address with a port ("192.0.2.3:5060", "[2001:db8::1]:5060").
+    form, or an IP address with a port ("192.0.2.3:5060", "[2001:db8::1]:5060"). `username` is what it
+    registers as (a dynamic gateway), None = it does not. At least one of the two is there.
     Units: `calls_per_second` INVITEs a second on average, `burst` INVITEs at once, `in_flight` INVITEs that
     have no final answer yet.
     """
@@ -50,23 +52,34 @@ class Gateway:
     calls_per_second: int
     burst: int
     in_flight: int
+    username: str | None = None
+    calls: GatewayCalls = field(default_factory=GatewayCalls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayDraft:
-    """A mapping gateway before it has an id; the limits are those of `Gateway`."""
+    """A mapping gateway before it has an id; the limits are those of `Gateway`.
+
+    Shape: a `username` needs a `password`, which is digested at once and kept nowhere.
+    """
 
     name: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
     enabled: bool = True
     calls_per_second: int = 100
     burst: int = 200
     in_flight: int = 1000
+    username: str | None = None
+    password: str | None = None
+    calls: GatewayCalls = field(default_factory=GatewayCalls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayEdit:
-    """What is to change on a gateway; None leaves a field as it is."""
+    """What is to change on a gateway; None leaves a field as it is.
+
+    Shape: an empty `username` makes it one that does not register; a new one needs a `password`.
+    """
 
     name: str | None = None
     addresses: tuple[str, ...] | None = None
@@ -74,6 +87,9 @@ class GatewayEdit:
     calls_per_second: int | None = None
     burst: int | None = None
     in_flight: int | None = None
+    username: str | None = None
+    password: str | None = None
+    calls: GatewayCalls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +111,10 @@ class PhoneDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PhoneSecret:
-    """What verifies a phone's credentials: HA1 of (number, realm, password), lower-case hex."""
+    """What verifies a phone's credentials: HA1 of (number, realm, password), lower-case hex.
+
+    Shape: of a gateway that registers, `number` is its user name.
+    """
 
     number: PhoneNumber
     md5: str
@@ -204,8 +223,10 @@ class SettingsState:
     """Everything that the switch works by, as of one version.
 
     Shape: `nonce_keys` current first, then the previous one if there is one. `gateways` and `phones` are the
-    enabled ones, by id and by number. `blocks` are those nobody removed, by id; some may have expired.
-    `parameters` has every parameter. `tag_key` is 32 hex digits.
+    enabled ones, by id and by number. `gateway_secrets` are those of the enabled gateways that register.
+    `routing_gateways` are the enabled ones, by id; `disabled_phones` the numbers that are ours and shut out.
+    `blocks` are those nobody removed, by id; some may have expired. `parameters` has every parameter.
+    `tag_key` is 32 hex digits.
     """
 
     version: SettingsVersion
@@ -216,3 +237,6 @@ class SettingsState:
     phones: tuple[PhoneSecret, ...]
     blocks: tuple[Block, ...]
     parameters: dict[str, int]
+    gateway_secrets: tuple[PhoneSecret, ...] = ()
+    disabled_phones: tuple[PhoneNumber, ...] = ()
+    routing_gateways: tuple[RoutingGateway, ...] = ()

@@ -19,6 +19,7 @@ _GIB: Final = 1024 * _MIB
 BILLING: Final = "Billing parameters"
 SECURITY: Final = "Security parameters"
 REGISTRATION: Final = "Registration parameters"
+ROUTING: Final = "Routing parameters"
 FLOOD: Final = "Flood limits"
 JOURNAL: Final = "Journal and retention"
 
@@ -340,6 +341,88 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         ),
         zero="forget at once",
         for_edge=True,
+    ),
+    _number(
+        "SS_SIP_TIMEOUT_INVITE",
+        ROUTING,
+        10,
+        (1, 600),
+        unit="s",
+        meaning=(
+            "How long a routing gateway may take to answer an INVITE at all before the call goes on to the "
+            "next. Each routing gateway may have its own."
+        ),
+        source=_VOS,
+    ),
+    _number(
+        "SS_SIP_TIMEOUT_TRYING",
+        ROUTING,
+        20,
+        (1, 600),
+        unit="s",
+        meaning="The same after 100 Trying.",
+        source=_VOS,
+    ),
+    _number(
+        "SS_SIP_TIMEOUT_SESSION_PROGRESS",
+        ROUTING,
+        20,
+        (1, 600),
+        unit="s",
+        meaning="The same after 183 Session Progress without SDP.",
+        source=_VOS,
+    ),
+    _number(
+        "SS_SIP_TIMEOUT_SESSION_PROGRESS_SDP",
+        ROUTING,
+        120,
+        (1, 600),
+        unit="s",
+        meaning="The same after 183 Session Progress with SDP.",
+        source=_VOS,
+    ),
+    _number(
+        "SS_SIP_TIMEOUT_RINGING",
+        ROUTING,
+        120,
+        (1, 600),
+        unit="s",
+        meaning="The same after 180 Ringing.",
+        source=_VOS,
+    ),
+    _number(
+        "SS_GATEWAY_SWITCH_LIMIT",
+        ROUTING,
+        0,
+        (1, 100),
+        unit="gateways",
+        meaning="How often a call may go on to another routing gateway after a failure.",
+        source=_VOS,
+        zero="no limit",
+    ),
+    _switch(
+        "SS_GATEWAY_SWITCH_UNTIL_CONNECT",
+        ROUTING,
+        0,
+        meaning=(
+            "Let a call go on to another routing gateway until it is answered, whatever the caller has "
+            "heard before. A routing gateway's own switches count before it."
+        ),
+        source=_VOS,
+    ),
+    _switch(
+        "SS_GATEWAY_SWITCH_STOP_AFTER_RTP_START",
+        ROUTING,
+        1,
+        meaning="Let no call go on to another routing gateway once the caller has heard sound of one.",
+        source=_VOS,
+    ),
+    _switch(
+        "SS_SIP_STOP_SWITCH_AFTER_SDP",
+        ROUTING,
+        1,
+        meaning="Let no call go on to another routing gateway once the caller has been given SDP of one.",
+        source=_VOS,
     ),
     _number(
         "RF_JOURNAL_BYTES_PER_S",

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest migration, which is what this code reads and writes."""
 
 metadata: Final = MetaData(
@@ -70,6 +70,13 @@ gateway: Final = Table(
     Column("calls_per_second", Integer, nullable=False),
     Column("burst", Integer, nullable=False),
     Column("in_flight", Integer, nullable=False),
+    # Who it registers as, and HA1 of its password; null if it is known by its address.
+    Column("username", Text),
+    Column("ha1_md5", Text),
+    Column("ha1_sha256", Text),
+    # `calls_model.GatewayCalls` as JSON; what is left out has its default.
+    Column("calls", Text, nullable=False, server_default="{}"),
+    Index(None, "username", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -79,6 +86,32 @@ gateway_address: Final = Table(
     Column("address", Text, primary_key=True),
     Column("gateway_id", Integer, ForeignKey("gateway.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("position", Integer, nullable=False),
+)
+
+gateway_group: Final = Table(
+    "gateway_group",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("remark", Text, nullable=False),
+)
+
+routing_gateway: Final = Table(
+    "routing_gateway",
+    metadata,
+    # Never given twice: records of removed gateways keep their id.
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("enabled", Boolean, nullable=False),
+    # One of the two: where it is, or the mapping gateway that registers.
+    Column("address", Text),
+    Column("gateway_id", Integer, ForeignKey("gateway.id"), index=True),
+    Column("register_user", Text),
+    Column("register_expires_s", Integer),
+    # Encrypted with the key that lies beside the settings; see `secret_box`.
+    Column("register_secret", Text),
+    # `calls_model.RouteCalls` as JSON; what is left out has its default.
+    Column("calls", Text, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 phone: Final = Table(

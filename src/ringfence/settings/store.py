@@ -22,16 +22,19 @@ from ringfence.settings.model import AuditRow, Change, NonceKey, SettingsState
 from ringfence.settings.objects.alarms import Alarms
 from ringfence.settings.objects.answers import Answers
 from ringfence.settings.objects.channels import Channels
-from ringfence.settings.objects.gateways import Gateways, all_gateways
+from ringfence.settings.objects.gateways import Gateways, all_gateways, gateway_secrets
+from ringfence.settings.objects.groups import Groups
 from ringfence.settings.objects.lists import Lists, blocks_not_removed
 from ringfence.settings.objects.logins import Logins
 from ringfence.settings.objects.parameters import Parameters, values_in_force
-from ringfence.settings.objects.phones import Phones, enabled_secrets
+from ringfence.settings.objects.phones import Phones, disabled_numbers, enabled_secrets
+from ringfence.settings.objects.routing_gateways import RoutingGateways, all_routing_gateways
 from ringfence.settings.objects.sessions import Sessions
 from ringfence.settings.objects.tokens import Tokens
 from ringfence.settings.objects.users import Users
 from ringfence.settings.objects.views import Views
 from ringfence.settings.objects.webhooks import Webhooks
+from ringfence.settings.secret_box import SecretBox
 
 DEFAULT_REALM: Final = "ringfence"
 BUSY_TIMEOUT_S: Final = 5.0
@@ -40,17 +43,19 @@ BUSY_TIMEOUT_S: Final = 5.0
 class SettingsStore:
     """The way in to the settings; safe to use from several threads.
 
-    Acts: `parameters`, `gateways`, `phones`, `lists` (black and white), `users`, `alarms` (rules and
-    incidents), `channels`, `webhooks`, `tokens`. Each change writes its audit row and raises the version in
-    the same transaction; incidents that open and clear by themselves are no changes of settings. `sessions`,
-    `logins` (that failed), `views` and `answers` (to programs) belong to the portal and leave the version
-    alone; who came, went and was kept out is in the audit all the same.
+    Acts: `parameters`, `gateways` (mapping), `routing_gateways`, `groups`, `phones`, `lists` (black and
+    white), `users`, `alarms` (rules and incidents), `channels`, `webhooks`, `tokens`. Each change writes its
+    audit row and raises the version in the same transaction; incidents that open and clear by themselves are
+    no changes of settings. `sessions`, `logins` (that failed), `views` and `answers` (to programs) belong to
+    the portal and leave the version alone; who came, went and was kept out is in the audit all the same.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, box: SecretBox) -> None:
         self._database = database
         self.parameters = Parameters(database)
         self.gateways = Gateways(database)
+        self.routing_gateways = RoutingGateways(database, box)
+        self.groups = Groups(database)
         self.phones = Phones(database)
         self.lists = Lists(database)
         self.sessions = Sessions(database)
@@ -80,7 +85,7 @@ class SettingsStore:
         """
         database = _database(data_dir, url, clock, busy_timeout_s, read_only=False)
         database.prepare(realm)
-        return cls(database)
+        return cls(database, SecretBox(data_dir))
 
     @classmethod
     def open_read_only(
@@ -97,7 +102,7 @@ class SettingsStore:
         """
         database = _database(data_dir, url, clock, busy_timeout_s, read_only=True)
         database.require_current()
-        return cls(database)
+        return cls(database, SecretBox(data_dir))
 
     @cached_property
     def users(self) -> Users:
@@ -143,6 +148,11 @@ class SettingsStore:
                 phones=enabled_secrets(connection),
                 blocks=blocks_not_removed(connection),
                 parameters=values_in_force(connection),
+                gateway_secrets=gateway_secrets(connection),
+                disabled_phones=disabled_numbers(connection),
+                routing_gateways=tuple(
+                    gateway for gateway in all_routing_gateways(connection) if gateway.enabled
+                ),
             )
 
     def audit(
@@ -155,8 +165,8 @@ class SettingsStore:
     ) -> tuple[AuditRow, ...]:
         """What was done, newest first, at most `limit` rows, below a row if one is named.
 
-        Shape: `kind` is parameter, gateway, phone, user, login, token, block, nonce_key, alarm_rule, alarm,
-        channel or webhook.
+        Shape: `kind` is parameter, gateway, route, group, phone, user, login, token, block, nonce_key,
+        alarm_rule, alarm, channel or webhook.
         Raises: StoreError.
         """
         with suppress(StoreError):

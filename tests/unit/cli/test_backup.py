@@ -13,6 +13,8 @@ import pytest
 from kit.cli import Cli
 from ringfence.cli.archive import CHECKSUMS, Checksums, write_backup
 from ringfence.cli.locks import running
+from ringfence.settings.calls_model import Registration, RoutingGatewayDraft
+from ringfence.settings.store import SettingsStore
 
 SEGMENT = "journal/edge/00000000000000000001.rfj"
 
@@ -54,6 +56,22 @@ def test_what_was_saved_comes_back(filled: Cli, tmp_path: Path, suffix: str) -> 
     assert second.json("gateway", "list") == filled.json("gateway", "list")
     assert stat.S_IMODE((second.data_dir / "settings.db").stat().st_mode) == 0o600
     assert stat.S_IMODE(second.data_dir.stat().st_mode) == 0o700
+
+
+def test_secrets_of_registrations_come_back_with_their_key(filled: Cli, tmp_path: Path) -> None:
+    with SettingsStore.open_or_create(filled.data_dir) as store:
+        registration = Registration(user="us")
+        draft = RoutingGatewayDraft(
+            name="vendor", address="192.0.2.9", registration=registration, secret="ours"
+        )
+        made = store.routing_gateways.add(draft, actor="t").after
+    filled.ok("backup", str(tmp_path / "b.tar"))
+    second = Cli(tmp_path / "second")
+    second.ok("restore", str(tmp_path / "b.tar"))
+    assert stat.S_IMODE((second.data_dir / "settings.key").stat().st_mode) == 0o600
+    with SettingsStore.open_read_only(second.data_dir) as store:
+        assert made is not None
+        assert store.routing_gateways.secret(made.id) == "ours"
 
 
 def test_call_records_can_be_left_out(filled: Cli, tmp_path: Path) -> None:

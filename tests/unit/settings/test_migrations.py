@@ -2,14 +2,17 @@
 import sqlite3
 from pathlib import Path
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from ringfence.ids import GatewayId
 from ringfence.settings import schema
+from ringfence.settings.model import Gateway
 from ringfence.settings.store import SettingsStore
 
 
@@ -26,6 +29,31 @@ def test_migrated_tables_are_the_tables_of_the_code(data_dir: Path) -> None:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, schema.metadata) == []
     engine.dispose()
+
+
+def test_gateways_of_older_settings_stand_after_the_migration(data_dir: Path) -> None:
+    data_dir.mkdir()
+    engine = create_engine(f"sqlite:///{data_dir / 'settings.db'}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "ringfence.settings:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(text("INSERT INTO meta VALUES (1, 'ringfence', 7, '00', 0)"))
+        connection.execute(text("INSERT INTO gateway VALUES (4, 'old', 1, 1, 2, 3)"))
+        connection.execute(text("INSERT INTO gateway_address VALUES ('192.0.2.1', 4, 0)"))
+    engine.dispose()
+    with SettingsStore.open_or_create(data_dir) as store:
+        assert store.gateways.get("old") == Gateway(
+            id=GatewayId(4),
+            name="old",
+            enabled=True,
+            addresses=("192.0.2.1",),
+            calls_per_second=1,
+            burst=2,
+            in_flight=3,
+        )
+        assert store.version() == 7
 
 
 def test_tables_can_be_written_out_for_postgresql() -> None:

@@ -11,6 +11,7 @@ from ringfence.settings import checks, schema
 from ringfence.settings.database import Act, Database
 from ringfence.settings.digest import phone_secret
 from ringfence.settings.model import Change, Phone, PhoneDraft, PhoneSecret
+from ringfence.settings.objects.gateways import gateway_registering_as
 from ringfence.settings.spelling import did_you_mean
 from ringfence.text import sentence
 
@@ -24,6 +25,11 @@ def enabled_secrets(connection: Connection) -> tuple[PhoneSecret, ...]:
         PhoneSecret(number=PhoneNumber(row.number), md5=row.ha1_md5, sha256=row.ha1_sha256)
         for row in connection.execute(select(table).where(table.c.enabled).order_by(table.c.number))
     )
+
+
+def disabled_numbers(connection: Connection) -> tuple[PhoneNumber, ...]:
+    """The numbers of the phones that are shut out."""
+    return tuple(phone.number for phone in _all(connection) if not phone.enabled)
 
 
 class Phones:
@@ -130,6 +136,13 @@ def _add(act: Act, draft: PhoneDraft, realm: str) -> Phone:
         raise ConfigError(
             sentence("there is a phone {number!r} already", number=number),
             hint=sentence("`ringfence phone set {number}` changes it", number=number),
+            code="duplicate",
+        )
+    owner = gateway_registering_as(act.connection, number)
+    if owner is not None:
+        raise ConfigError(
+            f"{number!r} is what gateway {owner!r} registers with already",
+            hint="choose another number",
             code="duplicate",
         )
     secret = phone_secret(number, realm, checks.password(draft.password, number))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a known source may make this call, and with which numbers. Pure: moment and lines in use come in.
+
+The edge has judged the source, its calls a second and the black lists before.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from ringfence.ids import PhoneNumber
+from ringfence.policy.number_filter import LONGEST_NUMBER
+from ringfence.policy.refusal import (
+    CALLEE_DENIED,
+    CALLER_DENIED,
+    INVALID_NUMBER,
+    LINES_IN_USE,
+    LOCKED,
+    OUTSIDE_HOURS,
+    Refusal,
+)
+from ringfence.policy.steps import Step, changed, passed, refused
+from ringfence.policy.table import Caller, MappingGateway, PhoneCaller
+from ringfence.settings.call_rules import any_holds
+
+_CALLEE: Final = re.compile(r"[0-9A-Za-z+*#._-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNumbers:
+    """The numbers of a call before and after the caller's rules, as the record keeps them apart.
+
+    Shape: `caller` and `callee` are what is billed and routed. What a vendor is sent is in its
+    `routing.selection.Candidate`.
+    """
+
+    caller_access: str
+    caller: str
+    callee_access: str
+    callee: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What the caller's rules say. Shape: with a `refusal`, the last of `steps` is the rule that refused."""
+
+    steps: tuple[Step, ...]
+    numbers: CallNumbers
+    refusal: Refusal | None
+
+
+def admit(
+    caller: Caller,
+    caller_number: str,
+    callee_number: str,
+    *,
+    now_us: int,
+    lines_in_use: int | None = None,
+    turn: int = 0,
+) -> Admission:
+    """Apply the caller's rules one after the other, until one refuses.
+
+    Shape: `lines_in_use` None = not known, and then no limit. `turn` counts calls, for dial rules with
+    several targets.
+    """
+    numbers = CallNumbers(
+        caller_access=caller_number, caller=caller_number, callee_access=callee_number, callee=callee_number
+    )
+    wrong = _wrong_number(caller_number, callee_number)
+    if wrong is not None:
+        return Admission(steps=(wrong,), numbers=numbers, refusal=INVALID_NUMBER)
+    match caller:
+        case PhoneCaller(number=number):
+            return _by_phone(number, numbers)
+        case MappingGateway():
+            return _by_gateway(caller, numbers, now_us, lines_in_use, turn)
+        case _:
+            assert_never(caller)
+
+
+def _wrong_number(caller: str, callee: str) -> Step | None:
+    if len(caller) > LONGEST_NUMBER or not caller.isprintable():
+        return refused(
+            "caller_number", f"the caller's number is longer than {LONGEST_NUMBER} or cannot be printed"
+        )
+    if not _CALLEE.fullmatch(callee):
+        return refused(
+            "callee_number", "the number called is empty, too long or holds characters that no number has"
+        )
+    return None
+
+
+def _by_phone(phone: PhoneNumber, numbers: CallNumbers) -> Admission:
+    """A phone calls as itself, whatever its From says: the number is what it is billed by."""
+    if numbers.caller == phone:
+        return Admission(steps=(passed("phone", f"phone {phone} may call"),), numbers=numbers, refusal=None)
+    step = changed("phone", f"phone {phone} may call, as itself and not as {numbers.caller}")
+    return Admission(steps=(step,), numbers=replace(numbers, caller=phone), refusal=None)
+
+
+def _by_gateway(
+    gateway: MappingGateway, numbers: CallNumbers, now_us: int, lines_in_use: int | None, turn: int
+) -> Admission:
+    steps: list[Step] = []
+
+    def ended(refusal: Refusal | None, *more: Step) -> Admission:
+        return Admission(steps=(*steps, *more), numbers=numbers, refusal=refusal)
+
+    if gateway.calls.locked:
+        return ended(LOCKED, refused("locked", f"gateway {gateway.name} is locked"))
+    steps.append(passed("gateway", f"gateway {gateway.name} may call"))
+    if gateway.windows:
+        hours = ", ".join(map(str, gateway.windows))
+        if not any_holds(gateway.windows, now_us):
+            return ended(OUTSIDE_HOURS, refused("window", f"it is outside {hours}"))
+        steps.append(passed("window", f"it is inside {hours}"))
+    if gateway.calls.lines:
+        used = "not known" if lines_in_use is None else str(lines_in_use)
+        said = f"of {gateway.calls.lines} lines in use: {used}"
+        if lines_in_use is not None and lines_in_use >= gateway.calls.lines:
+            return ended(LINES_IN_USE, refused("lines", said))
+        steps.append(passed("lines", said))
+    caller = gateway.caller.apply(numbers.caller, turn)
+    steps += caller.steps
+    if caller.is_refused:
+        return ended(CALLER_DENIED)
+    callee = gateway.callee.apply(numbers.callee, turn)
+    steps += callee.steps
+    if callee.is_refused:
+        return ended(CALLEE_DENIED)
+    numbers = replace(numbers, caller=caller.number, callee=callee.number)
+    return ended(None)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Number rules ready to be applied: lengths, then prefixes, then dial rules."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from ringfence.policy.steps import Outcome, Step, changed, passed, refused
+from ringfence.settings.call_rules import DialRules, Lengths
+from ringfence.settings.calls_model import NumberRules
+
+LONGEST_NUMBER: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """A number after the rules. Shape: if `is_refused`, the last of `steps` says why, and it is as it was."""
+
+    number: str
+    steps: tuple[Step, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a rule refused the number."""
+        return bool(self.steps) and self.steps[-1].outcome is Outcome.REFUSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberFilter:
+    """`calls_model.NumberRules`, read. `whose` is "caller" or "callee" and begins the names of the steps."""
+
+    whose: str
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+    lengths: tuple[Lengths, ...]
+    dial: DialRules
+
+    @classmethod
+    def read(cls, whose: str, rules: NumberRules) -> Self:
+        """Read the rules.
+
+        Raises: ConfigError if one is none; rules out of the settings were checked when they came in.
+        """
+        return cls(
+            whose=whose,
+            allow=rules.allow,
+            deny=rules.deny,
+            lengths=tuple(map(Lengths.parse, rules.lengths)),
+            dial=DialRules.parse(rules.dial),
+        )
+
+    def apply(self, number: str, turn: int) -> Filtered:
+        """Judge the number, then rewrite it; `turn` counts calls, for rules with several targets.
+
+        Shape: a step for each kind of rule that there is, none for those that are not set.
+        """
+        if not (self.lengths or self.allow or self.deny or self.dial.rules):
+            return Filtered(number, ())
+        steps: list[Step] = []
+        for judged in (self._length(number), self._prefix(number)):
+            if judged is not None:
+                steps.append(judged)
+                if judged.outcome is Outcome.REFUSED:
+                    return Filtered(number, tuple(steps))
+        if not self.dial.rules:
+            return Filtered(number, tuple(steps))
+        rewritten, step = self._dial(number, turn)
+        return Filtered(rewritten, (*steps, step))
+
+    def _length(self, number: str) -> Step | None:
+        if not self.lengths:
+            return None
+        name = f"{self.whose}_length"
+        allowed = " or ".join(map(str, self.lengths))
+        said = f"{self.whose} {number} has {len(number)} characters; allowed: {allowed}"
+        is_allowed = any(lengths.allows(number) for lengths in self.lengths)
+        return passed(name, said) if is_allowed else refused(name, said)
+
+    def _prefix(self, number: str) -> Step | None:
+        """The longest prefix that fits counts; of two equal ones the one that denies."""
+        if not self.allow and not self.deny:
+            return None
+        name = f"{self.whose}_prefix"
+        allowed = max((prefix for prefix in self.allow if number.startswith(prefix)), key=len, default=None)
+        denied = max((prefix for prefix in self.deny if number.startswith(prefix)), key=len, default=None)
+        if denied is not None and (allowed is None or len(denied) >= len(allowed)):
+            return refused(name, f"{self.whose} {number} begins with {denied}, which is denied")
+        if allowed is not None:
+            return passed(name, f"{self.whose} {number} begins with {allowed}, which is allowed")
+        if self.allow:
+            return refused(name, f"{self.whose} {number} begins with no prefix that is allowed")
+        return passed(name, f"{self.whose} {number} begins with no prefix that is denied")
+
+    def _dial(self, number: str, turn: int) -> tuple[str, Step]:
+        name = f"{self.whose}_dial_rule"
+        applied = self.dial.apply(number, turn)
+        if applied is None:
+            return number, passed(name, f"no dial rule fits {self.whose} {number}")
+        rule, rewritten = applied
+        if not 1 <= len(rewritten) <= LONGEST_NUMBER:
+            length = f"{len(rewritten)} characters; allowed: 1 to {LONGEST_NUMBER}"
+            return number, refused(name, f"dial rule {rule} makes {self.whose} {number} {length}")
+        return rewritten, changed(name, f"dial rule {rule} makes {self.whose} {number} {rewritten}")
