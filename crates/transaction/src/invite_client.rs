@@ -64,6 +64,7 @@ impl<D: Copy> InviteClient<D> {
     }
 
     /// Takes one input. An error changes nothing.
+    #[expect(clippy::needless_pass_by_value, reason = "the four machines have one interface")]
     pub fn handle(&mut self, now: Instant, input: Input<'_, D>, out: &mut Effects<D>) -> Result<(), Error> {
         match input {
             Input::Response { status, to_line, to_tag, bytes } => match (self.state, status) {
@@ -99,6 +100,11 @@ impl<D: Copy> InviteClient<D> {
     /// State.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Which transaction this is and where it sends.
+    pub(crate) fn hop(&self) -> Hop<D> {
+        self.hop
     }
 
     /// The CANCEL that is to be sent now by a transaction of its own. Given once.
@@ -146,12 +152,12 @@ impl<D: Copy> InviteClient<D> {
         }
         match self.forks.iter().find(|fork| fork.to_tag.eq_ignore_ascii_case(to_tag)) {
             Some(Fork { ack: Some((ack, destination)), .. }) => self.hop.send_to(*destination, ack, out),
-            Some(_) => {}
             None if self.forks.len() < MAX_FORKS => {
                 self.forks.push(Fork { to_tag: to_tag.into(), ack: None });
                 self.tell(status, bytes, out);
             }
-            None => {}
+            // The user has it and will acknowledge it, or there are too many.
+            Some(_) | None => {}
         }
     }
 

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use sip::{Parsed, parse};
+
 use crate::error::Error;
 use crate::machine::{Effects, Event, Hop, Input, Reason, State, Transport};
 use crate::outgoing::OutgoingResponse;
@@ -54,9 +56,12 @@ impl<D: Copy> InviteServer<D> {
     /// Takes one input. An error changes nothing.
     pub fn handle(&mut self, now: Instant, input: Input<'_, D>, out: &mut Effects<D>) -> Result<(), Error> {
         match input {
-            // §17.2.1. An accepted INVITE is absorbed (RFC 6026 §7.1): its 2xx is repeated by time.
-            Input::Request if matches!(self.state, State::Proceeding | State::Completed) => self.send_last(out),
-            Input::Request => {}
+            Input::Request => {
+                // §17.2.1. An accepted INVITE is absorbed (RFC 6026 §7.1): its 2xx is repeated by time.
+                if matches!(self.state, State::Proceeding | State::Completed) {
+                    self.send_last(out);
+                }
+            }
             Input::Ack { bytes } => self.ack(now, bytes, out),
             Input::Cancel { bytes } => {
                 // §9.2: without effect once a final response was sent.
@@ -91,9 +96,10 @@ impl<D: Copy> InviteServer<D> {
         self.state
     }
 
-    /// What was sent last, while it may be sent again.
-    pub(crate) fn last(&self) -> Option<&Arc<[u8]>> {
-        self.last.as_ref()
+    /// Whether what was sent last has this To tag. For ACKs of RFC 2543 elements only, so it is read when it is asked for.
+    pub(crate) fn has_answered_with(&self, to_tag: &[u8]) -> bool {
+        let Some(Parsed::Message(response)) = self.last.as_deref().map(parse) else { return false };
+        response.to().is_ok_and(|to| to.tag().unwrap_or_default().eq_ignore_ascii_case(to_tag))
     }
 
     fn send_response(&mut self, now: Instant, response: OutgoingResponse, out: &mut Effects<D>) -> Result<(), Error> {

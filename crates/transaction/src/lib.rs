@@ -20,17 +20,22 @@ mod invite_server;
 mod key;
 #[cfg(test)]
 mod kit;
+mod layer;
 mod machine;
 mod non_invite_client;
 mod non_invite_server;
 mod outgoing;
+mod slot;
 mod timers;
+mod wheel;
 
 pub use error::Error;
 pub use invite_client::{InviteClient, MAX_FORKS};
 pub use invite_server::InviteServer;
+pub use layer::{Arrival, Counters, Limits, Outgoing, Taken, Transactions};
 pub use machine::{Effect, Effects, Event, Hop, Input, Reason, State, TransactionId, Transport};
 pub use non_invite_client::NonInviteClient;
 pub use non_invite_server::NonInviteServer;
 pub use outgoing::{OutgoingRequest, OutgoingResponse};
 pub use timers::{SipTimers, Timer};
+pub use wheel::Wheel;

@@ -110,7 +110,7 @@ pub enum Input<'m, D> {
 
 impl<'m, D> Input<'m, D> {
     /// A response as parsed. None: it is a request or has no To.
-    pub fn response(message: &Message<'m>, bytes: &'m Arc<[u8]>) -> Option<Self> {
+    pub fn response<'b: 'm>(message: &Message<'b>, bytes: &'m Arc<[u8]>) -> Option<Self> {
         let to_tag = message.to().ok()?.tag().unwrap_or_default();
         let to_line = message.header(HeaderName::To)?.line;
         Some(Self::Response { status: message.status()?, to_line, to_tag, bytes })

@@ -39,6 +39,7 @@ impl<D: Copy> NonInviteClient<D> {
     }
 
     /// Takes one input. An error changes nothing.
+    #[expect(clippy::needless_pass_by_value, reason = "the four machines have one interface")]
     pub fn handle(&mut self, now: Instant, input: Input<'_, D>, out: &mut Effects<D>) -> Result<(), Error> {
         match input {
             Input::Response { status, bytes, .. } => self.response(now, status, bytes, out),

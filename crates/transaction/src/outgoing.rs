@@ -45,12 +45,12 @@ impl OutgoingRequest {
         };
         let method = message.method().ok_or(Error::Malformed(Why::StartLine))?;
         let mut buffer = KeyBuffer::default();
-        buffer.read(&message, method).ok_or(Error::Malformed(Why::Via))?;
-        let (kind, to_tag) = match method {
-            Method::Invite => (Kind::Invite, None),
-            Method::Ack => (Kind::Ack, message.to().ok().and_then(|to| to.tag())),
-            _ => (Kind::Other, None),
+        let (kind, to_tag, key_method) = match method {
+            Method::Invite => (Kind::Invite, None, method),
+            Method::Ack => (Kind::Ack, message.to().ok().and_then(|to| to.tag()), Method::Invite),
+            _ => (Kind::Other, None, method),
         };
+        buffer.read(&message, key_method).ok_or(Error::Malformed(Why::Via))?;
         let key = buffer.to_key();
         Ok(Self { bytes: written.into(), kind, key, to_tag: to_tag.unwrap_or_default().into() })
     }

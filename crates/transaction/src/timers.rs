@@ -13,6 +13,7 @@ pub(crate) const TRYING: Duration = Duration::from_millis(200);
 
 /// T1, T2 and T4 (RFC 3261 §17.1.1.1, §17.1.2.2), in whole milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "T1, T2 and T4 are the RFC's names, and ms is their unit")]
 pub struct SipTimers {
     t1_ms: u32,
     t2_ms: u32,
@@ -28,7 +29,7 @@ impl Default for SipTimers {
 
 impl SipTimers {
     /// Longest that any of them may be.
-    pub const MAX: Duration = Duration::from_secs(60);
+    pub const MAX: Duration = Duration::from_mins(1);
 
     /// Refuses what is below 1 ms or above [`Self::MAX`], and a T2 below T1: repetitions would come without end or not at all.
     pub fn new(t1: Duration, t2: Duration, t4: Duration) -> Result<Self, Error> {
