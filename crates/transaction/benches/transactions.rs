@@ -223,10 +223,10 @@ impl Load {
     }
 }
 
-fn resident_bytes() -> f64 {
+fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 fn calls() {
@@ -250,7 +250,7 @@ fn calls() {
     };
     run(&mut load, FILL_MS);
     let live = load.table.server_count() + load.table.client_count();
-    let bytes = (resident_bytes() - before) / live as f64;
+    let bytes = (resident_bytes() - before) / live as u64;
     let took = run(&mut load, FILL_MS + MEASURED_MS);
     let calls = CALLS_PER_MS * MEASURED_MS;
     let start = Instant::now();
@@ -258,11 +258,11 @@ fn calls() {
         load.without_table(number);
     }
     let plain = start.elapsed();
-    let each = |time: Duration| time.as_nanos() as f64 / (calls * 4) as f64;
+    let each = |time: Duration| time.as_nanos() as u64 / (calls * 4);
     println!(
-        "{live} live transactions, {bytes:.0} bytes each; {:.0} transactions/s on one core: {:.0} ns each, of which {:.0} ns for \
+        "{live} live transactions, {bytes} bytes each; {} transactions/s on one core: {} ns each, of which {} ns for \
          messages (made, read, written)",
-        (calls * 4) as f64 / took.as_secs_f64(),
+        1_000_000_000 / each(took),
         each(took),
         each(plain),
     );
@@ -304,9 +304,9 @@ fn queues() {
         black_box(heap.peek());
     }
     let of_heap = start.elapsed();
-    let each = |time: Duration| time.as_nanos() as f64 / f64::from(steps);
+    let each = |time: Duration| time.as_nanos() as u64 / u64::from(steps);
     println!(
-        "queue of {LIVE} deadlines, set, moved and given out: wheel {:.0} ns ({fired}), heap with lazy deletion {:.0} ns ({fired_of_heap})",
+        "queue of {LIVE} deadlines, set, moved and given out: wheel {} ns ({fired}), heap with lazy deletion {} ns ({fired_of_heap})",
         each(of_wheel),
         each(of_heap)
     );
