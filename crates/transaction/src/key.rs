@@ -35,6 +35,11 @@ impl Key {
         self.call() == other.call()
     }
 
+    /// Whether the branch is that of that message too.
+    pub(crate) fn is_branch(&self, other: &KeyBuffer) -> bool {
+        self.has_cookie() && self.matched().ends_with(other.branch())
+    }
+
     /// Whether the request came with a branch of RFC 3261.
     pub(crate) fn has_cookie(&self) -> bool {
         self.bytes.get(self.call_end as usize) == Some(&COOKIE)
@@ -59,6 +64,7 @@ const NO_COOKIE: u8 = 0;
 pub(crate) struct KeyBuffer {
     bytes: Vec<u8>,
     call_end: usize,
+    branch_start: usize,
     end: usize,
 }
 
@@ -77,11 +83,13 @@ impl KeyBuffer {
             self.bytes.push(COOKIE);
             put_lower(&mut self.bytes, via.host);
             self.bytes.extend_from_slice(&via.port.unwrap_or(0).to_le_bytes());
+            self.branch_start = self.bytes.len();
             put_lower(&mut self.bytes, branch);
             self.end = self.bytes.len();
             return Some(());
         }
         self.bytes.push(NO_COOKIE);
+        self.branch_start = self.bytes.len();
         put(&mut self.bytes, message.request_uri().unwrap_or_default());
         let value = message.first(sip::HeaderName::Via)?;
         put(&mut self.bytes, value.get(..via.len).unwrap_or(value));
@@ -93,6 +101,11 @@ impl KeyBuffer {
     /// Method, `CSeq` number, Call-ID and From tag.
     pub(crate) fn call(&self) -> &[u8] {
         self.bytes.get(..self.call_end).unwrap_or_default()
+    }
+
+    /// The branch, or what RFC 2543 elements have in its place.
+    fn branch(&self) -> &[u8] {
+        self.bytes.get(self.branch_start..self.end).unwrap_or_default()
     }
 
     /// All but the To tag.
@@ -215,10 +228,13 @@ mod tests {
 
     /// RFC 3261 §8.2.2.2.
     #[test]
-    fn the_call_part_is_that_of_merged_requests() {
+    fn the_call_part_is_that_of_merged_requests_and_of_twins() {
         let merged = INVITE.replace("z9hG4bKx", "z9hG4bKother").replace("sip:b@h SIP", "sip:c@h SIP");
         let key = buffer(INVITE, Method::Invite).to_key();
         assert!(key.is_call(&buffer(&merged, Method::Invite)) && !key.is(&buffer(&merged, Method::Invite)));
+        assert!(!key.is_branch(&buffer(&merged, Method::Invite)));
+        let twin = INVITE.replace("a.example:5060", "192.0.2.1:62000");
+        assert!(key.is_branch(&buffer(&twin, Method::Invite)) && !key.is(&buffer(&twin, Method::Invite)));
         assert!(!key.is_call(&buffer(&INVITE.replace("CSeq: 1", "CSeq: 2"), Method::Invite)));
     }
 }

@@ -174,22 +174,27 @@ impl<D: Copy> Transactions<D> {
             return self.receive_ack(now, message, arrival.bytes, out);
         }
         if let Some(index) = self.find_server(message, method) {
-            self.counters.repeated_requests = self.counters.repeated_requests.wrapping_add(1);
-            // A server takes the same request in every state.
-            self.drive(now, index, Input::Request, out).ok();
-            return Taken::Repeated;
+            return self.repeated(now, index, out);
         }
         if method == Method::Cancel {
             return self.receive_cancel(now, message, arrival, out);
         }
-        if self.is_server_full() {
-            return Taken::Full;
-        }
-        let is_first_of_dialog = message.to().is_ok_and(|to| to.tag().is_none());
-        if is_first_of_dialog && self.is_merged() {
+        if message.to().is_ok_and(|to| to.tag().is_none())
+            && let Some((index, is_branch)) = self.find_call()
+        {
+            // Some routers send a request twice, once with their own address in Via (SIP ALG): one branch is one request.
+            if is_branch {
+                return self.repeated(now, index, out);
+            }
+            if self.is_server_full() {
+                return Taken::Full;
+            }
             self.counters.merged_requests = self.counters.merged_requests.wrapping_add(1);
             self.refuse(now, 482, message, arrival, out);
             return Taken::Merged;
+        }
+        if self.is_server_full() {
+            return Taken::Full;
         }
         Taken::New(self.insert_server(now, message, arrival, false, out))
     }
@@ -339,6 +344,13 @@ impl<D: Copy> Transactions<D> {
     /// Counters since the start.
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    fn repeated(&mut self, now: Instant, index: u32, out: &mut Effects<D>) -> Taken {
+        self.counters.repeated_requests = self.counters.repeated_requests.wrapping_add(1);
+        // A server takes the same request in every state.
+        self.drive(now, index, Input::Request, out).ok();
+        Taken::Repeated
     }
 
     /// RFC 3261 §17.1.1.3, §17.2.3 for final responses other than 2xx; Call-ID, `CSeq` and tags for a 2xx, whose ACK has another branch.
@@ -594,11 +606,12 @@ impl<D: Copy> Transactions<D> {
         self.clients.find(hash, |slot| self.slots.get(slot as usize).is_some_and(|slot| slot.key.is(&self.key)))
     }
 
-    /// Whether a live transaction is that of the same request on another way; its key is in `key`.
-    fn is_merged(&self) -> bool {
+    /// The live transaction of the request whose key is in `key`, come on another way (RFC 3261 §8.2.2.2); and whether its branch is the same.
+    fn find_call(&self) -> Option<(u32, bool)> {
         let hash = self.hasher.hash_one(self.key.call());
         let is_it = |slot: u32| self.slots.get(slot as usize).is_some_and(|slot| slot.key.is_call(&self.key));
-        self.calls.find(hash, is_it).is_some()
+        let index = self.calls.find(hash, is_it)?;
+        Some((index, self.slots.get(index as usize)?.key.is_branch(&self.key)))
     }
 
     fn is_server_full(&mut self) -> bool {

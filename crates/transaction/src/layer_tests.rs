@@ -342,6 +342,33 @@ fn a_merged_request_is_answered_482() {
     assert_eq!(case.table.counters().merged_requests, 1);
 }
 
+/// Routers that rewrite SIP may send a request as it was and rewritten. The branch is the same, so it is no merged request (§8.2.2.2), and a 482 would
+/// end the call.
+#[test]
+fn the_rewritten_twin_of_a_request_is_a_repetition() {
+    let mut case = Case::new();
+    let invite = Wire::invite();
+    let id = case.receive_new(&invite);
+    let ringing = case.respond(id, &invite, 180).unwrap();
+    let twin = Wire { via: "SIP/2.0/UDP 198.51.100.27:62000;branch=z9hG4bKx;rport".to_owned(), ..invite };
+    assert_eq!(case.receive(&twin), (Taken::Repeated, ringing));
+    assert_eq!(case.table.server_count(), 1);
+}
+
+/// RFC 3261 §9.1: a CANCEL has nothing to do once its INVITE is over, so it goes with it; that bounds their number.
+#[test]
+fn a_cancel_goes_with_its_invite() {
+    let mut case = Case::new();
+    let invite = request("INVITE", "x", &[]);
+    let id = case.start_on(Transport::Reliable, &invite).unwrap();
+    case.hear(&a_response(&invite, 180, "t"));
+    case.table.cancel(case.now(), id, &mut case.out).unwrap();
+    assert_eq!((methods(&std::mem::take(&mut case.out)), case.table.client_count()), (vec!["CANCEL".to_owned()], 2));
+    let effects = case.hear(&a_response(&invite, 487, "t"));
+    assert_eq!(effects.last(), Some(&ended(id, Reason::Done)));
+    assert!(case.table.is_empty());
+}
+
 /// RFC 3261 §8.2.2.2: what has a To tag, another `CSeq`, Call-ID or From tag is not merged.
 #[test]
 fn requests_of_a_dialog_and_other_calls_are_not_merged() {
