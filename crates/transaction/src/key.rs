@@ -16,18 +16,12 @@ use sip::{Message, Method};
 pub(crate) struct Key {
     bytes: Box<[u8]>,
     call_end: u32,
-    end: u32,
 }
 
 impl Key {
     /// Whether this is the transaction of that message.
     pub(crate) fn is(&self, other: &KeyBuffer) -> bool {
         *self.bytes == *other.bytes
-    }
-
-    /// The same for an ACK, whose To tag is not the request's. The caller compares it where [`Self::has_cookie`] is false.
-    pub(crate) fn is_but_for_to_tag(&self, other: &KeyBuffer) -> bool {
-        self.bytes.get(..self.end as usize) == Some(other.matched())
     }
 
     /// Whether method, `CSeq` number, Call-ID and From tag are those of that message (RFC 3261 §8.2.2.2).
@@ -37,12 +31,7 @@ impl Key {
 
     /// Whether the branch is that of that message too.
     pub(crate) fn is_branch(&self, other: &KeyBuffer) -> bool {
-        self.has_cookie() && self.matched().ends_with(other.branch())
-    }
-
-    /// Whether the request came with a branch of RFC 3261.
-    pub(crate) fn has_cookie(&self) -> bool {
-        self.bytes.get(self.call_end as usize) == Some(&COOKIE)
+        other.has_cookie() && self.bytes.ends_with(other.branch())
     }
 
     /// Method, `CSeq` number, Call-ID and From tag.
@@ -50,9 +39,9 @@ impl Key {
         self.bytes.get(..self.call_end as usize).unwrap_or_default()
     }
 
-    /// All but the To tag.
-    pub(crate) fn matched(&self) -> &[u8] {
-        self.bytes.get(..self.end as usize).unwrap_or_default()
+    /// All of it.
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -65,7 +54,8 @@ pub(crate) struct KeyBuffer {
     bytes: Vec<u8>,
     call_end: usize,
     branch_start: usize,
-    end: usize,
+    /// Where the To tag stands; the end where it does not count.
+    to_tag_start: usize,
 }
 
 impl KeyBuffer {
@@ -85,7 +75,7 @@ impl KeyBuffer {
             self.bytes.extend_from_slice(&via.port.unwrap_or(0).to_le_bytes());
             self.branch_start = self.bytes.len();
             put_lower(&mut self.bytes, branch);
-            self.end = self.bytes.len();
+            self.to_tag_start = self.bytes.len();
             return Some(());
         }
         self.bytes.push(NO_COOKIE);
@@ -93,7 +83,7 @@ impl KeyBuffer {
         put(&mut self.bytes, message.request_uri().unwrap_or_default());
         let value = message.first(sip::HeaderName::Via)?;
         put(&mut self.bytes, value.get(..via.len).unwrap_or(value));
-        self.end = self.bytes.len();
+        self.to_tag_start = self.bytes.len();
         put_lower(&mut self.bytes, message.to().ok()?.tag().unwrap_or_default());
         Some(())
     }
@@ -103,19 +93,32 @@ impl KeyBuffer {
         self.bytes.get(..self.call_end).unwrap_or_default()
     }
 
-    /// The branch, or what RFC 2543 elements have in its place.
-    fn branch(&self) -> &[u8] {
-        self.bytes.get(self.branch_start..self.end).unwrap_or_default()
+    /// Takes the To tag away, as it was in the request that begins a dialog. False: the To tag does not count.
+    pub(crate) fn clear_to_tag(&mut self) -> bool {
+        self.bytes.truncate(self.to_tag_start);
+        if !self.has_cookie() {
+            put(&mut self.bytes, b"");
+        }
+        !self.has_cookie()
     }
 
-    /// All but the To tag.
-    pub(crate) fn matched(&self) -> &[u8] {
-        self.bytes.get(..self.end).unwrap_or_default()
+    /// All of it.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The key, to be kept.
     pub(crate) fn to_key(&self) -> Key {
-        Key { bytes: self.bytes.as_slice().into(), call_end: self.call_end as u32, end: self.end as u32 }
+        Key { bytes: self.bytes.as_slice().into(), call_end: self.call_end as u32 }
+    }
+
+    /// Whether the branch is one of RFC 3261.
+    fn has_cookie(&self) -> bool {
+        self.bytes.get(self.call_end) == Some(&COOKIE)
+    }
+
+    fn branch(&self) -> &[u8] {
+        self.bytes.get(self.branch_start..self.to_tag_start).unwrap_or_default()
     }
 }
 
@@ -209,9 +212,10 @@ mod tests {
             assert!(!is_same(OLD, &OLD.replace(part, other)), "{part}");
         }
         let key = buffer(OLD, Method::Invite).to_key();
-        let ack = OLD.replace("INVITE", "ACK").replace("To: <sip:b@h>", "To: <sip:b@h>;tag=t");
-        assert!(!key.has_cookie() && key.is_but_for_to_tag(&buffer(&ack, Method::Invite)));
-        assert!(buffer(INVITE, Method::Invite).to_key().has_cookie());
+        let mut ack =
+            buffer(&OLD.replace("INVITE", "ACK").replace("To: <sip:b@h>", "To: <sip:b@h>;tag=t"), Method::Invite);
+        assert!(!key.is(&ack) && ack.clear_to_tag() && key.is(&ack));
+        assert!(!buffer(INVITE, Method::Invite).clear_to_tag());
     }
 
     #[test]

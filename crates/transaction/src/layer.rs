@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of all transactions: which machine a message is for, and when each wants to be woken.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sip::answer::{Answer, Token};
-use sip::{HeaderName, Message, Method};
-use slab::Slab;
+use sip::{Message, Method};
 
 use crate::error::Error;
 use crate::invite_client::InviteClient;
 use crate::invite_server::InviteServer;
-use crate::key::{Key, KeyBuffer, write_success};
 use crate::machine::{Effect, Effects, Hop, Input, State, TransactionId, Transport};
 use crate::non_invite_client::NonInviteClient;
 use crate::non_invite_server::NonInviteServer;
 use crate::outgoing::{Kind, OutgoingRequest, OutgoingResponse};
-use crate::slot::{Found, Index, Machine, Slot};
+use crate::slot::Machine;
+use crate::table::Table;
 use crate::timers::SipTimers;
 use crate::wheel::Wheel;
 
@@ -113,20 +111,10 @@ pub struct Transactions<D> {
     timers: SipTimers,
     limits: Limits,
     counters: Counters,
-    slots: Slab<Slot<D>>,
-    serial: u32,
-    server_count: usize,
+    table: Table<D>,
+    /// Client transactions that the user knows.
     client_count: usize,
-    /// `SipHash` with keys of this process: branches are chosen by strangers.
-    hasher: RandomState,
-    servers: Index,
-    clients: Index,
-    /// Requests without a To tag by their call part (RFC 3261 §8.2.2.2).
-    calls: Index,
-    /// Accepted INVITEs by what the ACK of a 2xx has.
-    successes: Index,
     wheel: Wheel,
-    key: KeyBuffer,
     buffer: Vec<u8>,
     hidden: Effects<D>,
 }
@@ -140,22 +128,13 @@ impl<D: Copy> Transactions<D> {
     pub fn new(now: Instant, timers: SipTimers, limits: Limits) -> Self {
         let room = |count: usize| count.min(Self::MOST_RESERVED);
         let (servers, clients) = (room(limits.server_transactions), room(limits.client_transactions));
-        let all = servers.saturating_add(clients);
         Self {
             timers,
             limits,
             counters: Counters::default(),
-            slots: Slab::with_capacity(all),
-            serial: 0,
-            server_count: 0,
+            table: Table::with_capacity(servers, clients),
             client_count: 0,
-            hasher: RandomState::new(),
-            servers: Index::with_capacity(servers),
-            clients: Index::with_capacity(clients),
-            calls: Index::with_capacity(servers),
-            successes: Index::with_capacity(servers),
-            wheel: Wheel::new(now, all),
-            key: KeyBuffer::default(),
+            wheel: Wheel::new(now, servers.saturating_add(clients)),
             buffer: Vec::with_capacity(2048),
             hidden: Effects::new(),
         }
@@ -173,14 +152,14 @@ impl<D: Copy> Transactions<D> {
         if method == Method::Ack {
             return self.receive_ack(now, message, arrival.bytes, out);
         }
-        if let Some(index) = self.find_server(message, method) {
+        if let Some(index) = self.table.find_server(message, method) {
             return self.repeated(now, index, out);
         }
         if method == Method::Cancel {
             return self.receive_cancel(now, message, arrival, out);
         }
         if message.to().is_ok_and(|to| to.tag().is_none())
-            && let Some((index, is_branch)) = self.find_call()
+            && let Some((index, is_branch)) = self.table.find_call(message)
         {
             // Some routers send a request twice, once with their own address in Via (SIP ALG): one branch is one request.
             if is_branch {
@@ -196,7 +175,7 @@ impl<D: Copy> Transactions<D> {
         if self.is_server_full() {
             return Taken::Full;
         }
-        Taken::New(self.insert_server(now, message, arrival, false, out))
+        self.insert_server(now, message, arrival, false, out).map_or(Taken::Stray, Taken::New)
     }
 
     /// A response from the network. False: it belongs to no transaction and was dropped (RFC 6026 §8.9).
@@ -207,7 +186,7 @@ impl<D: Copy> Transactions<D> {
         bytes: &Arc<[u8]>,
         out: &mut Effects<D>,
     ) -> bool {
-        let found = self.find_client(message).zip(Input::response(message, bytes));
+        let found = self.table.find_client(message).zip(Input::response(message, bytes));
         let Some((index, input)) = found else {
             self.counters.stray_responses = self.counters.stray_responses.wrapping_add(1);
             return false;
@@ -229,21 +208,21 @@ impl<D: Copy> Transactions<D> {
         request: &Message<'_>,
         out: &mut Effects<D>,
     ) -> Result<(), Error> {
-        let index = self.index_of(transaction)?;
-        let slot = self.slots.get(index as usize).ok_or(Error::Gone)?;
+        let index = self.table.index_of(transaction)?;
+        let slot = self.table.get(index).ok_or(Error::Gone)?;
         if slot.machine.is_client() {
             return Err(Error::Illegal(slot.machine.state()));
-        }
-        let is_read = request.method().and_then(|method| self.key.read(request, method));
-        if is_read.is_none() || !slot.key.is(&self.key) {
-            return Err(Error::OtherRequest);
         }
         let is_success = matches!(answer.status, 200..300)
             && matches!(slot.machine, Machine::InviteServer(_))
             && slot.machine.state() == State::Proceeding;
+        if !self.table.is_request_of(index, request) {
+            return Err(Error::OtherRequest);
+        }
         let response = OutgoingResponse::write(answer, request, &mut self.buffer);
-        if is_success {
-            self.expect_ack(index, answer, request);
+        if is_success && let Ok(to) = request.to() {
+            let to_tag = to.tag().or(answer.to_tag.map(|tag| tag.as_bytes())).unwrap_or_default();
+            self.table.expect_ack(index, request, to_tag);
         }
         self.drive(now, index, Input::SendResponse(response), out)
     }
@@ -274,7 +253,7 @@ impl<D: Copy> Transactions<D> {
     /// # Errors
     /// [`Error::Gone`], and [`Error::Illegal`] after a final response or for anything but an INVITE client.
     pub fn cancel(&mut self, now: Instant, transaction: TransactionId, out: &mut Effects<D>) -> Result<(), Error> {
-        let index = self.index_of(transaction)?;
+        let index = self.table.index_of(transaction)?;
         self.drive(now, index, Input::SendCancel, out)
     }
 
@@ -290,8 +269,8 @@ impl<D: Copy> Transactions<D> {
         destination: D,
         out: &mut Effects<D>,
     ) -> Result<(), Error> {
-        let index = self.index_of(transaction)?;
-        let slot = self.slots.get(index as usize).ok_or(Error::Gone)?;
+        let index = self.table.index_of(transaction)?;
+        let slot = self.table.get(index).ok_or(Error::Gone)?;
         if ack.kind() != Kind::Ack || ack.key().call() != slot.key.call() {
             return Err(Error::NoSuchSuccess);
         }
@@ -300,7 +279,7 @@ impl<D: Copy> Transactions<D> {
 
     /// What a transaction sent last could not be sent.
     pub fn transport_error(&mut self, now: Instant, transaction: TransactionId, out: &mut Effects<D>) {
-        if let Ok(index) = self.index_of(transaction) {
+        if let Ok(index) = self.table.index_of(transaction) {
             // Every machine takes this in every state.
             self.drive(now, index, Input::TransportError, out).ok();
         }
@@ -321,24 +300,23 @@ impl<D: Copy> Transactions<D> {
 
     /// State of a transaction; None: it has ended.
     pub fn state(&self, transaction: TransactionId) -> Option<State> {
-        let index = self.index_of(transaction).ok()?;
-        self.slots.get(index as usize).map(|slot| slot.machine.state())
+        let index = self.table.index_of(transaction).ok()?;
+        self.table.get(index).map(|slot| slot.machine.state())
     }
 
     /// Server transactions that there are, those included that the user does not know.
     pub const fn server_count(&self) -> usize {
-        self.server_count
+        self.table.server_count()
     }
 
     /// Client transactions that there are, CANCELs included.
     pub fn client_count(&self) -> usize {
-        self.slots.len().saturating_sub(self.server_count)
+        self.table.client_count()
     }
 
     /// Whether nothing is left, in no table.
     pub fn is_empty(&self) -> bool {
-        let indexes = [&self.servers, &self.clients, &self.calls, &self.successes];
-        self.slots.is_empty() && indexes.iter().all(|index| index.is_empty()) && self.wheel.next().is_none()
+        self.table.is_empty() && self.wheel.next().is_none()
     }
 
     /// Counters since the start.
@@ -355,7 +333,7 @@ impl<D: Copy> Transactions<D> {
 
     /// RFC 3261 §17.1.1.3, §17.2.3 for final responses other than 2xx; Call-ID, `CSeq` and tags for a 2xx, whose ACK has another branch.
     fn receive_ack(&mut self, now: Instant, ack: &Message<'_>, bytes: &Arc<[u8]>, out: &mut Effects<D>) -> Taken {
-        let Some(index) = self.find_acknowledged(ack).or_else(|| self.find_success(ack)) else {
+        let Some(index) = self.table.find_acknowledged(ack).or_else(|| self.table.find_success(ack)) else {
             self.counters.stray_acks = self.counters.stray_acks.wrapping_add(1);
             return Taken::Stray;
         };
@@ -372,7 +350,7 @@ impl<D: Copy> Transactions<D> {
         arrival: &Arrival<'_, D>,
         out: &mut Effects<D>,
     ) -> Taken {
-        let Some(index) = self.find_server(message, Method::Invite) else {
+        let Some(index) = self.table.find_server(message, Method::Invite) else {
             if self.is_server_full() {
                 return Taken::Full;
             }
@@ -380,9 +358,10 @@ impl<D: Copy> Transactions<D> {
             self.refuse(now, 481, message, arrival, out);
             return Taken::Cancel;
         };
-        if self.server_count < self.limits.server_transactions {
+        if self.table.server_count() < self.limits.server_transactions {
             self.refuse(now, 200, message, arrival, out);
-        } else if let Some(transaction) = self.id_of(index) {
+        } else if let Some(transaction) = self.table.get(index).map(|slot| TransactionId { index, serial: slot.serial })
+        {
             // Without room it is answered without a transaction: a CANCEL makes room.
             let answer = Answer::new(200, arrival.source).with_tag(arrival.tag);
             let bytes = OutgoingResponse::write(&answer, message, &mut self.buffer).into_bytes();
@@ -402,18 +381,15 @@ impl<D: Copy> Transactions<D> {
         arrival: &Arrival<'_, D>,
         out: &mut Effects<D>,
     ) {
-        let Some(method) = message.method() else { return };
-        if self.key.read(message, method).is_none() {
-            return;
-        }
         let answer = Answer::new(status, arrival.source).with_tag(arrival.tag);
         let response = OutgoingResponse::write(&answer, message, &mut self.buffer);
-        let transaction = self.insert_server(now, message, arrival, true, out);
-        // A transaction that was just made takes its first response.
-        self.drive(now, transaction.index, Input::SendResponse(response), out).ok();
+        if let Some(transaction) = self.insert_server(now, message, arrival, true, out) {
+            // A transaction that was just made takes its first response.
+            self.drive(now, transaction.index, Input::SendResponse(response), out).ok();
+        }
     }
 
-    /// Makes a server transaction for the message whose key is in `key`.
+    /// Makes a server transaction.
     fn insert_server(
         &mut self,
         now: Instant,
@@ -421,8 +397,9 @@ impl<D: Copy> Transactions<D> {
         arrival: &Arrival<'_, D>,
         is_hidden: bool,
         out: &mut Effects<D>,
-    ) -> TransactionId {
-        let transaction = self.next_id();
+    ) -> Option<TransactionId> {
+        let key = self.table.server_key(message, is_hidden)?;
+        let transaction = self.table.next_id();
         let hop = Hop { transaction, destination: arrival.reply_to, transport: arrival.transport };
         let machine = if message.method() == Some(Method::Invite) {
             let trying = (arrival.has_trying && !is_hidden)
@@ -434,16 +411,9 @@ impl<D: Copy> Transactions<D> {
             Machine::NonInviteServer(Box::new(NonInviteServer::start(now, hop, self.timers, arrival.bytes, out)))
         };
         self.hidden.clear();
-        let has_to_tag = message.to().is_ok_and(|to| to.tag().is_some());
-        let call_hash = (!is_hidden && !has_to_tag).then(|| self.hasher.hash_one(self.key.call()));
-        if let Some(hash) = call_hash {
-            self.calls.insert(hash, transaction.index);
-        }
-        let hash = self.hasher.hash_one(self.key.matched());
-        self.servers.insert(hash, transaction.index);
-        self.server_count = self.server_count.saturating_add(1);
-        self.insert(transaction, machine, self.key.to_key(), hash, call_hash, is_hidden);
-        transaction
+        self.wheel.set(transaction.index, machine.deadline());
+        self.table.insert_server(transaction, machine, key);
+        Some(transaction)
     }
 
     /// Makes a client transaction, which sends its request at once.
@@ -455,61 +425,25 @@ impl<D: Copy> Transactions<D> {
         out: &mut Effects<D>,
     ) -> Result<TransactionId, Error> {
         let Outgoing { request, destination, transport, timeout } = *outgoing;
-        let hash = self.hasher.hash_one(request.key().matched());
-        if self
-            .clients
-            .find(hash, |slot| self.slots.get(slot as usize).is_some_and(|slot| slot.key == *request.key()))
-            .is_some()
-        {
+        if self.table.find_client_key(request.key()).is_some() {
             return Err(Error::BranchInUse);
         }
-        let transaction = self.next_id();
+        let transaction = self.table.next_id();
         let hop = Hop { transaction, destination, transport };
         let machine = if request.kind() == Kind::Invite {
             Machine::InviteClient(Box::new(InviteClient::start(now, hop, self.timers, timeout, request, out)))
         } else {
             Machine::NonInviteClient(Box::new(NonInviteClient::start(now, hop, self.timers, timeout, request, out)))
         };
-        self.clients.insert(hash, transaction.index);
+        self.wheel.set(transaction.index, machine.deadline());
+        self.table.insert_client(transaction, machine, request.key(), is_hidden);
         self.client_count = self.client_count.saturating_add(usize::from(!is_hidden));
-        self.insert(transaction, machine, request.key().clone(), hash, None, is_hidden);
         Ok(transaction)
-    }
-
-    /// Puts a machine where `next_id` said.
-    fn insert(
-        &mut self,
-        id: TransactionId,
-        machine: Machine<D>,
-        key: Key,
-        hash: u64,
-        call_hash: Option<u64>,
-        is_hidden: bool,
-    ) {
-        self.wheel.set(id.index, machine.deadline());
-        let serial = id.serial;
-        self.slots.insert(Slot { serial, is_hidden, machine, key, hash, call_hash, success: None, cancel: None });
-    }
-
-    /// Notes what the ACK of this 2xx will have (RFC 3261 §13.2.2.4).
-    fn expect_ack(&mut self, index: u32, answer: &Answer<'_>, request: &Message<'_>) {
-        let (Ok(from), Ok(to), Ok(cseq), Some(call_id)) =
-            (request.from(), request.to(), request.cseq(), request.call_id())
-        else {
-            return;
-        };
-        let tag = to.tag().or(answer.to_tag.map(|tag| tag.as_bytes())).unwrap_or_default();
-        write_success(call_id, cseq.number, from.tag().unwrap_or_default(), tag, &mut self.buffer);
-        let hash = self.hasher.hash_one(self.buffer.as_slice());
-        if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.success = Some(Box::new(Found { hash, bytes: self.buffer.as_slice().into() }));
-            self.successes.insert(hash, index);
-        }
     }
 
     /// Gives an input to a machine and does what follows from its new state.
     fn drive(&mut self, now: Instant, index: u32, input: Input<'_, D>, out: &mut Effects<D>) -> Result<(), Error> {
-        let slot = self.slots.get_mut(index as usize).ok_or(Error::Gone)?;
+        let slot = self.table.get_mut(index).ok_or(Error::Gone)?;
         if slot.is_hidden {
             let result = slot.machine.handle(now, input, &mut self.hidden);
             out.extend(self.hidden.drain(..).filter(|effect| matches!(effect, Effect::Send { .. })));
@@ -529,7 +463,7 @@ impl<D: Copy> Transactions<D> {
             let outgoing = Outgoing { request: &cancel, destination, transport, timeout: None };
             // Its branch is the INVITE's, and there is one CANCEL for each.
             let id = self.insert_client(now, &outgoing, true, out).ok();
-            if let Some(slot) = self.slots.get_mut(index as usize) {
+            if let Some(slot) = self.table.get_mut(index) {
                 slot.cancel = id;
             }
         }
@@ -537,103 +471,21 @@ impl<D: Copy> Transactions<D> {
     }
 
     fn remove(&mut self, index: u32) {
-        let Some(slot) = self.slots.try_remove(index as usize) else { return };
+        let Some(slot) = self.table.remove(index) else { return };
         self.wheel.set(index, None);
-        if slot.machine.is_client() {
-            self.clients.remove(slot.hash, index);
-            self.client_count = self.client_count.saturating_sub(usize::from(!slot.is_hidden));
-        } else {
-            self.servers.remove(slot.hash, index);
-            self.server_count = self.server_count.saturating_sub(1);
-        }
-        if let Some(hash) = slot.call_hash {
-            self.calls.remove(hash, index);
-        }
-        if let Some(success) = slot.success {
-            self.successes.remove(success.hash, index);
+        if slot.machine.is_client() && !slot.is_hidden {
+            self.client_count = self.client_count.saturating_sub(1);
         }
         // A CANCEL whose INVITE is over has nothing left to do; so there are never more of them than INVITEs.
-        if let Some(index) = slot.cancel.and_then(|cancel| self.index_of(cancel).ok()) {
-            self.remove(index);
+        if let Some(cancel) = slot.cancel.and_then(|cancel| self.table.index_of(cancel).ok()) {
+            self.remove(cancel);
         }
-    }
-
-    /// The server transaction that this message would be the request of, if it had that method. Leaves its key in `key`.
-    fn find_server(&mut self, message: &Message<'_>, method: Method<'_>) -> Option<u32> {
-        self.key.read(message, method)?;
-        let hash = self.hasher.hash_one(self.key.matched());
-        self.servers.find(hash, |slot| self.slots.get(slot as usize).is_some_and(|slot| slot.key.is(&self.key)))
-    }
-
-    /// The INVITE server that this ACK names by its branch. RFC 3261 §17.2.3: without the cookie its To tag is that of our response.
-    fn find_acknowledged(&mut self, ack: &Message<'_>) -> Option<u32> {
-        self.key.read(ack, Method::Invite)?;
-        let to = ack.to().ok()?;
-        let hash = self.hasher.hash_one(self.key.matched());
-        self.servers.find(hash, |slot| {
-            self.slots.get(slot as usize).is_some_and(|slot| {
-                slot.key.is_but_for_to_tag(&self.key)
-                    && match &slot.machine {
-                        Machine::InviteServer(server) => {
-                            slot.key.has_cookie() || server.has_answered_with(to.tag().unwrap_or_default())
-                        }
-                        _ => false,
-                    }
-            })
-        })
-    }
-
-    fn find_success(&mut self, ack: &Message<'_>) -> Option<u32> {
-        let (from, to, cseq) = (ack.from().ok()?, ack.to().ok()?, ack.cseq().ok()?);
-        let (from_tag, to_tag) = (from.tag().unwrap_or_default(), to.tag().unwrap_or_default());
-        write_success(ack.call_id()?, cseq.number, from_tag, to_tag, &mut self.buffer);
-        let hash = self.hasher.hash_one(self.buffer.as_slice());
-        self.successes.find(hash, |slot| {
-            let found = self.slots.get(slot as usize).and_then(|slot| slot.success.as_ref());
-            found.is_some_and(|found| *found.bytes == *self.buffer)
-        })
-    }
-
-    /// The client transaction of a response (RFC 3261 §17.1.3). A response with a second Via is for somebody else (§8.1.3.3).
-    fn find_client(&mut self, response: &Message<'_>) -> Option<u32> {
-        let is_only_via = response.all(HeaderName::Via).nth(1).is_none() && response.via_top().ok()?.rest().is_none();
-        let method = response.cseq().ok()?.method;
-        if !is_only_via || response.is_request() {
-            return None;
-        }
-        self.key.read(response, method)?;
-        let hash = self.hasher.hash_one(self.key.matched());
-        self.clients.find(hash, |slot| self.slots.get(slot as usize).is_some_and(|slot| slot.key.is(&self.key)))
-    }
-
-    /// The live transaction of the request whose key is in `key`, come on another way (RFC 3261 §8.2.2.2); and whether its branch is the same.
-    fn find_call(&self) -> Option<(u32, bool)> {
-        let hash = self.hasher.hash_one(self.key.call());
-        let is_it = |slot: u32| self.slots.get(slot as usize).is_some_and(|slot| slot.key.is_call(&self.key));
-        let index = self.calls.find(hash, is_it)?;
-        Some((index, self.slots.get(index as usize)?.key.is_branch(&self.key)))
     }
 
     fn is_server_full(&mut self) -> bool {
-        let is_full = self.server_count >= self.limits.server_transactions;
+        let is_full = self.table.server_count() >= self.limits.server_transactions;
         self.counters.server_limit_hits = self.counters.server_limit_hits.wrapping_add(u64::from(is_full));
         is_full
-    }
-
-    fn next_id(&mut self) -> TransactionId {
-        self.serial = self.serial.wrapping_add(1);
-        TransactionId { index: self.slots.vacant_key() as u32, serial: self.serial }
-    }
-
-    fn index_of(&self, id: TransactionId) -> Result<u32, Error> {
-        match self.slots.get(id.index as usize) {
-            Some(slot) if slot.serial == id.serial => Ok(id.index),
-            _ => Err(Error::Gone),
-        }
-    }
-
-    fn id_of(&self, index: u32) -> Option<TransactionId> {
-        self.slots.get(index as usize).map(|slot| TransactionId { index, serial: slot.serial })
     }
 }
 

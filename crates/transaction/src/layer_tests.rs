@@ -259,6 +259,34 @@ fn without_the_magic_cookie_an_ack_has_to_have_our_tag() {
     assert!(case.table.is_empty());
 }
 
+/// RFC 3261 §17.2.3: inside a dialog the ACK has the tag that the INVITE had.
+#[test]
+fn without_the_magic_cookie_an_ack_inside_a_dialog_is_found() {
+    let mut case = Case::new();
+    let invite = Wire { to_tag: "dialog", ..Wire::new("INVITE", "1") };
+    let id = case.receive_new(&invite);
+    case.respond(id, &invite, 486).unwrap();
+    assert_eq!(case.receive(&Wire { to_tag: "ours", ..invite.with("ACK") }).0, Taken::Stray);
+    assert_eq!(case.receive(&invite.with("ACK")).0, Taken::Ack);
+    assert_eq!(case.table.state(id), Some(State::Confirmed));
+}
+
+/// RFC 3261 §12.2.2 forbids it, so the user would refuse the second one; if it does not, the ACK counts for the first.
+#[test]
+fn of_two_2xx_that_expect_the_same_ack_the_first_gets_it() {
+    let mut case = Case::new();
+    let one = Wire { to_tag: "dialog", ..Wire::invite() };
+    let other = Wire { to_tag: "dialog", ..Wire::new("INVITE", "z9hG4bKother") };
+    let (first, second) = (case.receive_new(&one), case.receive_new(&other));
+    case.respond(second, &other, 200).unwrap();
+    case.respond(first, &one, 200).unwrap();
+    assert_eq!(case.receive(&Wire { to_tag: "dialog", ..Wire::new("ACK", "z9hG4bKack") }).0, Taken::Ack);
+    let effects = case.drain();
+    assert!(effects.contains(&ended(second, Reason::Done)));
+    assert!(effects.contains(&ended(first, Reason::SuccessNotAcknowledged)));
+    assert!(case.table.is_empty());
+}
+
 /// RFC 3261 §17.2.3: with the same branch another method is another transaction.
 #[test]
 fn a_method_of_its_own_is_a_transaction_of_its_own() {
@@ -618,4 +646,23 @@ fn the_next_deadline_is_the_first_of_all_transactions() {
     assert_eq!(case.table.next_deadline(), Some(case.clock.at(500)));
     case.hear(&a_response(&bye, 200, "t"));
     assert_eq!(case.table.next_deadline(), Some(case.clock.at(200) + ms(5_000)));
+}
+
+/// What the parser would have answered 400 may be given all the same; nothing comes of it.
+#[test]
+fn a_malformed_request_makes_no_transaction() {
+    let mut case = Case::new();
+    let text = String::from_utf8(Wire::invite().bytes().to_vec()).unwrap().replace("CSeq: 1 INVITE", "CSeq: x");
+    let bytes: Arc<[u8]> = text.as_bytes().into();
+    let sip::Parsed::Refuse(refuse) = sip::parse(&bytes) else { panic!("{text}") };
+    let arrival = Arrival {
+        bytes: &bytes,
+        source: SOURCE.parse().unwrap(),
+        reply_to: PEER,
+        transport: Transport::Unreliable,
+        tag: Token::new(b"ours").unwrap(),
+        has_trying: true,
+    };
+    let taken = case.table.receive_request(case.clock.at(0), &refuse.message, &arrival, &mut case.out);
+    assert_eq!((taken, case.out.len(), case.table.is_empty()), (Taken::Stray, 0, true));
 }

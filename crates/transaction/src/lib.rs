@@ -26,6 +26,7 @@ mod non_invite_client;
 mod non_invite_server;
 mod outgoing;
 mod slot;
+mod table;
 mod timers;
 mod wheel;
 

@@ -3,8 +3,6 @@
 
 use std::time::Instant;
 
-use hashbrown::HashTable;
-
 use crate::error::Error;
 use crate::invite_client::InviteClient;
 use crate::invite_server::InviteServer;
@@ -55,9 +53,9 @@ impl<D: Copy> Machine<D> {
     }
 }
 
-/// A key under which a slot is found, with its hash.
+/// What the ACK of our 2xx is found by.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct Success {
     pub(crate) hash: u64,
     pub(crate) bytes: Box<[u8]>,
 }
@@ -69,39 +67,17 @@ pub(crate) struct Slot<D> {
     pub(crate) is_hidden: bool,
     pub(crate) machine: Machine<D>,
     pub(crate) key: Key,
+    /// Of the key.
     pub(crate) hash: u64,
-    /// Hash of the call part of the key, where merged requests are to find it.
+    /// Of the call part of the key, where merged requests are to find it.
     pub(crate) call_hash: Option<u64>,
-    /// What the ACK of our 2xx is found by.
-    pub(crate) success: Option<Box<Found>>,
+    pub(crate) success: Option<Box<Success>>,
     /// The CANCEL of this INVITE; it goes when the INVITE goes.
     pub(crate) cancel: Option<TransactionId>,
 }
 
-/// Slots by hash. Whether a slot is the one that is looked for is for the caller to say.
-#[derive(Clone, Debug)]
-pub(crate) struct Index(HashTable<(u64, u32)>);
-
-impl Index {
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self(HashTable::with_capacity(capacity))
-    }
-
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        self.0.find(hash, |&(known, slot)| known == hash && is_it(slot)).map(|&(_, slot)| slot)
-    }
-
-    pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
-        self.0.insert_unique(hash, (hash, slot), |&(hash, _)| hash);
-    }
-
-    pub(crate) fn remove(&mut self, hash: u64, slot: u32) {
-        if let Ok(entry) = self.0.find_entry(hash, |&entry| entry == (hash, slot)) {
-            entry.remove();
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+impl<D> Slot<D> {
+    pub(crate) const fn new(serial: u32, machine: Machine<D>, key: Key, hash: u64, is_hidden: bool) -> Self {
+        Self { serial, is_hidden, machine, key, hash, call_hash: None, success: None, cancel: None }
     }
 }
