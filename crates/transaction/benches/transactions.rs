@@ -252,7 +252,7 @@ fn calls() {
                 load.call(now, number);
             }
         }
-        processor_time() - start
+        processor_time().saturating_sub(start)
     };
     run(&mut load, FILL_MS);
     let live = load.table.server_count() + load.table.client_count();
@@ -263,7 +263,7 @@ fn calls() {
     for number in 0..calls {
         load.without_table(number);
     }
-    let plain = processor_time() - start;
+    let plain = processor_time().saturating_sub(start);
     let each = |time: Duration| time.as_nanos() as u64 / (calls * 4);
     println!(
         "{live} live transactions, {bytes} bytes each; {} transactions/s on one core: {} ns each, of which {} ns for \
@@ -294,7 +294,7 @@ fn queues() {
         }
         black_box(wheel.next());
     }
-    let of_wheel = processor_time() - start;
+    let of_wheel = processor_time().saturating_sub(start);
     let start = processor_time();
     let mut fired_of_heap = 0_u64;
     for step in 0..steps {
@@ -309,7 +309,7 @@ fn queues() {
         }
         black_box(heap.peek());
     }
-    let of_heap = processor_time() - start;
+    let of_heap = processor_time().saturating_sub(start);
     let each = |time: Duration| time.as_nanos() as u64 / u64::from(steps);
     println!(
         "queue of {LIVE} deadlines, set, moved and given out: wheel {} ns ({fired}), heap with lazy deletion {} ns ({fired_of_heap})",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::machine::{Effects, Event, Hop, Input, Reason, State, Transport};
+use crate::machine::{Effects, Event, Hop, IncomingResponse, Input, Reason, State, Transport};
 use crate::outgoing::{OutgoingRequest, ack_for_failure, cancel_for};
 use crate::timers::{D, Due, Running, SipTimers, Timer, doubled};
 
@@ -67,12 +67,10 @@ impl<D: Copy> InviteClient<D> {
     #[expect(clippy::needless_pass_by_value, reason = "the four machines have one interface")]
     pub fn handle(&mut self, now: Instant, input: Input<'_, D>, out: &mut Effects<D>) -> Result<(), Error> {
         match input {
-            Input::Response { status, to_line, to_tag, bytes } => match (self.state, status) {
-                (State::Calling | State::Proceeding, ..200) => self.provisional(now, status, bytes, out),
-                (State::Calling | State::Proceeding | State::Accepted, 200..300) => {
-                    self.success(now, status, to_tag, bytes, out);
-                }
-                (State::Calling | State::Proceeding, _) => self.failure(now, status, to_line, bytes, out),
+            Input::Response(response) => match (self.state, response.status) {
+                (State::Calling | State::Proceeding, ..200) => self.provisional(now, response, out),
+                (State::Calling | State::Proceeding | State::Accepted, 200..300) => self.success(now, response, out),
+                (State::Calling | State::Proceeding, _) => self.failure(now, response, out),
                 // §17.1.1.2: the final response came again, so the ACK was lost.
                 (State::Completed, 300..) => self.send_again(out),
                 _ => {}
@@ -117,7 +115,7 @@ impl<D: Copy> InviteClient<D> {
     }
 
     /// §17.1.1.2: from the first one on only the user's timer C ends the wait.
-    fn provisional(&mut self, now: Instant, status: u16, bytes: &Arc<[u8]>, out: &mut Effects<D>) {
+    fn provisional(&mut self, now: Instant, response: IncomingResponse<'_>, out: &mut Effects<D>) {
         if self.state == State::Calling {
             self.state = State::Proceeding;
             self.running.stop();
@@ -125,15 +123,15 @@ impl<D: Copy> InviteClient<D> {
                 self.cancel_is_due(now);
             }
         }
-        self.tell(status, bytes, out);
+        self.tell(response, out);
     }
 
     /// §17.1.1.3: the ACK of such a response is the transaction's own.
-    fn failure(&mut self, now: Instant, status: u16, to_line: &[u8], bytes: &Arc<[u8]>, out: &mut Effects<D>) {
-        self.sent = self.sent.as_deref().and_then(|invite| ack_for_failure(invite, to_line));
+    fn failure(&mut self, now: Instant, response: IncomingResponse<'_>, out: &mut Effects<D>) {
+        self.sent = self.sent.as_deref().and_then(|invite| ack_for_failure(invite, response.to_line));
         self.send_again(out);
         self.state = State::Completed;
-        self.tell(status, bytes, out);
+        self.tell(response, out);
         self.running.stop();
         match self.hop.transport {
             Transport::Unreliable => self.running.end(Timer::D, now, D),
@@ -143,18 +141,18 @@ impl<D: Copy> InviteClient<D> {
 
     /// A 2xx. RFC 6026 §7.2: the first one and those of other forks reach the user; one that comes again means that the user's ACK was
     /// lost (or is still to come), and the ACK goes out again without the user.
-    fn success(&mut self, now: Instant, status: u16, to_tag: &[u8], bytes: &Arc<[u8]>, out: &mut Effects<D>) {
+    fn success(&mut self, now: Instant, response: IncomingResponse<'_>, out: &mut Effects<D>) {
         if self.state != State::Accepted {
             self.state = State::Accepted;
             self.sent = None;
             self.running.stop();
             self.running.end(Timer::M, now, self.timers.t1_64());
         }
-        match self.forks.iter().find(|fork| fork.to_tag.eq_ignore_ascii_case(to_tag)) {
+        match self.forks.iter().find(|fork| fork.to_tag.eq_ignore_ascii_case(response.to_tag)) {
             Some(Fork { ack: Some((ack, destination)), .. }) => self.hop.send_to(*destination, ack, out),
             None if self.forks.len() < MAX_FORKS => {
-                self.forks.push(Fork { to_tag: to_tag.into(), ack: None });
-                self.tell(status, bytes, out);
+                self.forks.push(Fork { to_tag: response.to_tag.into(), ack: None });
+                self.tell(response, out);
             }
             // The user has it and will acknowledge it, or there are too many.
             Some(_) | None => {}
@@ -215,8 +213,8 @@ impl<D: Copy> InviteClient<D> {
         }
     }
 
-    fn tell(&self, status: u16, bytes: &Arc<[u8]>, out: &mut Effects<D>) {
-        self.hop.tell(Event::Response { status, bytes: Arc::clone(bytes) }, out);
+    fn tell(&self, response: IncomingResponse<'_>, out: &mut Effects<D>) {
+        self.hop.tell(Event::Response { status: response.status, bytes: Arc::clone(response.bytes) }, out);
     }
 
     fn terminate(&mut self, reason: Reason, out: &mut Effects<D>) {

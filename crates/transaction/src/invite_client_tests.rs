@@ -41,7 +41,7 @@ impl Case {
     /// A response arrives; it is given back with what came of it.
     fn hear(&mut self, at_ms: u64, status: u16, to_tag: &str) -> (Arc<[u8]>, Effects<u8>) {
         let bytes = a_response(&self.invite, status, to_tag);
-        let effects = self.give(at_ms, Input::response(&parsed(&bytes), &bytes).unwrap());
+        let effects = self.give(at_ms, Input::Response(IncomingResponse::new(&parsed(&bytes), &bytes).unwrap()));
         (bytes, effects)
     }
 

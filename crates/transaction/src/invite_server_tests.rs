@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::kit::{Clock, PEER, a_response, an_ack, an_answer, an_invite, ended, hop, parsed, send, tell};
+use crate::machine::IncomingResponse;
 use crate::outgoing::OutgoingRequest;
 
 /// One machine on a virtual clock.
@@ -283,7 +284,7 @@ fn illegal_input_changes_nothing_in_any_state() {
         let bytes = a_response(&case.invite, 200, "t");
         let ack = an_ack("t");
         for input in [
-            Input::response(&parsed(&bytes), &bytes).unwrap(),
+            Input::Response(IncomingResponse::new(&parsed(&bytes), &bytes).unwrap()),
             Input::SendCancel,
             Input::SendAck { ack: &ack, destination: PEER },
         ] {

@@ -11,7 +11,7 @@ use sip::{Message, Method};
 use crate::error::Error;
 use crate::invite_client::InviteClient;
 use crate::invite_server::InviteServer;
-use crate::machine::{Effect, Effects, Hop, Input, State, TransactionId, Transport};
+use crate::machine::{Effect, Effects, Hop, IncomingResponse, Input, State, TransactionId, Transport};
 use crate::non_invite_client::NonInviteClient;
 use crate::non_invite_server::NonInviteServer;
 use crate::outgoing::{Kind, OutgoingRequest, OutgoingResponse};
@@ -186,13 +186,13 @@ impl<D: Copy> Transactions<D> {
         bytes: &Arc<[u8]>,
         out: &mut Effects<D>,
     ) -> bool {
-        let found = self.table.find_client(message).zip(Input::response(message, bytes));
-        let Some((index, input)) = found else {
+        let found = self.table.find_client(message).zip(IncomingResponse::new(message, bytes));
+        let Some((index, response)) = found else {
             self.counters.stray_responses = self.counters.stray_responses.wrapping_add(1);
             return false;
         };
         // A client takes a response in every state.
-        self.drive(now, index, input, out).ok();
+        self.drive(now, index, Input::Response(response), out).ok();
         true
     }
 

@@ -34,7 +34,7 @@ pub use error::Error;
 pub use invite_client::{InviteClient, MAX_FORKS};
 pub use invite_server::InviteServer;
 pub use layer::{Arrival, Counters, Limits, Outgoing, Taken, Transactions};
-pub use machine::{Effect, Effects, Event, Hop, Input, Reason, State, TransactionId, Transport};
+pub use machine::{Effect, Effects, Event, Hop, IncomingResponse, Input, Reason, State, TransactionId, Transport};
 pub use non_invite_client::NonInviteClient;
 pub use non_invite_server::NonInviteServer;
 pub use outgoing::{OutgoingRequest, OutgoingResponse};

@@ -81,16 +81,7 @@ pub enum Input<'m, D> {
         bytes: &'m Arc<[u8]>,
     },
     /// Network: a response for a client transaction.
-    Response {
-        /// 100 to 699.
-        status: u16,
-        /// Line of the To header field.
-        to_line: &'m [u8],
-        /// Its tag; empty where there is none.
-        to_tag: &'m [u8],
-        /// The whole message.
-        bytes: &'m Arc<[u8]>,
-    },
+    Response(IncomingResponse<'m>),
     /// Network: what was sent last could not be sent.
     TransportError,
     /// Clock: the deadline has come.
@@ -108,12 +99,22 @@ pub enum Input<'m, D> {
     },
 }
 
-impl<'m, D> Input<'m, D> {
-    /// A response as parsed. None: it is a request or has no To.
-    pub fn response<'b: 'm>(message: &Message<'b>, bytes: &'m Arc<[u8]>) -> Option<Self> {
+/// What a client transaction looks at in a response. Made of what the parser has seen only, since the To goes into an ACK as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct IncomingResponse<'m> {
+    pub(crate) status: u16,
+    pub(crate) to_line: &'m [u8],
+    /// Empty where there is none.
+    pub(crate) to_tag: &'m [u8],
+    pub(crate) bytes: &'m Arc<[u8]>,
+}
+
+impl<'m> IncomingResponse<'m> {
+    /// A response as parsed, and the whole message. None: it is a request or has no To.
+    pub fn new<'b: 'm>(message: &Message<'b>, bytes: &'m Arc<[u8]>) -> Option<Self> {
         let to_tag = message.to().ok()?.tag().unwrap_or_default();
         let to_line = message.header(HeaderName::To)?.line;
-        Some(Self::Response { status: message.status()?, to_line, to_tag, bytes })
+        Some(Self { status: message.status()?, to_line, to_tag, bytes })
     }
 }
 

@@ -42,7 +42,7 @@ impl<D: Copy> NonInviteClient<D> {
     #[expect(clippy::needless_pass_by_value, reason = "the four machines have one interface")]
     pub fn handle(&mut self, now: Instant, input: Input<'_, D>, out: &mut Effects<D>) -> Result<(), Error> {
         match input {
-            Input::Response { status, bytes, .. } => self.response(now, status, bytes, out),
+            Input::Response(response) => self.response(now, response.status, response.bytes, out),
             Input::Timer => {
                 while let Some(due) = self.running.take_due(now) {
                     self.fire(now, due, out);

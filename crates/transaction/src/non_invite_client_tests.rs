@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::kit::{Clock, PEER, a_response, an_ack, an_answer, ended, hop, ms, parsed, request, send, tell_response};
+use crate::machine::IncomingResponse;
 
 /// One machine on a virtual clock.
 struct Case {
@@ -30,7 +31,7 @@ impl Case {
 
     fn hear(&mut self, at_ms: u64, status: u16) -> (Arc<[u8]>, Effects<u8>) {
         let bytes = a_response(&self.request, status, "t");
-        let effects = self.give(at_ms, Input::response(&parsed(&bytes), &bytes).unwrap());
+        let effects = self.give(at_ms, Input::Response(IncomingResponse::new(&parsed(&bytes), &bytes).unwrap()));
         (bytes, effects)
     }
 

@@ -50,7 +50,7 @@ impl<D: Copy> NonInviteServer<D> {
             Input::SendResponse(response) => return self.send_response(now, response, out),
             Input::Ack { .. }
             | Input::Cancel { .. }
-            | Input::Response { .. }
+            | Input::Response(_)
             | Input::SendCancel
             | Input::SendAck { .. } => return Err(Error::Illegal(self.state)),
         }

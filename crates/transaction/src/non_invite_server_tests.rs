@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
 use crate::kit::{Clock, PEER, a_response, an_ack, an_answer, ended, hop, parsed, request, send, tell};
+use crate::machine::IncomingResponse;
 use crate::outgoing::OutgoingRequest;
 
 /// One machine on a virtual clock.
@@ -122,7 +123,7 @@ fn illegal_input_changes_nothing_in_any_state() {
         let mut inputs = vec![
             Input::Ack { bytes: &bytes },
             Input::Cancel { bytes: &bytes },
-            Input::response(&parsed(&bytes), &bytes).unwrap(),
+            Input::Response(IncomingResponse::new(&parsed(&bytes), &bytes).unwrap()),
             Input::SendCancel,
         ];
         let ack = an_ack("t");
