@@ -23,6 +23,8 @@ pub struct InviteClient<D> {
     /// The INVITE until its final response, then the ACK for it where we made one.
     sent: Option<Arc<[u8]>>,
     forks: Vec<Fork<D>>,
+    /// 2xx that [`MAX_FORKS`] left no room for, since the last `take_refused_forks`.
+    refused_forks: u32,
 }
 
 /// How far a CANCEL is (RFC 3261 §9.1).
@@ -60,7 +62,8 @@ impl<D: Copy> InviteClient<D> {
         }
         hop.send(invite.bytes(), out);
         let sent = Some(Arc::clone(invite.bytes()));
-        Self { hop, timers, running, state: State::Calling, cancelling: Cancelling::No, sent, forks: Vec::new() }
+        let (state, cancelling, forks) = (State::Calling, Cancelling::No, Vec::new());
+        Self { hop, timers, running, state, cancelling, sent, forks, refused_forks: 0 }
     }
 
     /// Takes one input. An error changes nothing.
@@ -114,6 +117,11 @@ impl<D: Copy> InviteClient<D> {
         self.sent.as_deref().and_then(cancel_for)
     }
 
+    /// How many 2xx were not passed on because of [`MAX_FORKS`], since this was asked last.
+    pub fn take_refused_forks(&mut self) -> u32 {
+        std::mem::take(&mut self.refused_forks)
+    }
+
     /// §17.1.1.2: from the first one on only the user's timer C ends the wait.
     fn provisional(&mut self, now: Instant, response: IncomingResponse<'_>, out: &mut Effects<D>) {
         if self.state == State::Calling {
@@ -154,8 +162,9 @@ impl<D: Copy> InviteClient<D> {
                 self.forks.push(Fork { to_tag: response.to_tag.into(), ack: None });
                 self.tell(response, out);
             }
-            // The user has it and will acknowledge it, or there are too many.
-            Some(_) | None => {}
+            None => self.refused_forks = self.refused_forks.saturating_add(1),
+            // The user has it and will acknowledge it.
+            Some(_) => {}
         }
     }
 

@@ -187,7 +187,8 @@ fn forked_and_late_2xx_reach_the_user_once_each() {
 fn an_invite_makes_no_more_than_16_dialogs() {
     let mut case = Case::new(Transport::Unreliable);
     let told = (0..100).filter(|fork| !case.hear(100, 200, &format!("t{fork}")).1.is_empty()).count();
-    assert_eq!(told, MAX_FORKS);
+    assert_eq!((told, case.client.take_refused_forks()), (MAX_FORKS, 84));
+    assert_eq!(case.client.take_refused_forks(), 0);
 }
 
 /// RFC 3261 §13.2.2.4: the ACK is the user's; it is sent again for each 2xx that comes again, to where the user sent it.

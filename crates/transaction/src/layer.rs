@@ -53,6 +53,8 @@ pub struct Counters {
     pub server_limit_hits: u64,
     /// Requests of the user for which [`Limits::client_transactions`] left no room.
     pub client_limit_hits: u64,
+    /// 2xx that [`crate::MAX_FORKS`] left no room for; dropped.
+    pub fork_limit_hits: u64,
 }
 
 /// How a request came, and how it is to be answered.
@@ -456,9 +458,10 @@ impl<D: Copy> Transactions<D> {
             return Ok(());
         }
         self.wheel.set(index, slot.machine.deadline());
-        if let Machine::InviteClient(client) = &mut slot.machine
-            && let Some(cancel) = client.take_cancel()
-        {
+        let Machine::InviteClient(client) = &mut slot.machine else { return Ok(()) };
+        let refused_forks = u64::from(client.take_refused_forks());
+        self.counters.fork_limit_hits = self.counters.fork_limit_hits.wrapping_add(refused_forks);
+        if let Some(cancel) = client.take_cancel() {
             let Hop { destination, transport, .. } = client.hop();
             let outgoing = Outgoing { request: &cancel, destination, transport, timeout: None };
             // Its branch is the INVITE's, and there is one CANCEL for each.

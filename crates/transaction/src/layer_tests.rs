@@ -546,6 +546,15 @@ fn forked_2xx_are_acknowledged_each_for_itself() {
 }
 
 #[test]
+fn dialogs_beyond_the_limit_are_counted() {
+    let mut case = Case::new();
+    let invite = request("INVITE", "x", &[]);
+    case.start(&invite).unwrap();
+    let told = (0..20).filter(|fork| !case.hear(&a_response(&invite, 200, &format!("t{fork}"))).is_empty()).count();
+    assert_eq!((told, case.table.counters().fork_limit_hits), (crate::MAX_FORKS, 4));
+}
+
+#[test]
 fn an_ack_is_no_transaction_and_a_branch_is_used_once() {
     let mut case = Case::new();
     let invite = request("INVITE", "x", &[]);
