@@ -127,19 +127,9 @@ impl<'t> Answer<'t> {
             }
         }
         for header in self.extra {
-            out.extend_from_slice(header.name.0);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(header.value.0);
-            out.extend_from_slice(b"\r\n");
+            write_header(header, out);
         }
-        if self.body.is_empty() {
-            out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
-        } else {
-            out.extend_from_slice(b"Content-Length: ");
-            write_number(self.body.len() as u64, out);
-            out.extend_from_slice(b"\r\n\r\n");
-            out.extend_from_slice(self.body);
-        }
+        write_body(self.body, out);
         out.len().saturating_sub(before)
     }
 
@@ -191,6 +181,26 @@ impl<'t> Answer<'t> {
             }
             _ => out.extend_from_slice(header.line),
         }
+    }
+}
+
+/// Writes a header field that was given.
+pub(crate) fn write_header(header: &ExtraHeader<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(header.name.0);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(header.value.0);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes Content-Length, the empty line and the body.
+pub(crate) fn write_body(body: &[u8], out: &mut Vec<u8>) {
+    if body.is_empty() {
+        out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    } else {
+        out.extend_from_slice(b"Content-Length: ");
+        write_number(body.len() as u64, out);
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(body);
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! SIP syntax: messages, header fields, URIs, digest fields, SDP, stream framing and answers.
+//! SIP syntax: messages, header fields, URIs, digest fields, SDP, stream framing, answers and requests.
 //!
 //! Everything borrows from the bytes that came in. [`parse`] judges one whole message (a datagram, or what the [`framer`] cut
 //! out of a stream) and gives one of three results: a [`Message`], a [`Refuse`] that can be answered, or a reason to
@@ -29,6 +29,7 @@ mod name;
 mod name_addr;
 mod param;
 mod parse;
+pub mod request;
 mod scan;
 pub mod sdp;
 pub mod uri;
