@@ -255,8 +255,8 @@ class CallStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class DialogState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a restarted switch needs to send a BYE inside a dialog (RFC 3261 §12.2.1.1).
 
-    Shape: parties are values of From and To with their tags; addresses are host and port, `shown` is the local
-    one as others see it.
+    Shape: parties are values of From and To with their tags; addresses are host and port, `shown` is the
+    local one as others see it.
     """
 
     call_id: str
@@ -273,12 +273,15 @@ class DialogState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class CallAnswered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A call was answered. Frame kind 7; a later one with the same id has newer dialogs, caller's first."""
+    """A call was answered. Frame kind 7; a later one with the same id has newer dialogs.
+
+    Shape: `dialogs` are the caller's and the callee's, or none if they would not fit into a frame.
+    """
 
     id: int
     answered_us: int
     callee: Callee
-    dialogs: tuple[DialogState, DialogState]
+    dialogs: tuple[DialogState, ...] = ()
 
 
 class CallsAlive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

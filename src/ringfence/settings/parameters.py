@@ -18,6 +18,7 @@ _GIB: Final = 1024 * _MIB
 BILLING: Final = "Billing parameters"
 SECURITY: Final = "Security parameters"
 REGISTRATION: Final = "Registration parameters"
+SIP: Final = "SIP parameters"
 FLOOD: Final = "Flood limits"
 JOURNAL: Final = "Journal and retention"
 
