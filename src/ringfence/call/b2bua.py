@@ -94,7 +94,7 @@ class Call:
         self._tags: list[str] = []
         self._pairs: dict[tuple[int, str], Dialog] = {}
         self._timers: dict[Timer, float] = {}
-        self._wakes_at = float("inf")
+        self.wakes_at = float("inf")
         self._is_late_offer = False
         self._bye_after_ack = False
         self._answer_seq = 0
@@ -185,8 +185,8 @@ class Call:
         """Wake the call later; a timer that runs already is set anew."""
         at_s = now.mono_s + after_s
         self._timers[timer] = at_s
-        if at_s < self._wakes_at:
-            self._wakes_at = at_s
+        if at_s < self.wakes_at:
+            self.wakes_at = at_s
             self.table.wake(self.id, at_s)
 
     def stop_timer(self, timer: Timer) -> None:
@@ -195,15 +195,16 @@ class Call:
 
     def tick(self, now: Moment) -> None:
         """Do what is due."""
-        self._wakes_at = float("inf")
+        self.wakes_at = float("inf")
         for timer, at_s in sorted(self._timers.items(), key=lambda item: item[1]):
             if at_s > now.mono_s:
                 break
             if self._timers.pop(timer, None) is not None:
                 self._fire(timer, now)
-        if self._timers:
-            self._wakes_at = min(self._timers.values())
-            self.table.wake(self.id, self._wakes_at)
+        soonest_s = min(self._timers.values(), default=float("inf"))
+        if soonest_s < self.wakes_at:
+            self.wakes_at = soonest_s
+            self.table.wake(self.id, soonest_s)
 
     def _fire(self, timer: Timer, now: Moment) -> None:
         match timer:

@@ -115,11 +115,15 @@ class Calls:
             self._invite(request, now)
         elif message.method == "OPTIONS":
             supported = ", ".join(sorted(UNDERSTOOD)).encode()
-            self._engine.respond(request.transaction, 200, [ALLOW, ACCEPT, ("Supported", supported)])
+            self._answer(request, 200, [ALLOW, ACCEPT, ("Supported", supported)])
         elif message.method in {"BYE", "PRACK", "UPDATE", "INFO", "NOTIFY"}:
-            self._engine.respond(request.transaction, 481, [])
+            self._answer(request, 481, [])
         else:
-            self._engine.respond(request.transaction, 405, [ALLOW])
+            self._answer(request, 405, [ALLOW])
+
+    def _answer(self, request: Request, status: int, headers: Headers) -> None:
+        """Answer a request outside of calls."""
+        self._engine.respond(request.transaction, status, headers, tag=self.table.chance.token())
 
     def _inside(self, request: Request, now: Moment) -> None:
         """A request inside a dialog (RFC 3261 §12.2.2)."""
@@ -127,7 +131,7 @@ class Calls:
         leg = self.table.by_tag.get(message.to_tag)
         dialog = None if leg is None else leg.dialogs.get((message.to_tag, message.from_tag))
         if leg is None or dialog is None or dialog.call_id != message.call_id:
-            self._engine.respond(request.transaction, 481, [])
+            self._answer(request, 481, [])
         elif not dialog.takes(message.cseq):
             self._engine.respond(request.transaction, 500, [("Retry-After", b"0")])
         else:
@@ -255,12 +259,12 @@ class Calls:
 
     def tick(self, now: Moment) -> None:
         """Do what is due."""
-        wakes = self.table.wakes
-        while wakes and wakes[0][0] <= now.mono_s:
-            _, call_id = heapq.heappop(wakes)
-            call = self.table.calls.get(call_id)
-            if call is None:
+        table = self.table
+        while table.wakes and table.wakes[0][0] <= now.mono_s:
+            at_s, call_id = heapq.heappop(table.wakes)
+            if not table.is_due(at_s, call_id):
                 continue
+            call = table.calls[call_id]
             try:
                 call.tick(now)
             except Exception as error:  # noqa: BLE001 - as in `handle`

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ringfence.call.leg import Leg
 
 
+SPARE_WAKES = 1000
+
+
 class Owner(Protocol):
     """Whoever waits for what a transaction brings."""
 
@@ -73,7 +76,8 @@ class Table:
     """Every live call, and the ways to it.
 
     Shape: `by_tag` by our tags, `owners` by transactions; `gateway_lines` and `route_lines` count calls at
-    once, and hold nobody at 0. `wakes` is a heap of (when, call id); an entry may be out of date.
+    once, and hold nobody at 0. `wakes` is a heap of (when, call id); an entry is out of date if the call has
+    left or wants another time, and such entries are thrown out before they are more than half.
     """
 
     engine: Engine
@@ -99,7 +103,15 @@ class Table:
 
     def wake(self, call_id: int, at_s: float) -> None:
         """Have the call's timers looked at then."""
+        if len(self.wakes) > 2 * len(self.calls) + SPARE_WAKES:
+            self.wakes = [(at, id_) for at, id_ in self.wakes if self.is_due(at, id_)]
+            heapq.heapify(self.wakes)
         heapq.heappush(self.wakes, (at_s, call_id))
+
+    def is_due(self, at_s: float, call_id: int) -> bool:
+        """Whether an entry of `wakes` is what its call waits for."""
+        call = self.calls.get(call_id)
+        return call is not None and call.wakes_at == at_s
 
 
 def count(lines: dict[int, int], key: int, change: int) -> None:
