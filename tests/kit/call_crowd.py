@@ -38,8 +38,10 @@ class Crowd:
         for index in range(calls):
             self.world.later(self.random.random() * over_s, lambda index=index: self._call(index))
         self.world.pass_time(over_s)
-        # Nobody talks longer than a minute; then come the longest timers.
-        self.world.pass_time(400.0)
+        self.world.pass_time(200.0)
+        # Those where both sides went on refreshing, and neither hung up.
+        self.world.calls.stop(self.world.now)
+        self.world.pass_time(200.0)
         return self.world.ended
 
     def _call(self, index: int) -> None:

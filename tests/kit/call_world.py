@@ -2,8 +2,8 @@
 """A switch's calls in memory: an engine, far ends that do what a test says, and a clock that stands still.
 
 The engine keeps to RFC 3261 §17 as far as the call layer can see it: responses by transaction, one final
-one (or 2xx of several forks), timers B, F and H, a CANCEL that waits for a provisional response, ACKs, dialogs
-that are open or answered 481. What is lost is lost for good: the transaction runs into its timer.
+one (or 2xx of several forks), timers B, F and H, a CANCEL that waits for a provisional response, ACKs, and
+dialogs that are open or answered 481. What is lost is lost for good: the transaction runs into its timer.
 
     world = World()
     alice, bob = world.alice, world.bob

@@ -649,13 +649,13 @@ class Call:
         self._leave_route()
         count(self.table.gateway_lines, self.plan.account.gateway_id, -1)
         answered_at = self.answered_at
-        hold_ms = 0 if answered_at is None else round((now.mono_s - answered_at.mono_s) * 1000)
+        hold_us = 0 if answered_at is None else round((now.mono_s - answered_at.mono_s) * 1_000_000)
         return ended(
             self.record,
             self.table.settings,
             ended_us=now.utc_us,
             answered_us=0 if answered_at is None else answered_at.utc_us,
-            hold_ms=hold_ms,
+            hold_ms=hold_us // 1000,
             direction=direction,
             reason=code,
             status=status,
