@@ -18,7 +18,10 @@ from ringfence.call.plan import Account, Heard, Live, Outcome, Plan, Refused, Ro
 from ringfence.call.table import CallSettings
 from ringfence.core import Message
 
-SDP = b"v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
+SDP = (
+    b"v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n"
+    b"m=audio 4000 RTP/AVP 8\r\n"
+)
 OURS = ("192.0.2.1", 5060)
 CUSTOMER = Target(transport="UDP", remote=("198.51.100.1", 5060), local=OURS, shown=OURS)
 VENDOR = Target(transport="UDP", remote=("203.0.113.2", 5060), local=OURS, shown=OURS)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many calls at once, by far ends that do what a seed says: right, wrong, late, or nothing at all."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from kit.call_world import FarEnd, World
@@ -36,7 +38,7 @@ class Crowd:
     def run(self, calls: int, *, over_s: float) -> list[CallEnded]:
         """Begin so many calls in that time, and let all come to an end; the records."""
         for index in range(calls):
-            self.world.later(self.random.random() * over_s, lambda index=index: self._call(index))
+            self.world.later(self.random.random() * over_s, partial(self._call, index))
         self.world.pass_time(over_s)
         self.world.pass_time(200.0)
         # Those where both sides went on refreshing, and neither hung up.
@@ -64,8 +66,7 @@ class Crowd:
         if dice.random() < 0.25:
             self._soon(caller, 12.0, caller.cancel)
 
-    def _soon(self, far: FarEnd, most_s: float, act: "object") -> None:
-        assert callable(act)
+    def _soon(self, far: FarEnd, most_s: float, act: Callable[[], object]) -> None:
         self.world.later(self.random.random() * most_s, lambda: act() if far.is_reachable else None)
 
     def _fails(self) -> bool:
@@ -114,7 +115,7 @@ class Crowd:
             at_s += dice.random() * 3
             tag = f"{far.tag}f{dice.randrange(2)}" if dice.random() < 0.2 else None
             reliable = [("Require", "100rel"), ("RSeq", str(status))] if dice.random() < 0.1 else []
-            self.world.later(at_s, lambda s=status, t=tag, r=reliable: far.answer(s, tag=t, headers=r))
+            self.world.later(at_s, partial(far.answer, status, tag=tag, headers=reliable))
         if self._fails():
             return
         final = dice.choice((200, 200, 200, 200, 486, 503, 404, 302, 408, 600, 422))

@@ -7,10 +7,10 @@ ledger keeps no state of calls that are up.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 
-from ringfence.ledger.frames import Opaque
 from ringfence.ledger.schema import (
     CALL_ANSWERED_FRAME,
     CALL_ENDED_FRAME,
@@ -24,6 +24,25 @@ from ringfence.ledger.schema import (
     decode_call_started,
     decode_calls_alive,
 )
+
+
+class CallFrame(Protocol):
+    """A frame of the calls stream, as `ledger.frames.Opaque` and others hold it."""
+
+    @property
+    def kind(self) -> int:
+        """Which sort."""
+        ...
+
+    @property
+    def time_us(self) -> int:
+        """When it was written."""
+        ...
+
+    @property
+    def payload(self) -> bytes:
+        """MessagePack."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +60,7 @@ class OpenCall:
     dialogs: tuple[DialogState, ...] = ()
 
 
-def open_calls(frames: Iterable[Opaque]) -> list[OpenCall]:
+def open_calls(frames: Iterable[CallFrame]) -> list[OpenCall]:
     """The calls that are open at the end of these frames of the calls stream, in the order they began.
 
     Shape: frames that cannot be read are passed over; what they were about stays as it was.
@@ -55,7 +74,7 @@ def open_calls(frames: Iterable[Opaque]) -> list[OpenCall]:
     return list(open_.values())
 
 
-def _take(open_: dict[int, OpenCall], frame: Opaque) -> None:
+def _take(open_: dict[int, OpenCall], frame: CallFrame) -> None:
     match frame.kind:
         case kind if kind == CALL_STARTED_FRAME:
             started = decode_call_started(frame.payload)

@@ -17,7 +17,7 @@ INVITE = (
     b"Contact: <sip:100@192.0.2.1:5062;transport=tcp>;expires=5\r\n"
     b"Supported: 100rel,timer\r\n"
     b"Subject: two\r\n  lines\r\n"
-    b"X-Odd: caf\xe9\r\n"
+    b"X-Odd: \xe9t\xe9\r\n"
     b"Content-Type: application/sdp\r\n"
     b"Content-Length: 5\r\n"
     b"\r\n"
@@ -74,13 +74,13 @@ def test_names_are_found_in_every_spelling_and_folds_are_one_blank() -> None:
     message = Message(INVITE)
     assert message.header("call-id") == "c1@pbx"
     assert message.header("s") == "two lines"
-    assert message.header("x-odd") == "caf\\xe9"
+    assert message.header("x-odd") == "\\xe9t\\xe9"
     assert message.header("X-None") is None
 
 
 def test_fields_may_be_sent_on_byte_for_byte() -> None:
     fields = Message(INVITE).fields()
-    assert ("X-Odd", b"caf\xe9") in fields
+    assert ("X-Odd", b"\xe9t\xe9") in fields
     assert ("Subject", b"two lines") in fields
     assert [name for name, _ in fields][:3] == ["Via", "From", "To"]
 
