@@ -106,9 +106,6 @@ class OneRouter:
     def admit(self, request: Request, live: Live, now: Moment) -> Plan | Refused:
         return OnePlan()
 
-    def transfer(self, plan: Plan, callee: str, live: Live, now: Moment) -> Plan | Refused:
-        return OnePlan()
-
 
 class InOrder:
     """Tokens by number."""

@@ -584,9 +584,6 @@ class StubRouter:
             self.plans.append(plan)
         return plan
 
-    def transfer(self, plan: Plan, callee: str, live: Live, now: Moment) -> Plan | Refused:
-        raise NotImplementedError
-
 
 class FixedChance:
     """Tokens in order, and a fraction that a test chooses."""
@@ -609,7 +606,7 @@ class World:
         self.keeps_ladder = keeps_ladder
         self.now = Moment(1000.0, T0_US)
         self.tags = itertools.count(1)
-        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
+        self._waiting: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()
         self.faults: list[Exception] = []
         self.lag_s: Callable[[], float] | None = None
@@ -661,7 +658,7 @@ class World:
 
     # time
 
-    def later(self, after_s: float, act: Callable[[], None]) -> None:
+    def later(self, after_s: float, act: Callable[[], object]) -> None:
         heapq.heappush(self._waiting, (self.now.mono_s + after_s, next(self._order), act))
 
     def tell(self, event: Event) -> None:

@@ -230,8 +230,6 @@ class Call:
         """Go to the first route."""
         self.own(self.invite.transaction, self)
         count(self.table.gateway_lines, self.plan.account.gateway_id, 1)
-        if self.plan.longest_s:
-            self.set_timer(Timer.LONGEST, self.plan.longest_s, now)
         self._next(None, None, now)
 
     def _next(self, last: Outcome | None, q850: int | None, now: Moment) -> None:
@@ -371,12 +369,11 @@ class Call:
             frame=self.answered_frame(is_durable=True),
         )
         self.watch(attempt.leg, now)
-        settings = self.table.settings.timers
-        if not self.a.knows_timer and settings.without_s:
-            longest_s = min(self.plan.longest_s or settings.without_s, settings.without_s)
-            self.set_timer(Timer.LONGEST, longest_s, now)
-        elif self.plan.longest_s:
-            self.set_timer(Timer.LONGEST, self.plan.longest_s, now)
+        # Nobody would notice that a caller without session timers is gone.
+        without_s = self.table.settings.timers.without_s if self.a.timer is None else 0
+        limits_s = [limit_s for limit_s in (self.plan.longest_s, without_s) if limit_s]
+        if limits_s:
+            self.set_timer(Timer.LONGEST, min(limits_s), now)
 
     def _agree_with_caller(self, now: Moment) -> Headers:
         """What the 200 says about the caller's session timer; the INVITE was looked at before."""
@@ -482,11 +479,6 @@ class Call:
                 self._provisionals.acknowledged(leg, request, now)
             case "INVITE" | "UPDATE" | "INFO" | "MESSAGE" | "OPTIONS":
                 Exchange.begin(self, leg, dialog, request, now)
-            case "REFER":
-                self.refuse(request, 403)
-            case "NOTIFY":
-                # Nobody here has subscribed to anything.
-                self.refuse(request, 481)
             case _:
                 self.refuse(request, 405, [ALLOW])
 

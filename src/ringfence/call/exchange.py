@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LONGEST_WAIT_S = 10
 """RFC 3261 §14.2: Retry-After of a 500 is chosen between 0 and 10 s."""
 
+MOST_OPEN = 16
+"""So many requests of one call are on their way at once."""
+
 
 class Exchange:
     """One request on its way: `leg` asked, `peer` is asked."""
@@ -250,10 +253,15 @@ def _refusal(call: "Call", leg: Leg, request: Request) -> tuple[int, Headers] | 
         return 420, [("Unsupported", ", ".join(missing).encode())]
     if call.is_over:
         return 481, []
-    is_invite = message.method == "INVITE"
-    if not is_invite and not (message.method == "UPDATE" and message.has_body):
-        return None
-    # RFC 3261 §14.2, RFC 3311 §5.2: one offer at a time.
+    if len(call.exchanges) >= MOST_OPEN:
+        return 500, [("Retry-After", b"1")]
+    if message.method == "INVITE" or (message.method == "UPDATE" and message.has_body):
+        return _offer_refusal(call, leg, is_invite=message.method == "INVITE")
+    return None
+
+
+def _offer_refusal(call: "Call", leg: Leg, *, is_invite: bool) -> tuple[int, Headers] | None:
+    """One offer at a time (RFC 3261 §14.2, RFC 3311 §5.2)."""
     if call.is_offered(leg) or (is_invite and call.is_early and leg is call.a):
         wait_s = round(call.table.chance.fraction() * LONGEST_WAIT_S)
         return 500, [("Retry-After", b"%d" % wait_s)]

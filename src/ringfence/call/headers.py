@@ -7,11 +7,11 @@ from ringfence.call.engine import Headers
 from ringfence.core import Message
 
 METHODS: Final = (
-    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "PRACK", "REFER", "NOTIFY",
+    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "PRACK",
 )  # fmt: skip
 ALLOW: Final = ("Allow", ", ".join(METHODS).encode())
 ACCEPT: Final = ("Accept", b"application/sdp")
-UNDERSTOOD: Final = frozenset({"100rel", "timer", "norefersub"})
+UNDERSTOOD: Final = frozenset({"100rel", "timer"})
 """Extensions that a request may require of us (RFC 3261 §8.2.2.3)."""
 
 PASSED: Final = frozenset(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MOST_REDIRECTS = 5
 """How many 3xx are followed, one after the other; a 422 takes one of them too."""
 
+MOST_FORKS = 16
+"""So many early dialogs of one INVITE are followed; provisional responses of others are passed over."""
+
 
 class Attempt:
     """An INVITE to one route.
@@ -148,6 +151,8 @@ class Attempt:
 
     def _progress(self, message: Message, now: Moment) -> None:
         if self.is_lost or self.winner is not None:
+            return
+        if len(self.leg.dialogs) >= MOST_FORKS and (self._tag, message.to_tag) not in self.leg.dialogs:
             return
         dialog = self._dialog(message) if message.status > 100 and message.to_tag else None
         if dialog is not None and not self._acknowledge_provisional(dialog, message):

@@ -93,14 +93,13 @@ class Side:
     """How we deal with a gateway or a phone, on whichever side of the call it is.
 
     Shape: `to_source` = requests inside the dialog go where its last message came from, whatever its Contact
-    says (phones behind NAT). `allow_refer` = it may hand calls on.
+    says (phones behind NAT).
     """
 
     name: str
     session_timer: bool = True
     rel100: bool = True
     to_source: bool = False
-    allow_refer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +170,7 @@ class Plan(Protocol):
 
     @property
     def longest_s(self) -> int:
-        """How long the call may last, in seconds; 0 = as long as it likes."""
+        """How long the call may be talked, in seconds; 0 = as long as it likes."""
         ...
 
     def next_route(self, last: Outcome | None, heard: Heard, live: "Live", now: Moment) -> Route | Stop:
@@ -206,10 +205,6 @@ class Router(Protocol):
 
     def admit(self, request: Request, live: Live, now: Moment) -> Plan | Refused:
         """Decide on a call that comes in."""
-        ...
-
-    def transfer(self, plan: Plan, callee: str, live: Live, now: Moment) -> Plan | Refused:
-        """Decide on a call to `callee` that the caller of `plan`, or who it called, hands its call on to."""
         ...
 
 

@@ -135,8 +135,7 @@ END_REASONS: Final[tuple[EndReason, ...]] = (
         sip=504,
         q850=102,
     ),
-    EndReason(code=-43, name="Transferred", text="A side handed the call on to another", sip=0, q850=16),
-    EndReason(code=-44, name="InternalError", text="A fault of this server", sip=500, q850=41),
+    EndReason(code=-43, name="InternalError", text="A fault of this server", sip=500, q850=41),
 )
 END_REASON_BY_CODE: Final[dict[int, EndReason]] = {reason.code: reason for reason in END_REASONS}
 END_REASON_BY_NAME: Final[dict[str, EndReason]] = {reason.name: reason for reason in END_REASONS}

@@ -591,7 +591,7 @@ def test_a_fault_of_ours_ends_its_call_with_a_record() -> None:
     world.router.admit = broken  # type: ignore[method-assign, assignment]
     world.alice.invite()
     world.alice.expect(500)
-    assert [ended.end_reason for ended in world.ended] == [-44]
+    assert [ended.end_reason for ended in world.ended] == [-43]
     assert [str(fault) for fault in world.faults] == ["a fault"]
     world.faults.clear()
     world.assert_at_rest()
@@ -605,7 +605,7 @@ def test_a_fault_while_a_call_is_up_hangs_it_up() -> None:
     world.bob.ask("INFO")
     world.bob.expect(500)
     world.alice.expect("BYE")
-    assert [ended.end_reason for ended in world.ended] == [-44]
+    assert [ended.end_reason for ended in world.ended] == [-43]
     assert len(world.faults) == 1
 
 

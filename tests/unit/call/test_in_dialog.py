@@ -4,6 +4,8 @@
 import pytest
 
 from kit.call_world import FarEnd, World
+from ringfence.call.exchange import MOST_OPEN
+from ringfence.call.hunt import MOST_FORKS
 from ringfence.call.plan import Side
 from ringfence.call.session_timer import TimerSettings
 from ringfence.call.table import CallSettings
@@ -171,7 +173,7 @@ def test_an_info_while_it_rings_reaches_the_dialog_that_rings() -> None:
 def test_what_nobody_here_does_is_refused() -> None:
     world = World()
     talking(world)
-    for method, status in (("SUBSCRIBE", 405), ("NOTIFY", 481), ("REFER", 403), ("PRACK", 481)):
+    for method, status in (("SUBSCRIBE", 405), ("NOTIFY", 405), ("REFER", 405), ("PRACK", 481)):
         world.alice.ask(method)
         world.alice.expect(status)
     world.alice.ask("INVITE", world.alice.sdp("2"), headers=[("Require", "precondition")])
@@ -512,6 +514,47 @@ def test_a_caller_that_never_acknowledges_them_loses_the_call() -> None:
     assert (ended.end_reason, ended.sip_status) == (-42, 504)
     world.bob.answer(200, to="BYE")
     world.assert_at_rest()
+
+
+def test_an_offer_of_the_callee_is_not_sent_reliably() -> None:
+    """It would have to be answered in the PRACK; the callee sent it on the way to its 200."""
+    world = World()
+    world.alice.invite("4930123", late=True, headers=[("Require", "100rel")])
+    assert "100rel" not in world.bob.expect("INVITE").headers("Supported")
+    world.bob.answer(183)
+    early = world.alice.expect(183)
+    assert (early.has_body, early.header("Content-Type"), early.header("RSeq")) == (False, None, "1")
+
+
+def test_a_prack_with_an_offer_is_refused_and_still_acknowledges() -> None:
+    world = World()
+    world.alice.invite("4930123", headers=[("Require", "100rel")])
+    world.bob.expect("INVITE")
+    world.bob.answer(180)
+    world.alice.expect(180)
+    world.alice.ask("PRACK", world.alice.sdp("2"), headers=[("RAck", "1 1 INVITE")])
+    world.alice.expect(488)
+    world.pass_time(5.0)
+    world.alice.nothing()
+
+
+def test_more_forks_than_can_be_followed_are_passed_over() -> None:
+    world = World()
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    for fork in range(MOST_FORKS + 5):
+        world.bob.answer(183, tag=f"fork{fork}")
+    assert len(world.alice.inbox) == MOST_FORKS
+
+
+def test_more_requests_at_once_than_fit_are_refused() -> None:
+    world = World()
+    talking(world)
+    for _ in range(MOST_OPEN):
+        world.alice.ask("INFO")
+    world.alice.nothing()
+    world.alice.ask("INFO")
+    assert world.alice.expect(500).header("Retry-After") == "1"
 
 
 def test_a_gateway_without_100rel_refuses_a_caller_that_requires_it() -> None:
