@@ -11,6 +11,7 @@ METHODS: Final = (
 )  # fmt: skip
 ALLOW: Final = ("Allow", ", ".join(METHODS).encode())
 ACCEPT: Final = ("Accept", b"application/sdp")
+NONE: Final[frozenset[str]] = frozenset()
 UNDERSTOOD: Final = frozenset({"100rel", "timer"})
 """Extensions that a request may require of us (RFC 3261 §8.2.2.3)."""
 
@@ -54,7 +55,9 @@ def unsupported(message: Message) -> list[str]:
 def options(message: Message, name: str) -> frozenset[str]:
     """The tokens of Supported, Require or Allow; options in lower case, methods as they are."""
     values = message.headers(name)
-    return frozenset(values) if name == "Allow" else frozenset(value.lower() for value in values)
+    if not values:
+        return NONE
+    return frozenset(values if name == "Allow" else map(str.lower, values))
 
 
 def number(value: str | None) -> int | None:

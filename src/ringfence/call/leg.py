@@ -29,6 +29,14 @@ class Timer(Enum):
     GIVE_UP_CALLEE = "give_up_callee"
 
 
+_SUPPORTED = {
+    (True, True): ("Supported", b"timer, 100rel"),
+    (True, False): ("Supported", b"timer"),
+    (False, True): ("Supported", b"100rel"),
+    (False, False): ("Supported", b""),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A body that describes a session, with its Content-Type."""
@@ -82,15 +90,7 @@ class Leg:
     @property
     def supported(self) -> tuple[str, bytes]:
         """Our Supported on this side."""
-        offered = [
-            option
-            for option, is_offered in (
-                ("timer", self.side.session_timer),
-                ("100rel", self.side.rel100),
-            )
-            if is_offered
-        ]
-        return ("Supported", ", ".join(offered).encode())
+        return _SUPPORTED[self.side.session_timer, self.side.rel100]
 
     @property
     def refresh_timer(self) -> Timer:
@@ -107,8 +107,8 @@ class Leg:
         allows = options(message, "Allow")
         if allows:
             self.allows = allows
-        if "timer" in options(message, "Supported") or "timer" in options(message, "Require"):
-            self.knows_timer = True
+        if not self.knows_timer:
+            self.knows_timer = "timer" in options(message, "Supported") | options(message, "Require")
 
     def saw(self, came: Target) -> None:
         """A message came: a phone behind NAT is where it sends from."""
