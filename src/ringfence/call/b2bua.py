@@ -8,6 +8,7 @@ side's session is kept alive by itself (`refresh`). Whatever ends the call goes 
 
 from dataclasses import replace
 from enum import Enum
+from math import inf
 from typing import Final, assert_never
 
 from ringfence.call import session_timer
@@ -16,7 +17,8 @@ from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Mom
 from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import ALLOW, cause, number, passed, reason
 from ringfence.call.hunt import Attempt, Farewell
-from ringfence.call.leg import Leg, Timer, session_of
+from ringfence.call.leg import Leg, session_of
+from ringfence.call.pairs import Pairs
 from ringfence.call.plan import (
     Heard,
     Outcome,
@@ -34,6 +36,7 @@ from ringfence.call.record import NOBODY, call_of, callee_of, ended, started
 from ringfence.call.refresh import Refresh
 from ringfence.call.session_timer import Agreed
 from ringfence.call.table import Owner, Table, count
+from ringfence.call.timers import Timer, Timers
 from ringfence.core import Message
 from ringfence.ledger import reasons
 from ringfence.ledger.reasons import END_REASON_BY_NAME, NORMAL_CLEARING, EndDirection, EndReason
@@ -68,8 +71,8 @@ class State(Enum):
 class Call:
     """One call of an authorised caller.
 
-    Shape: `pairs` say which dialog of leg A tells of which of leg B, by attempt and tag; `attempt` is the one
-    whose answer is waited for or was taken. `pending` are transactions that keep an ended call in the table.
+    Shape: `attempt` is the one whose answer is waited for or was taken. `pending` are transactions that keep
+    an ended call in the table. `wakes_at` is when the table wakes the call, in monotonic seconds.
     """
 
     def __init__(self, table: Table, call_id: int, request: Request, plan: Plan, now: Moment) -> None:
@@ -92,9 +95,8 @@ class Call:
         self.hops_left = 70 if hops is None else min(hops, 70)
         self._reports: list[RouteAttempt] = []
         self._tags: list[str] = []
-        self._pairs: dict[tuple[int, str], Dialog] = {}
-        self._timers: dict[Timer, float] = {}
-        self.wakes_at = float("inf")
+        self.wakes_at = inf
+        self._timers = Timers()
         self._is_late_offer = False
         self._bye_after_ack = False
         self._answer_seq = 0
@@ -107,8 +109,9 @@ class Call:
         )
         self.a.learn(request.message)
         self.a.got = session_of(request.message)
-        self._tag = table.chance.token()
-        self.a.dialog = self._new_caller_dialog(self._tag)
+        self.a.dialog = self._new_caller_dialog()
+        self._pairs = Pairs(self.a.dialog)
+        self._tag = self.a.dialog.local_tag
         self._provisionals = Provisionals(self)
 
     # --- what all parts use ---
@@ -147,12 +150,9 @@ class Call:
         other = self.other(leg)
         if other is None or self.state in {State.ANSWERED, State.UP}:
             return None if other is None else other.dialog
-        attempt_key = id(self.attempt)
         if leg is self.a:
-            tags = [tag for (key, tag), own in self._pairs.items() if own is dialog and key == attempt_key]
-            found = [peer for peer in other.dialogs.values() if peer.remote_tag in tags]
-            return found[-1] if found else None
-        return self._pairs.get((attempt_key, dialog.remote_tag))
+            return self._pairs.callee_of(dialog, other.dialogs)
+        return self._pairs.caller_of(dialog)
 
     def own(self, transaction: int, owner: Owner) -> None:
         """Have what a transaction brings go to `owner`; the call lives as long."""
@@ -183,28 +183,23 @@ class Call:
 
     def set_timer(self, timer: Timer, after_s: float, now: Moment) -> None:
         """Wake the call later; a timer that runs already is set anew."""
-        at_s = now.mono_s + after_s
-        self._timers[timer] = at_s
+        self._wake(self._timers.set(timer, after_s, now))
+
+    def stop_timer(self, timer: Timer) -> None:
+        """Do not wake for it."""
+        self._timers.stop(timer)
+
+    def _wake(self, at_s: float) -> None:
         if at_s < self.wakes_at:
             self.wakes_at = at_s
             self.table.wake(self.id, at_s)
 
-    def stop_timer(self, timer: Timer) -> None:
-        """Do not wake for it."""
-        self._timers.pop(timer, None)
-
     def tick(self, now: Moment) -> None:
         """Do what is due."""
-        self.wakes_at = float("inf")
-        for timer, at_s in sorted(self._timers.items(), key=lambda item: item[1]):
-            if at_s > now.mono_s:
-                break
-            if self._timers.pop(timer, None) is not None:
-                self._fire(timer, now)
-        soonest_s = min(self._timers.values(), default=float("inf"))
-        if soonest_s < self.wakes_at:
-            self.wakes_at = soonest_s
-            self.table.wake(self.id, soonest_s)
+        self.wakes_at = inf
+        for timer in self._timers.due(now):
+            self._fire(timer, now)
+        self._wake(self._timers.soonest_s)
 
     def _fire(self, timer: Timer, now: Moment) -> None:
         match timer:
@@ -277,7 +272,7 @@ class Call:
         if message.status in {100, 199}:
             return  # the engine says 100 itself; 199 (RFC 6228) is about a fork that the caller does not see
         session = session_of(message)
-        tells = self._caller_dialog(attempt, dialog)
+        tells = self._caller_dialog(dialog)
         if session is not None:
             attempt.leg.got = session
             self.a.sent = session
@@ -288,27 +283,13 @@ class Call:
         self.a.dialog = tells
         self._provisionals.send(message, passed(message), tells, now)
 
-    def _caller_dialog(self, attempt: Attempt, dialog: Dialog | None) -> Dialog:
-        """The dialog on leg A that tells of one on leg B.
+    def _caller_dialog(self, dialog: Dialog | None) -> Dialog:
+        """The dialog on leg A that tells of one on leg B."""
+        return self._pairs.caller(dialog, has_sdp=self.heard.sdp, make=self._new_caller_dialog)
 
-        Shape: the first one is the call's own; a fork, or another attempt after the caller was given an SDP,
-        is another dialog to the caller too, since a session of one dialog does not change by a 183 (RFC 3261
-        §13.2.1).
-        """
-        main = self.a.dialogs[self._tag, self.invite.message.from_tag]
-        if dialog is None:
-            return main
-        key = (id(attempt), dialog.remote_tag)
-        found = self._pairs.get(key)
-        if found is None:
-            # Without SDP nothing was agreed in the dialogs before, and one dialog may tell of all.
-            found = main if not self._pairs or not self.heard.sdp else self._new_caller_dialog(None)
-            self._pairs[key] = found
-        return found
-
-    def _new_caller_dialog(self, tag: str | None) -> Dialog:
-        tag = tag or self.table.chance.token()
+    def _new_caller_dialog(self) -> Dialog:
         message = self.invite.message
+        tag = self.table.chance.token()
         dialog = Dialog.of_request(message, tag, message.contact or message.from_.uri)
         self.a.dialogs[dialog.local_tag, dialog.remote_tag] = dialog
         self.open(tag, message.call_id, self.a)
@@ -347,7 +328,7 @@ class Call:
         if not self._is_late_offer:
             attempt.acknowledge(dialog, message.cseq, None)
         self._answer_seq = message.cseq
-        self._provisionals.answer(message, self._caller_dialog(attempt, dialog), now)
+        self._provisionals.answer(message, self._caller_dialog(dialog), now)
 
     def say_answered(self, message: Message, tells: Dialog, now: Moment) -> None:
         """Answer the caller's INVITE with 200."""

@@ -2,7 +2,6 @@
 """One side of a call: its far end, its dialogs, and what was last said about media on it."""
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from ringfence.call.dialog import Dialog
@@ -11,22 +10,11 @@ from ringfence.call.headers import options
 from ringfence.call.identity import uri_of
 from ringfence.call.plan import Side
 from ringfence.call.session_timer import Agreed
+from ringfence.call.timers import Timer
 from ringfence.core import Message
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
-
-
-class Timer(Enum):
-    """What a call may be waiting for."""
-
-    ATTEMPT = "attempt"
-    LONGEST = "longest"
-    PROVISIONAL = "provisional"
-    REFRESH_CALLER = "refresh_caller"
-    REFRESH_CALLEE = "refresh_callee"
-    GIVE_UP_CALLER = "give_up_caller"
-    GIVE_UP_CALLEE = "give_up_callee"
 
 
 _SUPPORTED = {

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Headers, Moment, Request
 from ringfence.call.headers import ALLOW, options
-from ringfence.call.leg import Leg, Timer
+from ringfence.call.leg import Leg
+from ringfence.call.timers import Timer
 from ringfence.core import Message
 
 if TYPE_CHECKING:
