@@ -11,6 +11,8 @@ from enum import Enum
 from math import inf
 from typing import Final, assert_never
 
+from msgspec import structs
+
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response
@@ -20,6 +22,7 @@ from ringfence.call.hunt import Attempt, Farewell
 from ringfence.call.leg import Leg, session_of
 from ringfence.call.pairs import Pairs
 from ringfence.call.plan import (
+    Answered,
     Heard,
     Outcome,
     Phase,
@@ -234,7 +237,9 @@ class Call:
         match chosen:
             case Route():
                 self._try(chosen, now)
-            case Stop():
+            case Stop(why=why):
+                if self._reports and why:
+                    self._reports[-1] = structs.replace(self._reports[-1], why=why)
                 said = ours(NO_ROUTER) if last is None else verdict(last)
                 self._end_unanswered(said if q850 is None else replace(said, q850=q850), now)
             case _:
@@ -325,10 +330,11 @@ class Call:
             b.got = session
             self.a.sent = session
         b.timer = session_timer.answered(message) if b.side.session_timer else None
-        if not self._is_late_offer:
-            attempt.acknowledge(dialog, message.cseq, None)
         self._answer_seq = message.cseq
         self._provisionals.answer(message, self._caller_dialog(dialog), now)
+        if not self._is_late_offer:
+            # Behind the answer's frame: a callee whose ACK a crash of ours swallows hangs up by itself.
+            attempt.acknowledge(dialog, message.cseq, None)
 
     def say_answered(self, message: Message, tells: Dialog, now: Moment) -> None:
         """Answer the caller's INVITE with 200."""
@@ -470,7 +476,9 @@ class Call:
     def _hung_up(self, leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
         """A BYE (RFC 3261 §15.1.2)."""
         message = request.message
-        if self.state is State.SETUP and leg is not self.a:
+        attempt = self.attempt
+        is_early = self.state is State.SETUP and leg is not self.a
+        if is_early and (attempt is None or attempt.winner is not dialog):
             # RFC 3261 §15: a callee may not send BYE on an early dialog.
             self.refuse(request, 481)
             return
@@ -480,6 +488,12 @@ class Call:
             return
         q850 = cause(message) or NORMAL_CLEARING
         direction = EndDirection.CALLER if leg is self.a else EndDirection.CALLEE
+        if is_early and attempt is not None:
+            # It answered, and hung up while the caller still owed a PRACK.
+            attempt.is_lost = True
+            gone = replace(verdict(Answered(480)), q850=q850)
+            self._end_unanswered(gone, now, direction=direction)
+            return
         if self.state is State.SETUP:
             said = Verdict(
                 end_reason=487,

@@ -265,7 +265,9 @@ def _offer_refusal(call: "Call", leg: Leg, *, is_invite: bool) -> tuple[int, Hea
     if call.is_offered(leg) or (is_invite and call.is_early and leg is call.a):
         wait_s = round(call.table.chance.fraction() * LONGEST_WAIT_S)
         return 500, [("Retry-After", b"%d" % wait_s)]
-    if call.is_offering(leg) or call.is_unconfirmed or (is_invite and call.is_early):
+    peer = call.other(leg)
+    is_asking = call.is_offering(leg) or (peer is not None and call.is_offering(peer))
+    if is_asking or call.is_unconfirmed or (is_invite and call.is_early):
         return 491, []
     return None
 

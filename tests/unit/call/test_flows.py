@@ -68,9 +68,9 @@ def test_what_is_recorded_is_on_disk_before_the_far_end_hears() -> None:
         "bob -> 180 INVITE",
         "alice <- 180 INVITE",
         "bob -> 200 INVITE",
-        "bob <- ACK",
         "journal <- answered durable",
         "alice <- 200 INVITE",
+        "bob <- ACK",
         "alice -> ACK",
         "alice -> BYE",
         "alice <- 200 BYE",
@@ -140,6 +140,8 @@ def test_a_failure_reaches_the_caller_and_the_record(status: int, told: int, q85
         q850,
     )
     assert ended.hold_s == ended.answered_us == 0
+    why = "the callee's own word" if status in {404, 486, 603} else "no more routes"
+    assert [attempt.why for attempt in ended.route_attempts] == [why]
     world.assert_at_rest()
 
 

@@ -516,6 +516,36 @@ def test_a_caller_that_never_acknowledges_them_loses_the_call() -> None:
     world.assert_at_rest()
 
 
+def test_a_callee_may_hang_up_while_the_caller_owes_a_prack() -> None:
+    world = World()
+    world.alice.invite("4930123", headers=[("Require", "100rel")])
+    world.bob.expect("INVITE")
+    world.bob.answer(183)
+    world.bob.answer(200)
+    world.bob.expect("ACK")
+    world.bob.ask("BYE")
+    world.bob.expect(200)
+    world.alice.expect(183)
+    world.alice.expect(480)
+    [ended] = world.ended
+    assert (ended.end_direction, ended.hold_s, ended.answered_us) == (1, 0, 0)
+    world.bob.nothing()
+    world.assert_at_rest()
+
+
+def test_an_offer_does_not_meet_a_refresh_on_the_other_side() -> None:
+    """RFC 3261 §14.1: no second INVITE while one of ours is open."""
+    world = World()
+    world.bob.allow = "INVITE, ACK, BYE"
+    world.alice.supported = "path"
+    talking(world, bob=[("Session-Expires", "600;refresher=uac")])
+    world.pass_time(300.0)
+    world.bob.expect("INVITE")
+    world.alice.ask("INVITE", world.alice.sdp("2"))
+    world.alice.expect(491)
+    world.bob.nothing()
+
+
 def test_an_offer_of_the_callee_is_not_sent_reliably() -> None:
     """It would have to be answered in the PRACK; the callee sent it on the way to its 200."""
     world = World()

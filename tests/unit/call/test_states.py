@@ -88,7 +88,7 @@ DECIDED: dict[tuple[State, str], list[str]] = {
     (State.SETUP, "callee changes session"): ["bob 491"],
     (State.SETUP, "callee updates"): ["alice UPDATE"],
     (State.SETUP, "callee rings again"): ["alice 180"],
-    (State.SETUP, "callee answers by a fork"): ["bob ACK", "answered", "alice 200"],
+    (State.SETUP, "callee answers by a fork"): ["answered", "alice 200", "bob ACK"],
     (State.SETUP, "callee refuses"): ["ended 486", "alice 486"],
     (State.SETUP, "nothing for 40 s"): ["alive", "alive", "alive", "alive"],
     (State.SETUP, "nothing for 130 s"): ["alive"] * 11 + ["bob CANCEL", "ended -31", "alice 480"],
