@@ -376,9 +376,11 @@ class Call:
     def answered_frame(self, *, is_durable: bool) -> Frame:
         """The frame by which a restarted switch can end the call."""
         attempt = self.attempt
-        if attempt is None or self.answered_at is None or self.a.dialog is None or attempt.leg.dialog is None:
+        ours = self.a.dialog
+        theirs = None if attempt is None else attempt.leg.dialog
+        if attempt is None or self.answered_at is None or ours is None or theirs is None:
             raise RuntimeError("a call that nobody answered has no such frame")
-        dialogs = (self.a.dialog.state(self.a.target), attempt.leg.dialog.state(attempt.leg.target))
+        dialogs = (ours.state(self.a.hop(ours)), theirs.state(attempt.leg.hop(theirs)))
         at_us = self.answered_at.utc_us
         frame = CallAnswered(id=self.id, answered_us=at_us, callee=attempt.callee, dialogs=dialogs)
         payload = encode(frame)

@@ -136,9 +136,8 @@ class Dialog:
             self.hop = _hop(_uri_of(self.route_set[0]) if self.route_set else self.remote_target, over)
         return self.hop
 
-    def state(self, over: Target) -> DialogState:
-        """What a restarted switch needs to end it."""
-        hop = over if over.is_flow else self.next_hop(over)
+    def state(self, hop: Target) -> DialogState:
+        """What a restarted switch needs to end it; `hop` is where its requests go."""
         return DialogState(
             call_id=self.call_id,
             local_party=self.local_party,
@@ -150,7 +149,7 @@ class Dialog:
             remote=(hop.remote[0], hop.remote[1] or 0),
             local=hop.local,
             shown=hop.shown,
-            is_flow=over.is_flow,
+            is_flow=hop.is_flow,
         )
 
 

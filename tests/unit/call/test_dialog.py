@@ -120,7 +120,7 @@ def test_a_2xx_has_the_last_word_on_the_route() -> None:
 
 def test_a_dialog_comes_back_from_the_journal() -> None:
     dialog = a_response(["<sip:203.0.113.7;lr>"])
-    state = dialog.state(OVER)
+    state = dialog.state(dialog.next_hop(OVER))
     again = Dialog.of_state(state)
     assert (again.local_tag, again.remote_tag, again.route_set) == ("ours", "theirs", dialog.route_set)
     assert again.next_seq() > dialog.local_seq + 1000

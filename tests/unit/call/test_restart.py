@@ -5,6 +5,7 @@ import pytest
 
 from kit.call_world import T0_US, World
 from ringfence.call import calls
+from ringfence.call.plan import Side
 from ringfence.ledger.frames import Opaque
 from ringfence.ledger.open_calls import open_calls
 from ringfence.ledger.schema import decode_calls_alive
@@ -53,6 +54,18 @@ def test_a_restart_ends_the_calls_that_were_up() -> None:
         assert bye.cseq > 10_000
     assert after.bob.contact in f"<{bye.uri}>"
     assert bye.headers("Route") == ["<sip:203.0.113.2;lr>"]
+
+
+def test_a_phone_behind_nat_gets_its_bye_where_it_sent_from() -> None:
+    before = World()
+    before.routes = [before.route(before.bob, 0, side=Side(name="phone", to_source=True))]
+    before.bob.contact_host = "10.0.0.5"
+    before.alice.invite()
+    before.bob.expect("INVITE")
+    before.bob.answer(200)
+    after = World()
+    after.calls.restore(open_calls(before.engine.frames))
+    assert after.bob.expect("BYE").uri == "sip:bob@10.0.0.5:5060"
 
 
 def test_what_was_ended_is_not_ended_again() -> None:

@@ -2,6 +2,8 @@
 """Messages as Python reads them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ringfence.core import Message, UriParts, read_address, read_uri
 
@@ -105,3 +107,21 @@ def test_addresses_and_uris_are_read_by_themselves() -> None:
             read_uri(broken)
     with pytest.raises(ValueError, match=r"."):
         read_address("<sip:7@h")
+
+
+@given(st.lists(st.tuples(st.integers(0, len(INVITE) - 1), st.binary(max_size=3)), max_size=6))
+def test_broken_messages_are_refused_or_read_and_nothing_else(changes: list[tuple[int, bytes]]) -> None:
+    broken = bytearray(INVITE)
+    for place, replacement in changes:
+        broken[place : place + 1] = replacement
+    try:
+        message = Message(bytes(broken))
+    except ValueError:
+        return
+    assert bytes(message) == bytes(broken)
+    assert message.body in bytes(broken)
+    for name, value in message.fields():
+        assert name
+        assert b"\n" not in value
+    assert isinstance(message.from_.uri + message.to.uri + message.via.host, str)
+    assert message.headers("Record-Route") is not None
