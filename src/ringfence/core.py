@@ -14,14 +14,18 @@ import msgspec
 
 from ringfence import _core
 from ringfence._core import (
+    Address,
     Edge,
     FrameBatch,
     JournalReport,
     JournalTail,
     JournalWriter,
+    Message,
     Request,
     Started,
+    TopVia,
     archive_sealed,
+    read_address,
     verify_journal,
 )
 
@@ -41,6 +45,7 @@ __all__ = [
     "REASONS",
     "SCOPES",
     "TRANSPORTS",
+    "Address",
     "Column",
     "Edge",
     "FloodLatency",
@@ -49,15 +54,20 @@ __all__ = [
     "JournalReport",
     "JournalTail",
     "JournalWriter",
+    "Message",
     "Request",
     "Segment",
     "SourceCount",
     "Started",
     "StreamReport",
+    "TopVia",
+    "UriParts",
     "archive_sealed",
     "drill_message",
     "drill_templates",
     "flood",
+    "read_address",
+    "read_uri",
     "segments",
     "streams",
     "verify_journal",
@@ -109,6 +119,31 @@ class Segment(NamedTuple):
 def segments(directory: str | PathLike[str]) -> list[Segment]:
     """The segments of a stream, oldest first, from names and headers alone; none if there is no journal."""
     return [Segment._make(row) for row in _core.segments(directory)]
+
+
+# --- messages ---
+
+
+class UriParts(NamedTuple):
+    """A URI in its parts; what is not there is empty.
+
+    Shape: `scheme` in lower case. A tel URI has its number as `user`. `host` keeps the brackets of IPv6.
+    `is_loose` says that there is an `lr` parameter (RFC 3261 §16.12).
+    """
+
+    scheme: str
+    user: str
+    host: str
+    port: int | None
+    is_loose: bool
+
+
+def read_uri(uri: str) -> UriParts:
+    """The parts of a URI that stands alone.
+
+    Raises: ValueError if it is none.
+    """
+    return UriParts._make(_core.read_uri(uri))
 
 
 # --- drill: the load sender and its message templates ---

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Binding of the edge: start, events, commands.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use edge::{Binding, Config, Event, Listen};
@@ -13,19 +12,7 @@ use pyo3::types::{PyBytes, PyDict};
 use sip::{HeaderName, Message, NameAddr, Parsed, Why};
 
 use crate::error::from_edge;
-
-/// Bytes of the far end as text: what is no UTF-8 is shown as `\xNN`.
-fn text(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        out.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            // Writing into a String cannot fail.
-            let _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-    out
-}
+use crate::text::text;
 
 fn user(uri: &[u8]) -> String {
     text(guard::user_of(uri))

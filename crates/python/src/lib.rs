@@ -6,6 +6,8 @@ mod drill;
 mod edge;
 mod error;
 mod journal;
+mod message;
+mod text;
 
 use pyo3::prelude::*;
 
@@ -15,5 +17,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     drill::register(module)?;
     edge::register(module)?;
     journal::register(module)?;
+    message::register(module)?;
     Ok(())
 }

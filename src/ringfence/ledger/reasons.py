@@ -14,7 +14,8 @@ from typing import Final
 class EndReason:
     """One value of `endReason` that is ours (negative).
 
-    Units: `sip` is the status usually answered, `q850` the cause sent to networks that want one.
+    Units: `sip` is the status usually answered, 0 for what ends a call that was answered; `q850` is the cause
+    sent to networks that want one.
     """
 
     code: int
@@ -69,8 +70,96 @@ END_REASONS: Final[tuple[EndReason, ...]] = (
         code=-20, name="CountryDenied", text="The country of the source is not allowed", sip=403, q850=21
     ),
     EndReason(code=-21, name="Unregistered", text="The phone is not registered", sip=403, q850=21),
+    EndReason(code=-22, name="AccountLocked", text="The gateway or account is locked", sip=403, q850=21),
+    EndReason(code=-23, name="OutsideHours", text="The gateway may not call at this time", sip=403, q850=21),
+    EndReason(
+        code=-24, name="ConnectionLimitExceeded", text="All lines of the gateway are in use", sip=503, q850=34
+    ),
+    EndReason(
+        code=-25, name="CallerDenied", text="The rules do not let the caller's number pass", sip=403, q850=21
+    ),
+    EndReason(
+        code=-26, name="CalleeDenied", text="The rules do not let the number called pass", sip=403, q850=21
+    ),
+    EndReason(
+        code=-27, name="CalledNotOnline", text="The phone that was called is not registered", sip=480, q850=20
+    ),
+    EndReason(code=-28, name="NotFound", text="No gateway serves the number called", sip=404, q850=1),
+    EndReason(
+        code=-29,
+        name="NoAvailableRouter",
+        text="No gateway that serves the number can take the call",
+        sip=503,
+        q850=34,
+    ),
+    EndReason(code=-30, name="ResponseTimeout", text="The gateway did not answer in time", sip=408, q850=102),
+    EndReason(code=-31, name="NoAnswer", text="It rang until nobody had answered in time", sip=480, q850=19),
+    EndReason(code=-32, name="Unreachable", text="The gateway could not be reached", sip=503, q850=38),
+    EndReason(
+        code=-33,
+        name="SessionTimeout",
+        text="A side no longer confirms that the call is up",
+        sip=0,
+        q850=102,
+    ),
+    EndReason(code=-34, name="AckMissing", text="The caller never acknowledged the answer", sip=0, q850=102),
+    EndReason(code=-35, name="LongestCall", text="The call reached its longest time", sip=0, q850=16),
+    EndReason(code=-36, name="HungUp", text="An operator hung the call up", sip=503, q850=16),
+    EndReason(code=-37, name="NodeStopped", text="The node was stopped", sip=503, q850=41),
+    EndReason(
+        code=-38,
+        name="NodeRestart",
+        text="The node stopped without warning; the call ended when it was last known to be up",
+        sip=0,
+        q850=41,
+    ),
+    EndReason(code=-39, name="TooManyHops", text="The call came through too many hops", sip=483, q850=25),
+    EndReason(
+        code=-40,
+        name="UnsupportedExtension",
+        text="The caller requires what this server does not do",
+        sip=420,
+        q850=127,
+    ),
+    EndReason(
+        code=-41,
+        name="SessionIntervalTooSmall",
+        text="The caller wants its session confirmed too often",
+        sip=422,
+        q850=127,
+    ),
+    EndReason(
+        code=-42,
+        name="ProvisionalNotAcknowledged",
+        text="The caller never acknowledged a reliable provisional answer",
+        sip=504,
+        q850=102,
+    ),
+    EndReason(code=-43, name="InternalError", text="A fault of this server", sip=500, q850=41),
 )
 END_REASON_BY_CODE: Final[dict[int, EndReason]] = {reason.code: reason for reason in END_REASONS}
+END_REASON_BY_NAME: Final[dict[str, EndReason]] = {reason.name: reason for reason in END_REASONS}
+
+NORMAL_CLEARING: Final = 16
+_Q850_OF_SIP: Final = {
+    401: 21, 402: 21, 403: 21, 404: 1, 405: 63, 406: 79, 407: 21, 408: 102, 410: 22, 413: 127, 414: 127,
+    415: 79, 416: 127, 420: 127, 421: 127, 422: 127, 423: 127, 480: 18, 481: 41, 482: 25, 483: 25, 484: 28,
+    485: 1, 486: 17, 487: 16, 488: 31, 500: 41, 501: 79, 502: 38, 503: 41, 504: 102, 505: 127, 513: 127,
+    600: 17, 603: 21, 604: 1, 606: 31,
+}  # fmt: skip
+
+
+def q850_of(status: int) -> int:
+    """The Q.850 cause that a SIP status stands for (RFC 3398 §8.2.6.1), its class where it is not listed.
+
+    >>> q850_of(486), q850_of(302), q850_of(599)
+    (17, 23, 41)
+    """
+    if status < 300:
+        return NORMAL_CLEARING
+    if status < 400:
+        return 23
+    return _Q850_OF_SIP.get(status, 31 if status < 500 else 41)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +289,7 @@ def as_markdown() -> str:
         "",
         "| Code | Name | Meaning | SIP | Q.850 |",
         "|---|---|---|---|---|",
-        *(f"| {r.code} | `{r.name}` | {r.text} | {r.sip} | {r.q850} |" for r in END_REASONS),
+        *(f"| {r.code} | `{r.name}` | {r.text} | {r.sip or '-'} | {r.q850} |" for r in END_REASONS),
         "",
         "Every call from a source that is not authorised ends with -9, whatever the reason below says.",
         "",

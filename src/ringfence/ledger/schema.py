@@ -16,8 +16,11 @@ from typing import Annotated, Any, Final, cast, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+CALL_STARTED_FRAME: Final = 6
+CALL_ANSWERED_FRAME: Final = 7
 CALL_ENDED_FRAME: Final = 8
-"""The frame kind of `CallEnded`."""
+CALLS_ALIVE_FRAME: Final = 9
+"""Kinds of frames: `CallStarted`, `CallAnswered`, `CallEnded`, `CallsAlive`."""
 
 EDGE: Final = 0
 CALLS: Final = 1
@@ -179,23 +182,17 @@ def quoted(name: str) -> str:
 SELECT_LIST: Final[str] = ", ".join(quoted(name) for name in COLUMN_NAMES)
 
 
-class CallEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A call is over: all that its record needs. Frame kind 8 of the calls stream, a MessagePack map.
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a call from its first message on.
 
-    Shape: `settles` is the sequence of the edge frame (a challenge) that this call answered, 0 none; a field
-    that an older reader does not know is skipped by it.
-    Units: `_us` are UTC microseconds since 1970, `_s` whole seconds.
+    Shape: `id` is unique within the journal, 0 for a call that was refused at once. `settles` is the sequence
+    of the edge frame (a challenge) that this call answered, 0 none.
+    Units: `_us` are UTC microseconds since 1970.
     """
 
+    id: int = 0
     started_us: int
-    ended_us: int
-    hold_s: int = 0
-    end_direction: int = 2
-    end_reason: int
     billing_mode: int
-    sip_status: int = 0
-    q850_cause: int = 0
-    reason: str = ""
     settles: int = 0
     gateway_id: int = 0
     gateway: str = ""
@@ -219,13 +216,141 @@ class CallEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_proven: bool = False
 
 
+class Callee(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The other side of a call, as the last attempt left it; `ip` is empty if nobody was reached."""
+
+    gateway: str = ""
+    ip: str = ""
+    product: str = ""
+    caller_number: str = ""
+    callee_number: str = ""
+    call_id: str = ""
+
+
+class RouteAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A gateway that a call was sent to, and what came of it; one of `route_attempts`.
+
+    Shape: `status` is the final answer, 0 = there was none. `why` is a sentence, empty for the one that
+    answered.
+    Units: `after_ms` since the call came in; `pdd_ms` (post-dial delay) from sending to ringing, early media
+    or answer, None = it did not get so far.
+    """
+
+    gateway: str
+    callee: str
+    call_id: str
+    after_ms: int
+    pdd_ms: int | None = None
+    status: int = 0
+    why: str = ""
+
+
+class CallStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A call is about to be sent on. Frame kind 6; a frame of kind 8 with the same id ends it."""
+
+    call: Call
+    callee: Callee
+
+
+class DialogState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a restarted switch needs to send a BYE inside a dialog (RFC 3261 §12.2.1.1).
+
+    Shape: parties are values of From and To with their tags; addresses are host and port, `shown` is the
+    local one as others see it.
+    """
+
+    call_id: str
+    local_party: str
+    remote_party: str
+    local_seq: int
+    remote_target: str
+    route_set: tuple[str, ...] = ()
+    transport: str
+    remote: tuple[str, int]
+    local: tuple[str, int]
+    shown: tuple[str, int]
+    is_flow: bool = False
+
+
+class CallAnswered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A call was answered. Frame kind 7; a later one with the same id has newer dialogs.
+
+    Shape: `dialogs` are the caller's and the callee's, or none if they would not fit into a frame.
+    """
+
+    id: int
+    answered_us: int
+    callee: Callee
+    dialogs: tuple[DialogState, ...] = ()
+
+
+class CallsAlive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Calls that are up at the time of the frame, every 10 s. Frame kind 9.
+
+    Shape: at most `MOST_ALIVE` ids; more calls are more frames. All calls that are named began at `since_us`
+    or later: whoever looks for their first frames need not look further back.
+    """
+
+    since_us: int
+    ids: tuple[int, ...]
+
+
+MOST_ALIVE: Final = 5000
+"""So many ids fit into a frame."""
+
+
+class CallEnded(Call, frozen=True, kw_only=True, omit_defaults=True):
+    """A call is over: all that its record needs. Frame kind 8 of the calls stream, a MessagePack map.
+
+    Shape: a field that an older reader does not know is skipped by it. `is_recorded` False leaves no row.
+    `route_attempts` in the order tried.
+    Units: `hold_s` whole seconds, rounded; `answered_us` 0 = never.
+    """
+
+    ended_us: int
+    answered_us: int = 0
+    hold_s: int = 0
+    end_direction: int = 2
+    end_reason: int
+    sip_status: int = 0
+    q850_cause: int = 0
+    reason: str = ""
+    other: Callee = Callee()
+    route_attempts: tuple[RouteAttempt, ...] = ()
+    is_recorded: bool = True
+
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
+_CALL_STARTED: Final = msgspec.msgpack.Decoder(CallStarted)
+_CALL_ANSWERED: Final = msgspec.msgpack.Decoder(CallAnswered)
 _CALL_ENDED: Final = msgspec.msgpack.Decoder(CallEnded)
+_CALLS_ALIVE: Final = msgspec.msgpack.Decoder(CallsAlive)
+
+
+def encode(frame: CallStarted | CallAnswered | CallEnded | CallsAlive) -> bytes:
+    """The payload of a frame of the calls stream."""
+    return _ENCODER.encode(frame)
 
 
 def encode_call_ended(ended: CallEnded) -> bytes:
     """The payload of a `call_ended` frame."""
     return _ENCODER.encode(ended)
+
+
+def decode_call_started(payload: bytes) -> CallStarted:
+    """Read the payload of a `call_started` frame.
+
+    Raises: msgspec.DecodeError, msgspec.ValidationError if it is none.
+    """
+    return _CALL_STARTED.decode(payload)
+
+
+def decode_call_answered(payload: bytes) -> CallAnswered:
+    """Read the payload of a `call_answered` frame.
+
+    Raises: msgspec.DecodeError, msgspec.ValidationError if it is none.
+    """
+    return _CALL_ANSWERED.decode(payload)
 
 
 def decode_call_ended(payload: bytes) -> CallEnded:
@@ -236,6 +361,14 @@ def decode_call_ended(payload: bytes) -> CallEnded:
     return _CALL_ENDED.decode(payload)
 
 
+def decode_calls_alive(payload: bytes) -> CallsAlive:
+    """Read the payload of a `calls_alive` frame.
+
+    Raises: msgspec.DecodeError, msgspec.ValidationError if it is none.
+    """
+    return _CALLS_ALIVE.decode(payload)
+
+
 def call_row(ended: CallEnded, *, journal_id: str, seq: int, time_us: int, node: str) -> dict[str, Any]:
     """The record of an ended call, column by column; `recorded_at` in UTC microseconds."""
     row: dict[str, Any] = dict(EMPTY)
@@ -243,10 +376,15 @@ def call_row(ended: CallEnded, *, journal_id: str, seq: int, time_us: int, node:
         callerE164=ended.caller,
         callerAccessE164=ended.caller_access or ended.caller,
         callerProductId=ended.user_agent,
+        callerToGatewayE164=ended.other.caller_number,
         callerGateway=ended.gateway,
         callerip=ended.source,
         calleeE164=ended.callee,
         calleeAccessE164=ended.callee_access or ended.callee,
+        calleeProductId=ended.other.product,
+        calleeToGatewayE164=ended.other.callee_number,
+        calleeGateway=ended.other.gateway,
+        calleeip=ended.other.ip,
         start=ended.started_us // 1000,
         stop=ended.ended_us // 1000,
         holdTime=ended.hold_s,
@@ -269,6 +407,7 @@ def call_row(ended: CallEnded, *, journal_id: str, seq: int, time_us: int, node:
         user_agent=ended.user_agent,
         auth_number=ended.auth_number,
         call_id=ended.call_id,
+        callee_call_id=ended.other.call_id,
         sip_status=ended.sip_status,
         q850_cause=ended.q850_cause,
         reason=ended.reason,
@@ -278,7 +417,7 @@ def call_row(ended: CallEnded, *, journal_id: str, seq: int, time_us: int, node:
         scope="own",
         proven=ended.is_proven,
         gateway_id=ended.gateway_id,
-        route_attempts=None,
+        route_attempts=msgspec.json.encode(ended.route_attempts).decode() if ended.route_attempts else None,
         price_breakdown=None,
         raw=None,
     )

@@ -491,7 +491,7 @@ class Tail:
             if ended.settles:
                 answer = {"seq": [frame.seq], "time_us": [frame.time_us], "settles": [ended.settles]}
                 settles.append(pa.table(answer, schema=SETTLES))
-            if frame.seq > sealed:
+            if frame.seq > sealed and ended.is_recorded:
                 times.append(frame.time_us)
                 rows.append(
                     call_row(

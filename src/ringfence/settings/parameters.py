@@ -20,6 +20,7 @@ BILLING: Final = "Billing parameters"
 SECURITY: Final = "Security parameters"
 REGISTRATION: Final = "Registration parameters"
 ROUTING: Final = "Routing parameters"
+SIP: Final = "SIP parameters"
 FLOOD: Final = "Flood limits"
 JOURNAL: Final = "Journal and retention"
 
@@ -185,6 +186,17 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         BILLING,
         1,
         meaning="Keep a call record for a call that this server ended.",
+        source=_VOS,
+    ),
+    _number(
+        "SERVER_BILLING_HOLD_TIME_PRECISION",
+        BILLING,
+        50,
+        (0, 999),
+        unit="ms",
+        meaning=(
+            "From how many milliseconds on a begun second of talk counts as a whole one; less is dropped."
+        ),
         source=_VOS,
     ),
     _switch(
@@ -423,6 +435,45 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         1,
         meaning="Let no call go on to another routing gateway once the caller has been given SDP of one.",
         source=_VOS,
+    ),
+    _number(
+        "SS_SIP_SESSION_TTL",
+        SIP,
+        600,
+        (90, 86_400),
+        unit="s",
+        meaning="How long a session lasts unless it is refreshed (RFC 4028), on each side of a call.",
+        source=_VOS,
+        zero="no session timers",
+    ),
+    _number(
+        "SS_SIP_SESSION_UPDATE_SEGMENT",
+        SIP,
+        2,
+        (2, 10),
+        unit="",
+        meaning="Into how many parts a session is divided; at the end of each a refresh is sent.",
+        source=_VOS,
+    ),
+    _number(
+        "SS_SIP_SESSION_TIMEOUT_EARLY_HANGUP",
+        SIP,
+        0,
+        (1, 300),
+        unit="s",
+        meaning="How long before the end of a session that nobody refreshed the call is hung up.",
+        source=_VOS,
+        zero="a third of the session, at most 32 s",
+    ),
+    _number(
+        "SS_SIP_NO_TIMER_REINVITE_INTERVAL",
+        SIP,
+        7200,
+        (60, 604_800),
+        unit="s",
+        meaning="The longest call of a caller without session timers: it is hung up then.",
+        source=_VOS,
+        zero="no limit",
     ),
     _number(
         "RF_JOURNAL_BYTES_PER_S",

@@ -137,6 +137,16 @@ def test_a_challenge_that_a_call_answers_leaves_the_row_of_the_call(tmp_path: Pa
     assert (row.kind, row.endReason, row.billingMode, row.callerGateway) == ("call", -15, 1, "carrier-a")
 
 
+def test_a_call_that_is_not_to_be_recorded_leaves_no_row_and_still_answers_its_challenge(
+    tmp_path: Path,
+) -> None:
+    journal = Journal()
+    asked = journal.challenge(T0_US)
+    journal.end_call(T0_US + S, settles=asked, is_recorded=False)
+    journal.end_call(T0_US + 2 * S)
+    assert len(rows_of(journal, tmp_path)) == 1
+
+
 def test_a_challenge_that_may_still_be_answered_is_no_row_unless_pending_ones_are_asked_for(
     tmp_path: Path,
 ) -> None:

@@ -5,7 +5,17 @@ import msgspec
 
 from kit.journal import ended
 from ringfence.ledger import schema
-from ringfence.ledger.schema import CallEnded, decode_call_ended, encode_call_ended
+from ringfence.ledger.schema import (
+    Call,
+    CallAnswered,
+    Callee,
+    CallEnded,
+    CallsAlive,
+    CallStarted,
+    DialogState,
+    decode_call_ended,
+    encode_call_ended,
+)
 
 INFO_CDR = """
 callerE164 callerAccessE164 callerProductId callerToGatewayE164 callerGateway callerip calleeE164
@@ -42,3 +52,31 @@ def test_a_call_keeps_its_numbers_apart_before_and_after_rewriting() -> None:
     )
     row = schema.call_row(call, journal_id="ab", seq=3, time_us=4, node="n")
     assert (row["callerE164"], row["callerAccessE164"], row["flowNo"]) == ("1", "001", 7)
+
+
+def test_the_frames_of_a_call_survive() -> None:
+    call = Call(id=5, started_us=1, billing_mode=1, source="192.0.2.1")
+    callee = Callee(gateway="vendor", ip="203.0.113.2")
+    dialog = DialogState(
+        call_id="c",
+        local_party="<sip:a@h>;tag=1",
+        remote_party="<sip:b@h>;tag=2",
+        local_seq=3,
+        remote_target="sip:b@h",
+        route_set=("<sip:p;lr>",),
+        transport="TLS",
+        remote=("203.0.113.2", 5061),
+        local=("192.0.2.1", 5061),
+        shown=("198.51.100.1", 5061),
+    )
+    started = CallStarted(call=call, callee=callee)
+    answered = CallAnswered(id=5, answered_us=2, callee=callee, dialogs=(dialog, dialog))
+    alive = CallsAlive(since_us=1, ids=(5, 6))
+    assert schema.decode_call_started(schema.encode(started)) == started
+    assert schema.decode_call_answered(schema.encode(answered)) == answered
+    assert schema.decode_calls_alive(schema.encode(alive)) == alive
+
+
+def test_a_frame_holds_as_many_live_calls_as_it_may_name() -> None:
+    largest = CallsAlive(since_us=2**63, ids=tuple(range(2**62, 2**62 + schema.MOST_ALIVE)))
+    assert len(schema.encode(largest)) < 60_000

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All calls of a node: takes the engine's events and the time, gives it orders.
+
+Nothing here waits, reads a clock or knows a socket. A fault in one call ends that call, with a record.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from ringfence.call import session_timer
+from ringfence.call.b2bua import Call, State
+from ringfence.call.dialog import Dialog, target_of
+from ringfence.call.engine import (
+    Ack,
+    Cancel,
+    Ended,
+    Engine,
+    Event,
+    Frame,
+    Headers,
+    Moment,
+    Request,
+    Response,
+)
+from ringfence.call.headers import ACCEPT, ALLOW, UNDERSTOOD, number, options, reason, unsupported
+from ringfence.call.plan import Account, Refused, Router
+from ringfence.call.record import call_of, ended
+from ringfence.call.session_timer import TooSmall
+from ringfence.call.table import CallSettings, Chance, Table
+from ringfence.ledger.open_calls import OpenCall
+from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection, EndReason
+from ringfence.ledger.schema import CALLS_ALIVE_FRAME, MOST_ALIVE, CallsAlive, encode
+
+ALIVE_EVERY_S: Final = 10.0
+HUNG_UP: Final = END_REASON_BY_NAME["HungUp"]
+NODE_STOPPED: Final = END_REASON_BY_NAME["NodeStopped"]
+NODE_RESTART: Final = END_REASON_BY_NAME["NodeRestart"]
+TOO_MANY_HOPS: Final = END_REASON_BY_NAME["TooManyHops"]
+UNSUPPORTED: Final = END_REASON_BY_NAME["UnsupportedExtension"]
+TOO_SMALL: Final = END_REASON_BY_NAME["SessionIntervalTooSmall"]
+MALFORMED: Final = END_REASON_BY_NAME["MalformedRequest"]
+INTERNAL: Final = END_REASON_BY_NAME["InternalError"]
+_RETRY: Final = ("Retry-After", b"30")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallView:
+    """A live call as people see it; times in UTC microseconds, `answered_us` 0 = not answered."""
+
+    id: int
+    state: State
+    caller: str
+    callee: str
+    gateway: str
+    callee_gateway: str
+    call_id: str
+    started_us: int
+    answered_us: int
+
+
+class Calls:
+    """Every call of a node.
+
+    Shape: `run` is the number of this run of the switch; ids of calls are unique within the journal by it.
+    `on_fault` is told of faults of ours; the call they happened in is ended.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        router: Router,
+        settings: CallSettings,
+        chance: Chance,
+        *,
+        run: int,
+        on_fault: Callable[[Exception], None],
+    ) -> None:
+        self.table = Table(engine=engine, router=router, settings=settings, chance=chance)
+        self.is_draining = False
+        self._engine = engine
+        self._on_fault = on_fault
+        self._next_id = (run << 32) + 1
+        self._alive_at_s: float | None = None
+
+    # --- events ---
+
+    def handle(self, event: Event, now: Moment) -> None:
+        """Act on what the engine says."""
+        try:
+            self._dispatch(event, now)
+        except Exception as error:  # noqa: BLE001 - the edge of a layer: one call ends, the others go on
+            self._on_fault(error)
+            self._abandon(event, now)
+
+    def _dispatch(self, event: Event, now: Moment) -> None:
+        match event:
+            case Request():
+                self._request(event, now)
+            case Response() | Ack() | Cancel() | Ended():
+                owner = self.table.owners.get(event.transaction)
+                if owner is None:
+                    return
+                owner.take(event, now)
+                self._settle(owner.call)
+            case _:
+                assert_never(event)
+
+    def _request(self, request: Request, now: Moment) -> None:
+        message = request.message
+        if message.to_tag:
+            self._inside(request, now)
+        elif message.method == "INVITE":
+            self._invite(request, now)
+        elif message.method == "OPTIONS":
+            supported = ", ".join(sorted(UNDERSTOOD)).encode()
+            self._answer(request, 200, [ALLOW, ACCEPT, ("Supported", supported)])
+        elif message.method in {"BYE", "PRACK", "UPDATE", "INFO", "NOTIFY"}:
+            self._answer(request, 481, [])
+        else:
+            self._answer(request, 405, [ALLOW])
+
+    def _answer(self, request: Request, status: int, headers: Headers) -> None:
+        """Answer a request outside of calls."""
+        self._engine.respond(request.transaction, status, headers, tag=self.table.chance.token())
+
+    def _inside(self, request: Request, now: Moment) -> None:
+        """A request inside a dialog (RFC 3261 §12.2.2)."""
+        message = request.message
+        leg = self.table.by_tag.get(message.to_tag)
+        dialog = None if leg is None else leg.dialogs.get((message.to_tag, message.from_tag))
+        if leg is None or dialog is None or dialog.call_id != message.call_id:
+            self._answer(request, 481, [])
+        elif not dialog.takes(message.cseq):
+            self._engine.respond(request.transaction, 500, [("Retry-After", b"0")])
+        else:
+            leg.call.asked(leg, dialog, request, now)
+            self._settle(leg.call)
+
+    def _settle(self, call: Call) -> None:
+        """Let a call go that is over and waits for nothing."""
+        if call.state is State.ENDED and not call.pending and self.table.calls.pop(call.id, None) is not None:
+            call.leave()
+
+    # --- new calls ---
+
+    def _invite(self, request: Request, now: Moment) -> None:
+        refused = self._wrong(request)
+        plan = None
+        if refused is None:
+            decided = self.table.router.admit(request, self.table, now)
+            if isinstance(decided, Refused):
+                refused = decided.reason, []
+                account = decided.account
+            else:
+                plan, account = decided, decided.account
+                refused = self._wrong_for(request, plan.side.session_timer, allow_100rel=plan.side.rel100)
+        else:
+            account = _unknown(request)
+        if refused is not None or plan is None:
+            why, headers = refused or (INTERNAL, [])
+            self._refuse(request, account, why, headers, now)
+            return
+        call = Call(self.table, self._next_id, request, plan, now)
+        self._next_id += 1
+        self.table.calls[call.id] = call
+        if self._alive_at_s is None:
+            self._alive_at_s = now.mono_s + ALIVE_EVERY_S
+        call.start(now)
+        self._settle(call)
+
+    def _wrong(self, request: Request) -> tuple[EndReason, Headers] | None:
+        """What keeps a call from being looked at, in the order of RFC 3261 §8.2."""
+        message = request.message
+        missing = unsupported(message)
+        if self.is_draining:
+            return NODE_STOPPED, [_RETRY]
+        if missing:
+            return UNSUPPORTED, [("Unsupported", ", ".join(missing).encode())]
+        if message.contact is None:
+            # RFC 3261 §8.1.1.8: an INVITE has one; without it nothing can be sent inside the dialog.
+            return MALFORMED, []
+        if number(message.header("Max-Forwards")) == 0:
+            return TOO_MANY_HOPS, []
+        return None
+
+    def _wrong_for(
+        self, request: Request, has_timer: bool, *, allow_100rel: bool
+    ) -> tuple[EndReason, Headers] | None:
+        """The same where it depends on who calls."""
+        message = request.message
+        required = options(message, "Require")
+        unwanted = [
+            option
+            for option, is_allowed in (("100rel", allow_100rel), ("timer", has_timer))
+            if option in required and not is_allowed
+        ]
+        if unwanted:
+            return UNSUPPORTED, [("Unsupported", ", ".join(unwanted).encode())]
+        is_supported = "timer" in options(message, "Supported") or "timer" in required
+        timers = self.table.settings.timers
+        said = session_timer.answer(message, timers, is_supported=is_supported) if has_timer else None
+        if isinstance(said, TooSmall):
+            return TOO_SMALL, [("Min-SE", b"%d" % said.min_se_s)]
+        return None
+
+    def _refuse(
+        self, request: Request, account: Account, why: EndReason, headers: Headers, now: Moment
+    ) -> None:
+        """Answer a call that goes nowhere; its record is its only frame."""
+        status = why.sip or 503
+        frame = ended(
+            call_of(request, account, call_id=0, now=now),
+            self.table.settings,
+            ended_us=now.utc_us,
+            answered_us=0,
+            hold_ms=0,
+            direction=EndDirection.SERVER,
+            reason=why.code,
+            status=status,
+            q850=why.q850,
+        )
+        headers = [*headers, reason(why.q850, why.name)]
+        tag = self.table.chance.token()
+        self._engine.respond(request.transaction, status, headers, tag=tag, frame=frame)
+
+    def _abandon(self, event: Event, now: Moment) -> None:
+        """A fault of ours happened in a call: end it as well as can be."""
+        try:
+            owner = self.table.owners.get(event.transaction)
+            if isinstance(event, Request):
+                leg = self.table.by_tag.get(event.message.to_tag)
+                call = None if leg is None else leg.call
+                if call is None:
+                    call = next(
+                        (c for c in self.table.calls.values() if c.invite.transaction == event.transaction),
+                        None,
+                    )
+                if call is None and event.message.method == "INVITE" and not event.message.to_tag:
+                    self._refuse(event, _unknown(event), INTERNAL, [], now)
+                    return
+                self._engine.respond(event.transaction, INTERNAL.sip, [])
+            else:
+                call = None if owner is None else owner.call
+            if call is not None:
+                call.end_by_us(INTERNAL, now)
+                self._settle(call)
+        except Exception as error:  # noqa: BLE001 - what cannot be ended is told, and left
+            self._on_fault(error)
+
+    # --- time ---
+
+    def next_tick(self) -> float | None:
+        """When `tick` wants to be called, in monotonic seconds; None = not before another event."""
+        wakes = self.table.wakes
+        due = [at for at in (wakes[0][0] if wakes else None, self._alive_at_s) if at is not None]
+        return min(due) if due else None
+
+    def tick(self, now: Moment) -> None:
+        """Do what is due."""
+        table = self.table
+        while table.wakes and table.wakes[0][0] <= now.mono_s:
+            at_s, call_id = heapq.heappop(table.wakes)
+            if not table.is_due(at_s, call_id):
+                continue
+            call = table.calls[call_id]
+            try:
+                call.tick(now)
+            except Exception as error:  # noqa: BLE001 - as in `handle`
+                self._on_fault(error)
+                call.end_by_us(INTERNAL, now)
+            self._settle(call)
+        if self._alive_at_s is not None and self._alive_at_s <= now.mono_s:
+            self._say_alive(now)
+
+    def _say_alive(self, now: Moment) -> None:
+        """Write which calls are up: a restarted switch ends those that it cannot find the end of then."""
+        live = [call for call in self.table.calls.values() if call.state is not State.ENDED]
+        since_us = min((call.began.utc_us for call in live), default=now.utc_us)
+        for first in range(0, len(live), MOST_ALIVE):
+            ids = tuple(call.id for call in live[first : first + MOST_ALIVE])
+            self._engine.append(Frame(CALLS_ALIVE_FRAME, encode(CallsAlive(since_us=since_us, ids=ids))))
+        self._alive_at_s = now.mono_s + ALIVE_EVERY_S if live else None
+
+    # --- people ---
+
+    def configure(self, settings: CallSettings, router: Router) -> None:
+        """Bring settings into force; calls that are up keep what was agreed."""
+        self.table.settings = settings
+        self.table.router = router
+
+    def list(self) -> list[CallView]:
+        """The live calls, oldest first."""
+        return [_view(call) for call in self.table.calls.values() if call.state is not State.ENDED]
+
+    def show(self, call_id: int) -> CallView | None:
+        """One live call."""
+        call = self.table.calls.get(call_id)
+        return None if call is None or call.state is State.ENDED else _view(call)
+
+    def hang_up(self, call_id: int, now: Moment) -> bool:
+        """End a call because an operator wants it; False: there is none."""
+        call = self.table.calls.get(call_id)
+        if call is None or call.state is State.ENDED:
+            return False
+        call.end_by_us(HUNG_UP, now)
+        self._settle(call)
+        return True
+
+    def drain(self) -> None:
+        """Take no new calls."""
+        self.is_draining = True
+
+    def stop(self, now: Moment) -> None:
+        """End every call because the node stops."""
+        self.is_draining = True
+        for call in tuple(self.table.calls.values()):
+            call.end_by_us(NODE_STOPPED, now)
+            self._settle(call)
+
+    def restore(self, left: Iterable[OpenCall]) -> None:
+        """End the calls of a run that ended without warning.
+
+        Shape: each gets its record, as of when it was last known to be up, and both far ends a BYE. A call
+        that nobody had answered has nothing to hang up.
+        """
+        for call in left:
+            hold_ms = max(0, call.alive_us - call.answered_us) // 1000 if call.answered_us else 0
+            frame = ended(
+                call.call,
+                self.table.settings,
+                ended_us=call.alive_us,
+                answered_us=call.answered_us,
+                hold_ms=hold_ms,
+                direction=EndDirection.SERVER,
+                reason=NODE_RESTART.code,
+                status=200 if call.answered_us else 0,
+                q850=NODE_RESTART.q850,
+                callee=call.callee,
+            )
+            self._engine.append(frame)
+            for state in call.dialogs:
+                dialog = Dialog.of_state(state)
+                over = target_of(state)
+                uri, headers = dialog.request("BYE", dialog.next_seq())
+                headers.append(reason(NODE_RESTART.q850, NODE_RESTART.name))
+                self._engine.send(over, "BYE", uri, headers)
+
+
+def _unknown(request: Request) -> Account:
+    """Who calls, before policy was asked."""
+    caller, callee = request.message.from_.user, request.message.to.user
+    return Account(
+        caller=caller,
+        caller_access=caller,
+        callee=callee,
+        callee_access=callee,
+        billing_mode=0 if request.number is not None else 1,
+        gateway_id=request.gateway_id or 0,
+    )
+
+
+def _view(call: Call) -> CallView:
+    b = call.b
+    return CallView(
+        id=call.id,
+        state=call.state,
+        caller=call.record.caller,
+        callee=call.record.callee,
+        gateway=call.record.gateway,
+        callee_gateway="" if b is None else b.side.name,
+        call_id=call.record.call_id,
+        started_us=call.record.started_us,
+        answered_us=0 if call.answered_at is None else call.answered_at.utc_us,
+    )

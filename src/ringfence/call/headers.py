@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Headers that the switch writes, and the one list of those that pass from one side to the other."""
+
+from typing import Final
+
+from ringfence.call.engine import Headers
+from ringfence.core import Message
+
+METHODS: Final = (
+    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "PRACK",
+)  # fmt: skip
+ALLOW: Final = ("Allow", ", ".join(METHODS).encode())
+ACCEPT: Final = ("Accept", b"application/sdp")
+NONE: Final[frozenset[str]] = frozenset()
+UNDERSTOOD: Final = frozenset({"100rel", "timer"})
+"""Extensions that a request may require of us (RFC 3261 §8.2.2.3)."""
+
+PASSED: Final = frozenset(
+    {
+        "identity",
+        "info-package",
+        "p-early-media",
+        "priority",
+        "reason",
+        "recv-info",
+        "session-id",
+        "subject",
+        "user-to-user",
+    }
+)
+"""All that passes besides the body, in requests and responses alike: nothing that names a host of a side."""
+
+_OF_BODIES: Final = frozenset(
+    {"content-disposition", "content-encoding", "content-language", "content-type", "mime-version"}
+)
+
+
+def passed(message: Message) -> Headers:
+    """The headers of a message that go on to the other side, with what belongs to its body."""
+    has_body = message.has_body
+    found: Headers = []
+    for name, value in message.fields():
+        lower = name.lower()
+        # The engine refuses NUL; whoever sends one loses the header, not the call.
+        if (lower in PASSED or (has_body and lower in _OF_BODIES)) and b"\0" not in value:
+            found.append((name, value))
+    return found
+
+
+def unsupported(message: Message) -> list[str]:
+    """What a request requires and we do not do (RFC 3261 §8.2.2.3)."""
+    return [option for option in message.headers("Require") if option.lower() not in UNDERSTOOD]
+
+
+def options(message: Message, name: str) -> frozenset[str]:
+    """The tokens of Supported, Require or Allow; options in lower case, methods as they are."""
+    values = message.headers(name)
+    if not values:
+        return NONE
+    return frozenset(values if name == "Allow" else map(str.lower, values))
+
+
+def number(value: str | None) -> int | None:
+    """The seconds or count at the start of a value (Retry-After, Expires); None if there is none.
+
+    >>> number("120 (come back later);duration=5"), number(None), number("soon")
+    (120, None, None)
+    """
+    digits = "" if value is None else value.split(";")[0].split("(")[0].strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 11 else None
+
+
+def cause(message: Message) -> int | None:
+    """The Q.850 cause of a Reason header (RFC 3326), where there is one."""
+    for reason in message.headers("Reason"):
+        protocol, *parameters = (part.strip() for part in reason.split(";"))
+        if protocol.upper() == "Q.850":
+            for parameter in parameters:
+                name, _, value = parameter.partition("=")
+                if name.strip().lower() == "cause" and value.strip().isascii() and value.strip().isdigit():
+                    return min(int(value.strip()[:3]), 127)
+    return None
+
+
+def reason(q850: int, text: str) -> tuple[str, bytes]:
+    """A Reason header that says in Q.850's terms what happened, and in words of ours whose word it is."""
+    return ("Reason", f'Q.850;cause={q850};text="{text}"'.encode())

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One attempt to reach the callee: an INVITE on leg B, its forks, and what becomes of them.
+
+An attempt that was given up stays until its transaction ends: a 2xx that crossed the CANCEL is acknowledged
+and hung up (RFC 3261 §9.1, §15), as is each fork but the first.
+"""
+
+from typing import TYPE_CHECKING, assert_never
+
+from ringfence.call import session_timer
+from ringfence.call.dialog import Dialog
+from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
+from ringfence.call.headers import ALLOW, number, options
+from ringfence.call.identity import identity_headers, uri_of, written
+from ringfence.call.leg import Leg, Session, session_of
+from ringfence.call.plan import Answered, Outcome, Phase, Route, TimedOut, Unreachable
+from ringfence.call.record import callee_of
+from ringfence.core import Message, read_address
+from ringfence.ledger.schema import Callee, RouteAttempt
+
+if TYPE_CHECKING:
+    from ringfence.call.b2bua import Call
+
+MOST_REDIRECTS = 5
+"""How many 3xx are followed, one after the other; a 422 takes one of them too."""
+
+MOST_FORKS = 16
+"""So many early dialogs of one INVITE are followed; provisional responses of others are passed over."""
+
+
+class Attempt:
+    """An INVITE to one route.
+
+    Shape: `winner` is the dialog whose 2xx was taken; `is_lost` = given up, whatever still comes.
+    """
+
+    def __init__(self, call: "Call", route: Route, session: Session | None, now: Moment) -> None:
+        self.call = call
+        self.route = route
+        self.phase = Phase.INVITE
+        self.is_lost = False
+        self.winner: Dialog | None = None
+        self.transaction = 0
+        chance = call.table.chance
+        self.call_id = f"{chance.token()}@{route.target.shown[0]}"
+        self.leg = Leg(
+            call=call, is_caller=False, side=route.side, target=route.target, number=route.caller_number
+        )
+        self.leg.sent = session
+        self._tag = chance.token()
+        self._from = f"{written(route.identity.caller, _host(route))};tag={self._tag}"
+        self._uri = route.uri or uri_of(route.callee_number, route.host)
+        self._seq = 0
+        self._shortest_s = session_timer.SHORTEST_S
+        self._again = 0
+        self._sent_at = now
+        self._pdd_ms: int | None = None
+        self._product = ""
+        self._acknowledged: dict[str, int] = {}
+        call.open(self._tag, self.call_id, self.leg)
+
+    def send(self, frame: Frame | None) -> None:
+        """Send the INVITE, or another one after a 422 or a 3xx."""
+        call, route, leg = self.call, self.route, self.leg
+        self._seq += 1
+        headers: Headers = [
+            ("From", self._from.encode()),
+            ("To", f"<{uri_of(route.callee_number, route.host)}>".encode()),
+            ("Call-ID", self.call_id.encode()),
+            ("CSeq", b"%d INVITE" % self._seq),
+            leg.contact,
+            ALLOW,
+            self._supported(),
+            *identity_headers(route.identity, _host(route)),
+            *call.passed,
+        ]
+        if leg.side.session_timer:
+            headers += session_timer.asked(call.table.settings.timers, self._shortest_s)
+        body = b""
+        if leg.sent is not None:
+            body = leg.sent.body
+        self.transaction = call.table.engine.send(
+            route.target,
+            "INVITE",
+            self._uri,
+            headers,
+            body,
+            max_forwards=call.hops_left - 1,
+            frame=frame,
+        )
+        call.own(self.transaction, self)
+
+    def _supported(self) -> tuple[str, bytes]:
+        if self.leg.sent is None:
+            # An offer in a reliable 183 would want its answer in the PRACK, before the caller can give one.
+            return ("Supported", b"timer" if self.leg.side.session_timer else b"")
+        return self.leg.supported
+
+    @property
+    def callee(self) -> Callee:
+        """The other side, for the record."""
+        plain = callee_of(self.route, self.call_id)
+        if not self._product:
+            return plain
+        return Callee(
+            gateway=plain.gateway,
+            ip=plain.ip,
+            product=self._product,
+            caller_number=plain.caller_number,
+            callee_number=plain.callee_number,
+            call_id=plain.call_id,
+        )
+
+    def report(self, *, status: int, why: str) -> RouteAttempt:
+        """The attempt, for the record."""
+        return RouteAttempt(
+            gateway=self.route.side.name,
+            callee=self.route.callee_number,
+            call_id=self.call_id,
+            after_ms=round((self._sent_at.mono_s - self.call.began.mono_s) * 1000),
+            pdd_ms=self._pdd_ms,
+            status=status,
+            why=why,
+        )
+
+    def give_up(self, headers: Headers) -> None:
+        """Cancel the INVITE."""
+        self.is_lost = True
+        self.call.table.engine.cancel(self.transaction, headers)
+
+    def take(self, event: Event, now: Moment) -> None:
+        """What the INVITE's transaction brings."""
+        match event:
+            case Response(message=message):
+                self.leg.saw(event.came)
+                if message.status < 200:
+                    self._progress(message, now)
+                elif message.status < 300:
+                    self._success(message, now)
+                else:
+                    self._failure(message, now)
+            case Ended(why=why):
+                self.call.disown(self.transaction)
+                if not self.is_lost and self.winner is None:
+                    outcome = Unreachable() if why is Why.TRANSPORT else TimedOut(self.phase)
+                    self._lose(outcome, None, now)
+            case Request() | Ack() | Cancel():
+                pass  # those are for server transactions
+            case _:
+                assert_never(event)
+
+    def _progress(self, message: Message, now: Moment) -> None:
+        if self.is_lost or self.winner is not None:
+            return
+        if len(self.leg.dialogs) >= MOST_FORKS and (self._tag, message.to_tag) not in self.leg.dialogs:
+            return
+        dialog = self._dialog(message) if message.status > 100 and message.to_tag else None
+        if dialog is not None and not self._acknowledge_provisional(dialog, message):
+            return
+        self.phase = _phase(message, self.phase)
+        if message.status > 100:
+            self._note_ringing(message, now)
+            self.leg.learn(message)
+        if dialog is not None:
+            self.leg.dialog = dialog
+        self.call.progressed(self, dialog, message, now)
+
+    def _acknowledge_provisional(self, dialog: Dialog, message: Message) -> bool:
+        """PRACK a reliable one (RFC 3262 §4); False: it came before, or one before it is missing."""
+        rseq = number(message.header("RSeq"))
+        if rseq is None or "100rel" not in options(message, "Require"):
+            return True
+        last = self._acknowledged.get(dialog.remote_tag)
+        if last is not None and rseq != last + 1:
+            return False
+        self._acknowledged[dialog.remote_tag] = rseq
+        rack = f"{rseq} {message.cseq} {message.cseq_method}".encode()
+        transaction, _ = self.leg.send(self.call.table.engine, dialog, "PRACK", [("RAck", rack)])
+        self.call.own(transaction, Farewell(self.call, transaction))
+        return True
+
+    def _dialog(self, message: Message) -> Dialog:
+        """The dialog of a response with a tag; the first one of a tag makes it."""
+        key = (self._tag, message.to_tag)
+        found = self.leg.dialogs.get(key)
+        if found is None:
+            found = Dialog.of_response(message, local_tag=self._tag, local_party=self._from, asked=self._uri)
+            self.leg.dialogs[key] = found
+        elif message.contact is not None:
+            found.refresh(message)
+        return found
+
+    def _note_ringing(self, message: Message, now: Moment) -> None:
+        if self._pdd_ms is None:
+            self._pdd_ms = round((now.mono_s - self._sent_at.mono_s) * 1000)
+        if not self._product:
+            self._product = (message.header("Server") or message.header("User-Agent") or "")[:64]
+
+    def _success(self, message: Message, now: Moment) -> None:
+        dialog = self._dialog(message)
+        dialog.confirm(message)
+        if dialog is self.winner:
+            return
+        if self.is_lost or self.winner is not None or not self.call.is_waiting_for(self):
+            self._reject(dialog, message)
+            return
+        self.winner = dialog
+        self._note_ringing(message, now)
+        self.leg.learn(message)
+        self.leg.dialog = dialog
+        self.call.answered(self, dialog, message, now)
+
+    def _reject(self, dialog: Dialog, message: Message) -> None:
+        """Acknowledge a 2xx that nobody waits for any more and hang it up (RFC 3261 §13.2.2.4)."""
+        self.acknowledge(dialog, message.cseq, None)
+        self.call.say_bye(self.leg, dialog, [])
+
+    def acknowledge(self, dialog: Dialog, seq: int, session: Session | None) -> None:
+        """Send the ACK for a 2xx."""
+        self.leg.acknowledge(self.call.table.engine, dialog, self.transaction, seq, session)
+
+    def _failure(self, message: Message, now: Moment) -> None:
+        self.call.disown(self.transaction)
+        if self.is_lost or self.winner is not None:
+            return
+        if self._tries_again(message):
+            self.phase = Phase.INVITE
+            self.call.attempt_restarted(self, now)
+            return
+        retry_after_s = number(message.header("Retry-After"))
+        self._lose(Answered(message.status, retry_after_s), message, now)
+
+    def _lose(self, outcome: Outcome, message: Message | None, now: Moment) -> None:
+        self.is_lost = True
+        self.call.failed(self, outcome, message, now)
+
+    def _tries_again(self, message: Message) -> bool:
+        """Whether another INVITE to the same gateway is the answer to a failure; if so, it is sent."""
+        if self._again >= MOST_REDIRECTS:
+            return False
+        if message.status == 422:
+            # RFC 4028 §7.3.
+            least_s = number(message.header("Min-SE"))
+            if least_s is None or least_s <= self._shortest_s or not self.leg.side.session_timer:
+                return False
+            self._shortest_s = least_s
+        elif message.status < 400 and self.route.follow_redirects:
+            user = _redirected_to(message)
+            if not user:
+                return False
+            self._uri = uri_of(user, self.route.host)
+        else:
+            return False
+        self._again += 1
+        self.send(None)
+        return True
+
+
+class Farewell:
+    """A request of ours whose answer changes nothing: BYE, PRACK, NOTIFY."""
+
+    def __init__(self, call: "Call", transaction: int) -> None:
+        self.call = call
+        self._transaction = transaction
+
+    def take(self, event: Event, _: Moment) -> None:
+        """The answer, or that there is none."""
+        if isinstance(event, Ended) or (isinstance(event, Response) and event.message.status >= 200):
+            self.call.disown(self._transaction)
+
+
+def _host(route: Route) -> str:
+    host = route.target.shown[0]
+    return f"[{host}]" if ":" in host else host
+
+
+def _phase(message: Message, before: Phase) -> Phase:
+    """How far a provisional response brings an attempt; nothing takes it back."""
+    if message.status == 100:
+        return Phase.TRYING if before is Phase.INVITE else before
+    if message.status in {180, 182} or before is Phase.RINGING:
+        return Phase.RINGING
+    session = session_of(message)
+    return Phase.PROGRESS_SDP if session or before is Phase.PROGRESS_SDP else Phase.PROGRESS
+
+
+def _redirected_to(message: Message) -> str:
+    """The user of the first Contact of a 3xx; empty if there is none."""
+    contacts = message.headers("Contact")
+    if not contacts:
+        return ""
+    try:
+        return read_address(contacts[0]).user
+    except ValueError:
+        return ""

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is said to call: read from the headers of a request, and written into those of another.
+
+What a gateway's switches make of it lies between (policy); numbers pass, hosts of the other side never do.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from ringfence.call.engine import Headers
+from ringfence.core import Message, read_address
+
+_USER_SAFE: Final = "-_.!~*'()&=+$,;?/#%"
+"""What may stand in the user part of a URI (RFC 3261 §25.1), and `#` for dial codes. Escapes are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A number and a display name, as one header field has them."""
+
+    number: str
+    display: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a request says of its caller. Shape: None = the header is not there; `privacy` is its value."""
+
+    caller: Party
+    rpid: Party | None = None
+    pai: Party | None = None
+    ppi: Party | None = None
+    privacy: str | None = None
+
+
+def read_identity(message: Message) -> Identity:
+    """What a request says of its caller; a header that cannot be read counts as not there."""
+    caller = message.from_
+    return Identity(
+        caller=Party(caller.user, caller.display),
+        rpid=_party(message, "Remote-Party-ID"),
+        pai=_party(message, "P-Asserted-Identity"),
+        ppi=_party(message, "P-Preferred-Identity"),
+        privacy=message.header("Privacy"),
+    )
+
+
+def _party(message: Message, name: str) -> Party | None:
+    value = message.header(name)
+    if value is None:
+        return None
+    try:
+        address = read_address(value)
+    except ValueError:
+        return None
+    return Party(address.user, address.display)
+
+
+def uri_of(number: str, host: str) -> str:
+    """A SIP URI; what may not stand in the number is escaped.
+
+    >>> uri_of("+49 30", "192.0.2.1:5060"), uri_of("", "h")
+    ('sip:+49%2030@192.0.2.1:5060', 'sip:h')
+    """
+    if number.isalnum() and number.isascii():
+        return f"sip:{number}@{host}"
+    return f"sip:{quote(number, safe=_USER_SAFE)}@{host}" if number else f"sip:{host}"
+
+
+def written(party: Party, host: str) -> str:
+    """The value of an address header.
+
+    >>> written(Party("7", "the boss"), "h")
+    '"the boss" <sip:7@h>'
+    """
+    uri = f"<{uri_of(party.number, host)}>"
+    if not party.display:
+        return uri
+    return f'"{_quoted(party.display)}" {uri}'
+
+
+def _quoted(display: str) -> str:
+    """A display name for a quoted string (RFC 3261 §25.1); escapes that it came with are kept."""
+    display = "".join(filter(str.isprintable, display))
+    if '"' not in display and "\\" not in display:
+        return display
+    plain = []
+    is_escaped = False
+    for character in display:
+        if character == "\\" and not is_escaped:
+            is_escaped = True
+            continue
+        plain.append(character)
+        is_escaped = False
+    return "".join(f"\\{c}" if c in '"\\' else c for c in plain)
+
+
+def identity_headers(identity: Identity, host: str) -> Headers:
+    """The headers beside From that say who calls (RFC 3323, RFC 3325)."""
+    headers: Headers = []
+    for name, party in (
+        ("P-Asserted-Identity", identity.pai),
+        ("P-Preferred-Identity", identity.ppi),
+        ("Remote-Party-ID", identity.rpid),
+    ):
+        if party is not None:
+            headers.append((name, written(party, host).encode()))
+    if identity.privacy is not None and identity.privacy.isprintable():
+        headers.append(("Privacy", identity.privacy.encode()))
+    return headers

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One side of a call: its far end, its dialogs, and what was last said about media on it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ringfence.call.dialog import Dialog
+from ringfence.call.engine import Engine, Headers, Target
+from ringfence.call.headers import options
+from ringfence.call.identity import uri_of
+from ringfence.call.plan import Side
+from ringfence.call.session_timer import Agreed
+from ringfence.call.timers import Timer
+from ringfence.core import Message
+
+if TYPE_CHECKING:
+    from ringfence.call.b2bua import Call
+
+
+_SUPPORTED = {
+    (True, True): ("Supported", b"timer, 100rel"),
+    (True, False): ("Supported", b"timer"),
+    (False, True): ("Supported", b"100rel"),
+    (False, False): ("Supported", b""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A body that describes a session, with its Content-Type."""
+
+    content_type: bytes
+    body: bytes
+
+    @property
+    def headers(self) -> Headers:
+        """What goes with the body."""
+        return [("Content-Type", self.content_type)]
+
+
+def session_of(message: Message) -> Session | None:
+    """The body of a message, if it has one."""
+    if not message.has_body:
+        return None
+    return Session((message.header("Content-Type") or "application/sdp").encode(), message.body)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Leg:
+    """One side of a call.
+
+    Shape: `dialogs` by our tag and the far end's: several while leg B is forked or leg A is told of forks;
+    `dialog` is the confirmed one, or the one that spoke last. `got` and `sent` are the session descriptions
+    in force. `allows` are methods the far end names, empty = it did not say.
+    """
+
+    call: "Call"
+    is_caller: bool
+    side: Side
+    target: Target
+    number: str
+    dialogs: dict[tuple[str, str], Dialog] = field(default_factory=dict)
+    dialog: Dialog | None = None
+    allows: frozenset[str] = frozenset()
+    knows_timer: bool = False
+    timer: Agreed | None = None
+    got: Session | None = None
+    sent: Session | None = None
+
+    @property
+    def contact(self) -> tuple[str, bytes]:
+        """Our Contact on this side."""
+        host, port = self.target.shown
+        host = f"[{host}]" if ":" in host else host
+        transport = "" if self.target.transport == "UDP" else f";transport={self.target.transport.lower()}"
+        return ("Contact", f"<{uri_of(self.number, f'{host}:{port}')}{transport}>".encode())
+
+    @property
+    def supported(self) -> tuple[str, bytes]:
+        """Our Supported on this side."""
+        return _SUPPORTED[self.side.session_timer, self.side.rel100]
+
+    @property
+    def refresh_timer(self) -> Timer:
+        """When we refresh the session."""
+        return Timer.REFRESH_CALLER if self.is_caller else Timer.REFRESH_CALLEE
+
+    @property
+    def give_up_timer(self) -> Timer:
+        """When we hang up because nobody did."""
+        return Timer.GIVE_UP_CALLER if self.is_caller else Timer.GIVE_UP_CALLEE
+
+    def learn(self, message: Message) -> None:
+        """Take over what a message of the far end says about it."""
+        allows = options(message, "Allow")
+        if allows:
+            self.allows = allows
+        if not self.knows_timer:
+            self.knows_timer = "timer" in options(message, "Supported") | options(message, "Require")
+
+    def saw(self, came: Target) -> None:
+        """A message came: a phone behind NAT is where it sends from."""
+        if self.side.to_source and came != self.target:
+            self.target = came
+
+    def hop(self, dialog: Dialog) -> Target:
+        """Where requests of ours go."""
+        if self.side.to_source or self.target.is_flow:
+            return self.target
+        return dialog.next_hop(self.target)
+
+    def send(
+        self, engine: Engine, dialog: Dialog, method: str, headers: Headers, body: bytes = b""
+    ) -> tuple[int, int]:
+        """Send a request inside a dialog; its transaction and its CSeq number."""
+        seq = dialog.next_seq()
+        uri, own = dialog.request(method, seq)
+        return engine.send(self.hop(dialog), method, uri, own + headers, body), seq
+
+    def acknowledge(
+        self, engine: Engine, dialog: Dialog, transaction: int, seq: int, session: Session | None
+    ) -> None:
+        """Send the ACK for a 2xx to the INVITE with that number (RFC 3261 §13.2.2.4)."""
+        uri, own = dialog.request("ACK", seq)
+        headers = own if session is None else own + session.headers
+        body = b"" if session is None else session.body
+        engine.acknowledge(transaction, self.hop(dialog), uri, headers, body)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Provisional answers to the caller; reliable ones if it requires them (RFC 3262 §3).
+
+Reliable ones go one at a time, each repeated until its PRACK. The 200 waits for the PRACK of one that had a
+session in it.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ringfence.call.dialog import Dialog
+from ringfence.call.engine import Headers, Moment, Request
+from ringfence.call.headers import ALLOW, options
+from ringfence.call.leg import Leg
+from ringfence.call.timers import Timer
+from ringfence.core import Message
+
+if TYPE_CHECKING:
+    from ringfence.call.b2bua import Call
+
+T1_S = 0.5
+LONGEST_S = 64 * T1_S
+MOST_WAITING = 16
+"""So many provisional answers wait for PRACKs of earlier ones; more are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Provisional:
+    status: int
+    headers: Headers
+    body: bytes
+    tag: str
+    rseq: int = 0
+
+
+class Provisionals:
+    """Those of one call."""
+
+    def __init__(self, call: "Call") -> None:
+        self._call = call
+        self._is_reliable = "100rel" in options(call.invite.message, "Require")
+        self._rseq = 0
+        self._waiting: deque[_Provisional] = deque()
+        self._out: _Provisional | None = None
+        self._gap_s = T1_S
+        self._sent_s = 0.0
+        self._answer: tuple[Message, Dialog] | None = None
+
+    def send(self, message: Message, headers: Headers, tells: Dialog, now: Moment) -> None:
+        """Pass a provisional response on."""
+        call = self._call
+        headers = [call.a.contact, ALLOW, call.a.supported, *headers]
+        if not self._is_reliable:
+            call.table.engine.respond(
+                call.invite.transaction, message.status, headers, message.body, tag=tells.local_tag
+            )
+            return
+        body = message.body
+        if call.a.got is None:
+            # Sent reliably it would be an offer (RFC 3261 §13.2.1), and it is not the callee's last word.
+            body = b""
+            headers = [(name, value) for name, value in headers if not name.startswith("Content-")]
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(
+                _Provisional(status=message.status, headers=headers, body=body, tag=tells.local_tag)
+            )
+            self._next(now)
+
+    def _next(self, now: Moment) -> None:
+        if self._out is not None or not self._waiting:
+            return
+        waiting = self._waiting.popleft()
+        self._rseq += 1
+        reliable = [("Require", b"100rel"), ("RSeq", b"%d" % self._rseq)]
+        self._out = _Provisional(
+            status=waiting.status,
+            headers=reliable + waiting.headers,
+            body=waiting.body,
+            tag=waiting.tag,
+            rseq=self._rseq,
+        )
+        self._gap_s = T1_S
+        self._sent_s = now.mono_s
+        self._respond(self._out)
+        self._call.set_timer(Timer.PROVISIONAL, self._gap_s, now)
+
+    def _respond(self, out: _Provisional) -> None:
+        transaction = self._call.invite.transaction
+        self._call.table.engine.respond(transaction, out.status, out.headers, out.body, tag=out.tag)
+
+    def repeat(self, now: Moment) -> None:
+        """No PRACK yet: send it again, or give up after 64 x T1."""
+        if self._out is None or not self._call.is_early:
+            return
+        if now.mono_s - self._sent_s >= LONGEST_S:
+            self._call.end_without_prack(now)
+            return
+        self._respond(self._out)
+        self._gap_s *= 2
+        self._call.set_timer(Timer.PROVISIONAL, self._gap_s, now)
+
+    def acknowledged(self, leg: Leg, request: Request, now: Moment) -> None:
+        """A PRACK."""
+        call, message, out = self._call, request.message, self._out
+        rack = (message.header("RAck") or "").split()
+        named = f"{0 if out is None else out.rseq} {call.invite.message.cseq} INVITE".split()
+        if out is None or leg is not call.a or rack != named:
+            call.refuse(request, 481)
+            return
+        # The INVITE's own offer is answered in the 200; another one has its place in an UPDATE.
+        call.refuse(request, 488 if message.has_body else 200)
+        self._out = None
+        call.stop_timer(Timer.PROVISIONAL)
+        if self._answer is not None:
+            answer, self._answer = self._answer, None
+            call.say_answered(*answer, now)
+        else:
+            self._next(now)
+
+    def answer(self, message: Message, tells: Dialog, now: Moment) -> None:
+        """The call is answered: say so now, or once the PRACK has come."""
+        if self._out is not None and self._out.body:
+            self._answer = (message, tells)
+            return
+        self._out = None
+        self._waiting.clear()
+        self._call.stop_timer(Timer.PROVISIONAL)
+        self._call.say_answered(message, tells, now)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A session refresh of ours (RFC 4028 §7.4, §10): UPDATE where the far end takes it, else re-INVITE."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ringfence.call import session_timer
+from ringfence.call.dialog import Dialog
+from ringfence.call.engine import Ended, Event, Headers, Moment, Response
+from ringfence.call.headers import ALLOW, number
+from ringfence.call.leg import Leg, Session
+from ringfence.call.session_timer import Agreed
+from ringfence.core import Message
+
+if TYPE_CHECKING:
+    from ringfence.call.b2bua import Call
+
+RETRY_S = 10.0
+"""After a failure that says nothing of the session, the next refresh; the session's end is not moved."""
+
+
+class Refresh:
+    """One refresh on its way."""
+
+    def __init__(self, call: "Call", leg: Leg, dialog: Dialog, method: str, session: Session | None) -> None:
+        self.leg = leg
+        self.is_offer = method == "INVITE"
+        self.call = call
+        self._dialog = dialog
+        self._method = method
+        self._session = session
+        self._transaction = 0
+        self._seq = 0
+
+    @classmethod
+    def begin(cls, call: "Call", leg: Leg, dialog: Dialog, agreed: Agreed, now: Moment) -> None:
+        """Refresh the session of a leg, or put it off while an offer is open."""
+        is_update = "UPDATE" in leg.allows
+        if not is_update and leg.sent is None:
+            return  # the other side never described a session; the far end's own refresh is all there is
+        if not is_update and (call.is_offering(leg) or call.is_offered(leg) or call.is_unconfirmed):
+            call.set_timer(leg.refresh_timer, _wait_s(call, leg), now)
+            return
+        refresh = cls(call, leg, dialog, "UPDATE" if is_update else "INVITE", None if is_update else leg.sent)
+        refresh._send(agreed)
+
+    def _send(self, agreed: Agreed) -> None:
+        headers: Headers = [
+            self.leg.contact,
+            ALLOW,
+            self.leg.supported,
+            agreed.header(is_caller=True),
+            ("Min-SE", b"%d" % session_timer.SHORTEST_S),
+        ]
+        body = b""
+        if self._session is not None:
+            headers += self._session.headers
+            body = self._session.body
+        engine = self.call.table.engine
+        self._transaction, self._seq = self.leg.send(engine, self._dialog, self._method, headers, body)
+        self.call.refreshes.append(self)
+        self.call.own(self._transaction, self)
+
+    def take(self, event: Event, now: Moment) -> None:
+        """The answer, or that there is none."""
+        if isinstance(event, Response):
+            self.leg.saw(event.came)
+            if event.message.status < 200:
+                return
+        elif not isinstance(event, Ended):
+            return
+        self.call.disown(self._transaction)
+        self.call.refreshes.remove(self)
+        message = event.message if isinstance(event, Response) else None
+        if message is not None and message.status < 300 and self.is_offer:
+            self.leg.acknowledge(self.call.table.engine, self._dialog, self._transaction, self._seq, None)
+        if self.call.is_over:
+            return
+        if message is None or message.status == 408:
+            self.call.end_by_session(now)
+        else:
+            self._answered(message, now)
+
+    def _answered(self, message: Message, now: Moment) -> None:
+        call, leg = self.call, self.leg
+        if message.status < 300:
+            self._dialog.refresh(message)
+            leg.learn(message)
+            leg.timer = session_timer.answered(message)
+            call.watch(leg, now)
+        elif message.status == 481:
+            call.end_by(leg, 481, now)
+        elif message.status == 422 and leg.timer is not None:
+            least_s = max(number(message.header("Min-SE")) or 0, leg.timer.interval_s)
+            leg.timer = replace(leg.timer, interval_s=least_s)
+            call.set_timer(leg.refresh_timer, 0.0, now)
+        elif message.status in {405, 501} and self._method == "UPDATE":
+            leg.allows -= {"UPDATE"}
+            call.set_timer(leg.refresh_timer, 0.0, now)
+        elif message.status == 491:
+            call.set_timer(leg.refresh_timer, _wait_s(call, leg), now)
+        else:
+            call.set_timer(leg.refresh_timer, RETRY_S, now)
+
+
+def _wait_s(call: "Call", leg: Leg) -> float:
+    """RFC 3261 §14.1: 2.1 to 4 s where the Call-ID is ours, else up to 2 s, in steps of 10 ms."""
+    fraction = call.table.chance.fraction()
+    if leg.is_caller:
+        return round(fraction * 200) / 100
+    return 2.1 + round(fraction * 190) / 100
