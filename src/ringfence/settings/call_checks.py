@@ -20,6 +20,7 @@ from ringfence.settings.calls_model import (
     RouteTimeouts,
 )
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import Sentence, sentence
 
 LONGEST_RULE_LIST: Final = 1000
 LONGEST_PREFIX_LIST: Final = 100_000
@@ -46,7 +47,9 @@ def route_prefix(text: str) -> str:
     """
     stripped = text.strip()
     if not _PREFIX.fullmatch(stripped):
-        raise _bad(f"{text!r} is not a number prefix", "write 1 to 32 of: digits, letters, + # *")
+        raise _bad(
+            sentence("{text!r} is not a number prefix", text=text), "write 1 to 32 of: digits, letters, + # *"
+        )
     return stripped
 
 
@@ -61,18 +64,18 @@ def route_address(text: str) -> str:
     Raises: ConfigError("bad_value").
     """
     stripped = text.strip()
-    hint = "write 192.0.2.1, 192.0.2.1:5080, [2001:db8::1]:5080 or sip.example.com"
+    hint = sentence("write 192.0.2.1, 192.0.2.1:5080, [2001:db8::1]:5080 or sip.example.com")
     host, colon, port = stripped.rpartition(":")
     if not colon or (":" in host and not host.endswith("]")):
         host, port = stripped, ""
     if colon and port and (not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535):
-        raise _bad(f"{text!r} has a port that is not 1 to 65535", hint)
+        raise _bad(sentence("{text!r} has a port that is not 1 to 65535", text=text), hint)
     if colon and not port and stripped.endswith(":"):
-        raise _bad(f"{text!r} is not an address", hint)
+        raise _bad(sentence("{text!r} is not an address", text=text), hint)
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     normal = _ip_text(bare, is_bracketed=bool(port)) or _host_name(host)
     if normal is None:
-        raise _bad(f"{text!r} is not an address", hint)
+        raise _bad(sentence("{text!r} is not an address", text=text), hint)
     return f"{normal}:{int(port)}" if port else normal
 
 
@@ -102,7 +105,10 @@ def local_address(text: str | None) -> str | None:
         return None
     normal = _ip_text(text.strip(), is_bracketed=False)
     if normal is None:
-        raise _bad(f"{text!r} is not an IP address of this machine", "write one that SIP is listened on")
+        raise _bad(
+            sentence("{text!r} is not an IP address of this machine", text=text),
+            "write one that SIP is listened on",
+        )
     return normal
 
 
@@ -112,7 +118,10 @@ def username(text: str) -> str:
     Raises: ConfigError("bad_value").
     """
     if not _USERNAME.fullmatch(text):
-        raise _bad(f"{text!r} cannot be a user name", "write 1 to 64 of: digits, letters, + * . _ -")
+        raise _bad(
+            sentence("{text!r} cannot be a user name", text=text),
+            "write 1 to 64 of: digits, letters, + * . _ -",
+        )
     return text
 
 
@@ -123,7 +132,7 @@ def register_user(text: str) -> str:
     """
     if not _REGISTER_USER.fullmatch(text):
         raise _bad(
-            f"{text!r} cannot be a user that registers",
+            sentence("{text!r} cannot be a user that registers", text=text),
             "write 1 to 64 of: digits, letters, + * . _ -, and @domain behind them if the vendor wants it",
         )
     return text
@@ -146,7 +155,8 @@ def group_name(text: str) -> str:
     """
     if not 1 <= len(text) <= 64 or not text.isprintable() or " " in text or "," in text:
         raise _bad(
-            f"{text!r} cannot be a group's name", "write 1 to 64 printable characters, no blanks or commas"
+            sentence("{text!r} cannot be a group's name", text=text),
+            "write 1 to 64 printable characters, no blanks or commas",
         )
     return text
 
@@ -160,8 +170,8 @@ def require_groups(names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in existing:
             raise _bad(
-                f"there is no group {name!r}",
-                did_you_mean(name, existing) or f"`ringfence group add {name}` makes it",
+                sentence("there is no group {name!r}", name=name),
+                did_you_mean(name, existing) or sentence("`ringfence group add {name}` makes it", name=name),
             )
 
 
@@ -172,19 +182,21 @@ def gateway_calls(calls: GatewayCalls) -> GatewayCalls:
     """
     if calls.second_policy is not RoutePolicy.NONE and calls.second_policy is calls.first_policy:
         raise _bad(
-            f"the first and the second route policy are both {calls.first_policy.value}",
+            sentence(
+                "the first and the second route policy are both {policy}", policy=calls.first_policy.value
+            ),
             "name two different ones, or none as the second",
         )
     if calls.second_policy is not RoutePolicy.NONE and calls.first_policy is RoutePolicy.NONE:
         raise _bad("there is a second route policy and no first one", "name it as the first")
     return replace(
         calls,
-        lines=checks.limit("lines", calls.lines, 0, _MOST_CALLS),
-        windows=_each("windows", calls.windows, _window),
-        caller=_number_rules("caller", calls.caller),
-        callee=_number_rules("callee", calls.callee),
-        groups=_each("groups", calls.groups, group_name),
-        failure_codes=FailureCodes.parse(_each("failure codes", calls.failure_codes, str)).texts(),
+        lines=checks.limit(sentence("lines"), calls.lines, 0, _MOST_CALLS),
+        windows=_each(sentence("windows"), calls.windows, _window),
+        caller=_number_rules(sentence("caller"), calls.caller),
+        callee=_number_rules(sentence("callee"), calls.callee),
+        groups=_each(sentence("groups"), calls.groups, group_name),
+        failure_codes=FailureCodes.parse(_each(sentence("failure codes"), calls.failure_codes, str)).texts(),
         local_address=local_address(calls.local_address),
     )
 
@@ -195,21 +207,23 @@ def route_calls(calls: RouteCalls) -> RouteCalls:
     Raises: ConfigError("bad_value" or "out_of_range").
     """
     for each in fields(RouteTimeouts):
-        name = f"the time-out {each.name.removesuffix('_s').replace('_', ' ')}"
+        name = sentence("the time-out {state}", state=each.name.removesuffix("_s").replace("_", " "))
         checks.limit(name, getattr(calls.timeouts, each.name), 0, _LONGEST_TIMEOUT_S)
     return replace(
         calls,
-        prefixes=_each("prefixes", calls.prefixes, route_prefix, LONGEST_PREFIX_LIST),
-        priority=checks.limit("priority", calls.priority, 0, 1_000_000),
+        prefixes=_each(sentence("prefixes"), calls.prefixes, route_prefix, LONGEST_PREFIX_LIST),
+        priority=checks.limit(sentence("priority"), calls.priority, 0, 1_000_000),
         group=None if not calls.group else group_name(calls.group),
-        lines=checks.limit("lines", calls.lines, 0, _MOST_CALLS),
-        calls_per_second=checks.limit("calls per second", calls.calls_per_second, 0, 100_000),
-        windows=_each("windows", calls.windows, _window),
+        lines=checks.limit(sentence("lines"), calls.lines, 0, _MOST_CALLS),
+        calls_per_second=checks.limit(sentence("calls per second"), calls.calls_per_second, 0, 100_000),
+        windows=_each(sentence("windows"), calls.windows, _window),
         cost_per_minute=_cost(calls.cost_per_minute),
-        caller=_number_rules("caller", calls.caller),
-        callee=_number_rules("callee", calls.callee),
-        failover=replace(calls.failover, codes=_each("fail-over codes", calls.failover.codes, _codes)),
-        options_period_s=checks.limit("the period of OPTIONS", calls.options_period_s, 5, 3600),
+        caller=_number_rules(sentence("caller"), calls.caller),
+        callee=_number_rules(sentence("callee"), calls.callee),
+        failover=replace(
+            calls.failover, codes=_each(sentence("fail-over codes"), calls.failover.codes, _codes)
+        ),
+        options_period_s=checks.limit(sentence("the period of OPTIONS"), calls.options_period_s, 5, 3600),
         local_address=local_address(calls.local_address),
     )
 
@@ -219,38 +233,49 @@ def registration(found: Registration) -> Registration:
 
     Raises: ConfigError("bad_value" or "out_of_range").
     """
-    expires_s = checks.limit("the expiry of our registration", found.expires_s, 20, 7200)
+    expires_s = checks.limit(sentence("the expiry of our registration"), found.expires_s, 20, 7200)
     return Registration(user=register_user(found.user), expires_s=expires_s)
 
 
-def _number_rules(whose: str, rules: NumberRules) -> NumberRules:
+def _number_rules(whose: Sentence, rules: NumberRules) -> NumberRules:
     return NumberRules(
-        allow=_each(f"{whose} prefixes allowed", rules.allow, route_prefix),
-        deny=_each(f"{whose} prefixes denied", rules.deny, route_prefix),
-        lengths=_each(f"{whose} lengths", rules.lengths, lambda text: str(Lengths.parse(text))),
+        allow=_each(sentence("{whose} prefixes allowed", whose=whose), rules.allow, route_prefix),
+        deny=_each(sentence("{whose} prefixes denied", whose=whose), rules.deny, route_prefix),
+        lengths=_each(
+            sentence("{whose} lengths", whose=whose), rules.lengths, lambda text: str(Lengths.parse(text))
+        ),
         dial=_dial_rules(whose, rules.dial),
     )
 
 
-def _dial_rules(whose: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-    normal = _each(f"{whose} dial rules", texts, lambda text: str(DialRule.parse(text)))
+def _dial_rules(whose: Sentence, texts: tuple[str, ...]) -> tuple[str, ...]:
+    normal = _each(sentence("{whose} dial rules", whose=whose), texts, lambda text: str(DialRule.parse(text)))
     patterns: set[str] = set()
     for rule in map(DialRule.parse, normal):
         if rule.pattern in patterns:
             raise _bad(
-                f"two {whose} dial rules have the pattern {rule.pattern}",
-                f"write several targets as {rule.pattern}:{rule.targets[0]}|...",
+                sentence(
+                    "two {whose} dial rules have the pattern {pattern}", whose=whose, pattern=rule.pattern
+                ),
+                sentence(
+                    "write several targets as {pattern}:{target}|...",
+                    pattern=rule.pattern,
+                    target=rule.targets[0],
+                ),
             )
         patterns.add(rule.pattern)
     return normal
 
 
 def _each(
-    what: str, texts: tuple[str, ...], read: Callable[[str], str], most: int = LONGEST_RULE_LIST
+    what: Sentence, texts: tuple[str, ...], read: Callable[[str], str], most: int = LONGEST_RULE_LIST
 ) -> tuple[str, ...]:
     """Every text in its normal form, without doubles, in the order given."""
     if len(texts) > most:
-        raise _bad(f"{len(texts)} {what} are too many", f"at most {most} are taken")
+        raise _bad(
+            sentence("{count} {what} are too many", count=len(texts), what=what),
+            sentence("at most {most} are taken", most=most),
+        )
     return tuple(dict.fromkeys(read(text) for text in texts))
 
 
@@ -271,6 +296,7 @@ def _cost(cost: Decimal) -> Decimal:
         or exponent < -8
     ):
         raise _bad(
-            f"the cost per minute cannot be {cost}", f"write 0 to {_HIGHEST_COST} with at most 8 decimals"
+            sentence("the cost per minute cannot be {cost}", cost=cost),
+            sentence("write 0 to {highest} with at most 8 decimals", highest=_HIGHEST_COST),
         )
     return cost

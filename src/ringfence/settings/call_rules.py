@@ -13,6 +13,7 @@ from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from ringfence.errors import ConfigError
+from ringfence.text import sentence
 
 DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 """The names of days, Sunday is 0 as in VOS3000."""
@@ -63,22 +64,25 @@ class DialRule:
         """
         pattern, colon, written = text.strip().partition(":")
         targets = tuple(written.split("|"))
-        hint = "write PATTERN:TARGET, for example 00:+ or *:9* or 0134:$$$"
+        hint = sentence("write PATTERN:TARGET, for example 00:+ or *:9* or 0134:$$$")
         if not colon or not _PATTERN.fullmatch(pattern):
-            raise _bad(f"{text!r} is not a dial rule", hint)
+            raise _bad(sentence("{text!r} is not a dial rule", text=text), hint)
         if pattern.count("*") > 1:
-            raise _bad(f"{text!r} has more than one * in its pattern", hint)
+            raise _bad(sentence("{text!r} has more than one * in its pattern", text=text), hint)
         for target in targets:
             if not _TARGET.fullmatch(target):
-                raise _bad(f"{text!r} has a target with a character that no number has", hint)
+                raise _bad(
+                    sentence("{text!r} has a target with a character that no number has", text=text), hint
+                )
             if target.count("*") > 1:
-                raise _bad(f"{text!r} has more than one * in a target", hint)
+                raise _bad(sentence("{text!r} has more than one * in a target", text=text), hint)
             if "$" in target.partition("*")[2]:
                 raise _bad(
-                    f"{text!r} has a $ behind the *", "$ stands for a position, which is not known there"
+                    sentence("{text!r} has a $ behind the *", text=text),
+                    "$ stands for a position, which is not known there",
                 )
         if not all(targets) and "*" in pattern:
-            raise _bad(f"{text!r} would leave nothing of a number", hint)
+            raise _bad(sentence("{text!r} would leave nothing of a number", text=text), hint)
         return cls(pattern, targets)
 
     def __str__(self) -> str:
@@ -154,7 +158,7 @@ class Lengths:
         shortest = int(found[1]) if found else 0
         longest = int(found[2] or found[1]) if found else 0
         if not 1 <= shortest <= longest <= 64:
-            raise _bad(f"{text!r} is not a length", "write 11 or 7-15, between 1 and 64")
+            raise _bad(sentence("{text!r} is not a length", text=text), "write 11 or 7-15, between 1 and 64")
         return cls(shortest, longest)
 
     def __str__(self) -> str:
@@ -192,13 +196,15 @@ class TimeWindow:
         Raises: ConfigError("bad_value").
         """
         parts = [*re.split(r"[/ ]+", text.strip(), maxsplit=2), ""]
-        hint = "write DAYS/FROM-TO, for example mon-fri/08:00-18:00 or sat,sun/00:00-24:00/Europe/Madrid"
+        hint = sentence(
+            "write DAYS/FROM-TO, for example mon-fri/08:00-18:00 or sat,sun/00:00-24:00/Europe/Madrid"
+        )
         if len(parts) < 3:
-            raise _bad(f"{text!r} is not a time of the week", hint)
+            raise _bad(sentence("{text!r} is not a time of the week", text=text), hint)
         start, dash, end = parts[1].partition("-")
         days, start_s, end_s = _days(parts[0]), _seconds(start), _seconds(end)
         if not dash or days is None or start_s is None or end_s is None or start_s == DAY_S or not end_s:
-            raise _bad(f"{text!r} is not a time of the week", hint)
+            raise _bad(sentence("{text!r} is not a time of the week", text=text), hint)
         return cls(days, start_s, end_s, parts[2] or "UTC")
 
     def __str__(self) -> str:
@@ -228,8 +234,9 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:
         raise _bad(
-            f"there is no time zone {name!r}", "write it as Europe/Madrid, or leave it out for UTC"
-        ) from (error)
+            sentence("there is no time zone {name!r}", name=name),
+            "write it as Europe/Madrid, or leave it out for UTC",
+        ) from error
 
 
 def _days(text: str) -> tuple[int, ...] | None:
@@ -286,7 +293,10 @@ class CodeRange:
         first = int(found[1]) if found else 0
         last = int(found[2] or found[1]) if found else 0
         if not 300 <= first <= last:
-            raise _bad(f"{text!r} is not a code of a failure", "write 503 or 500-599, between 300 and 699")
+            raise _bad(
+                sentence("{text!r} is not a code of a failure", text=text),
+                "write 503 or 500-599, between 300 and 699",
+            )
         return cls(first, last)
 
     def __str__(self) -> str:
@@ -321,11 +331,11 @@ class FailureCodes:
             found = _CODE_PAIR.fullmatch(text.strip())
             if found is None:
                 raise _bad(
-                    f"{text!r} is not ORIGINAL:TARGET",
+                    sentence("{text!r} is not ORIGINAL:TARGET", text=text),
                     "write 503:480; original 0 = all others, target 0 = as it was; else 300 to 699",
                 )
             if int(found[1]) in pairs:
-                raise _bad(f"{found[1]} has two targets", "name each original code once")
+                raise _bad(sentence("{code} has two targets", code=found[1]), "name each original code once")
             pairs[int(found[1])] = int(found[2])
         return cls(tuple(pairs.items()))
 

@@ -293,7 +293,7 @@ def webhook_url(text: str) -> str:
     Raises: ConfigError("bad_value"), without the address in it.
     """
     stripped = text.strip()
-    hint = "write https://host/path; what was sent is signed, so no user or password is needed"
+    hint = sentence("write https://host/path; what was sent is signed, so no user or password is needed")
     if len(stripped) > _URL_LENGTH or not _WEBHOOK_URL.fullmatch(stripped):
         raise _bad(
             sentence(

@@ -13,6 +13,7 @@ from tempfile import mkstemp
 from typing import TYPE_CHECKING, Final
 
 from ringfence.errors import StoreError
+from ringfence.text import Sentence, sentence
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -33,7 +34,7 @@ class SecretBox:
         """
         return self._fernet(create=True).encrypt(secret.encode()).decode()
 
-    def open(self, sealed: str, owner: str) -> str:
+    def open(self, sealed: str, owner: Sentence) -> str:
         """Decrypt what `seal` made; `owner` is named in the error.
 
         Raises: StoreError("secret") if the key is not the one that it was sealed with.
@@ -44,7 +45,11 @@ class SecretBox:
             return self._fernet(create=False).decrypt(sealed.encode()).decode()
         except InvalidToken as error:
             raise StoreError(
-                f"the secret of {owner} was encrypted with another key than {self._path} holds",
+                sentence(
+                    "the secret of {owner} was encrypted with another key than {path} holds",
+                    owner=owner,
+                    path=self._path,
+                ),
                 hint="bring back the file that belongs to these settings, or set the secret again",
                 code="secret",
             ) from error
@@ -57,9 +62,11 @@ class SecretBox:
                 _write_key(self._path, Fernet.generate_key())
             return Fernet(self._path.read_bytes().strip())
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it holds no key"
+            reason = error.strerror if isinstance(error, OSError) else sentence("it holds no key")
             raise StoreError(
-                f"the key of the secrets cannot be used: {self._path} ({reason})",
+                sentence(
+                    "the key of the secrets cannot be used: {path} ({reason})", path=self._path, reason=reason
+                ),
                 hint="bring back the file that belongs to these settings, or set the secrets again",
                 code="secret",
             ) from error

@@ -12,6 +12,13 @@ from ringfence.ids import AlarmId
 from ringfence.portal import filters
 from ringfence.portal.words import CATALOGUES, LANGUAGES, grouped, preferred, translator
 from ringfence.settings.alarms_model import AlarmRuleEdit
+from ringfence.settings.calls_model import (
+    GatewayCalls,
+    GatewayGroup,
+    NumberRules,
+    RouteCalls,
+    RoutingGatewayDraft,
+)
 from ringfence.settings.model import BlockDraft, Color, GatewayDraft, ListName, PhoneDraft, Role
 from ringfence.settings.parameters import lookup
 from ringfence.settings.store import SettingsStore
@@ -58,6 +65,16 @@ def test_what_people_typed_is_neither_translated_nor_filled_in_again() -> None:
     assert translator("es")("{no} sentence {of} ours") == "{no} sentence {of} ours"
 
 
+TWICE = NumberRules(dial=("00:+", "00:9"))
+
+
+def remove_a_group_in_use(store: SettingsStore) -> None:
+    store.groups.add(GatewayGroup(name="europe"), actor="t")
+    calls = RouteCalls(group="europe")
+    store.routing_gateways.add(RoutingGatewayDraft(name="r", address="192.0.2.1", calls=calls), actor="t")
+    store.groups.remove("europe", actor="t")
+
+
 MISTAKES: tuple[Callable[[SettingsStore], object], ...] = (
     lambda store: store.users.add("a b", Role.ADMIN, "x" * 12, actor="t"),
     lambda store: store.users.add("ann", Role.ADMIN, "short", actor="t"),
@@ -73,6 +90,15 @@ MISTAKES: tuple[Callable[[SettingsStore], object], ...] = (
     lambda store: store.alarms.set_rule(20020, AlarmRuleEdit(lower=5, upper=5), actor="t"),
     lambda store: store.alarms.set_rule(20005, AlarmRuleEdit(upper=1000), actor="t"),
     lambda store: store.alarms.get(AlarmId(9)),
+    lambda store: store.gateways.add(
+        GatewayDraft(name="g", addresses=("192.0.2.1",), calls=GatewayCalls(windows=("monday",))), actor="t"
+    ),
+    lambda store: store.routing_gateways.add(RoutingGatewayDraft(name="r"), actor="t"),
+    lambda store: store.routing_gateways.add(
+        RoutingGatewayDraft(name="r", address="192.0.2.1", calls=RouteCalls(caller=TWICE)), actor="t"
+    ),
+    lambda store: store.groups.get("nobody"),
+    remove_a_group_in_use,
     lambda store: store.views.save("ann", "cdrs", "", ""),
     lambda store: store.tokens.add("t", Role.VIEWER, for_s=-1, actor="t"),
     lambda _: lookup("RF_BLOCKED_CODE").parse("7"),

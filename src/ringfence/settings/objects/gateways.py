@@ -182,7 +182,7 @@ def _checked(draft: GatewayDraft, groups: Sequence[str]) -> GatewayDraft:
         )
     if draft.password is not None and draft.username is None:
         raise ConfigError(
-            f"gateway {draft.name!r} has a password and no user name",
+            sentence("gateway {name!r} has a password and no user name", name=draft.name),
             hint="give the user name that it registers with",
             code="bad_value",
         )
@@ -244,7 +244,7 @@ def _add(act: Act, draft: GatewayDraft) -> tuple[Gateway, tuple[Block, ...]]:
     checked = _checked(draft, group_names(act.connection))
     if checked.username is not None and checked.password is None:
         raise ConfigError(
-            f"gateway {checked.name!r} has a user name and no password",
+            sentence("gateway {name!r} has a user name and no password", name=checked.name),
             hint="give the password that it registers with",
             code="bad_value",
         )
@@ -267,16 +267,16 @@ def _require_free_username(connection: Connection, gateway: Gateway | GatewayDra
         return
     owner = gateway_registering_as(connection, gateway.username)
     if owner is not None:
-        owned_by = f"gateway {owner!r}"
+        problem = sentence(
+            "{username!r} is what gateway {owner!r} registers with already",
+            username=gateway.username,
+            owner=owner,
+        )
     elif _holds(connection, schema.phone.c.number, gateway.username):
-        owned_by = f"phone {gateway.username!r}"
+        problem = sentence("{username!r} is the number of a phone already", username=gateway.username)
     else:
         return
-    raise ConfigError(
-        f"{gateway.username!r} is what {owned_by} registers with already",
-        hint="choose another user name",
-        code="duplicate",
-    )
+    raise ConfigError(problem, hint="choose another user name", code="duplicate")
 
 
 def gateway_registering_as(connection: Connection, username: str) -> str | None:
@@ -291,8 +291,15 @@ def _require_unused(connection: Connection, gateway: Gateway) -> None:
     user = connection.execute(select(table.c.name).where(table.c.gateway_id == gateway.id)).scalar()
     if user is not None:
         raise ConfigError(
-            f"routing gateway {user!r} is where gateway {gateway.name!r} registers",
-            hint=f"`ringfence route set {user!r} --address ...` or `ringfence route remove {user!r}` first",
+            sentence(
+                "routing gateway {name!r} is where gateway {gateway!r} registers",
+                name=user,
+                gateway=gateway.name,
+            ),
+            hint=sentence(
+                "`ringfence route set {route!r} --address ...` or `ringfence route remove {route!r}` first",
+                route=user,
+            ),
             code="in_use",
         )
 

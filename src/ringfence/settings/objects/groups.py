@@ -10,6 +10,7 @@ from ringfence.settings.calls_model import GatewayCalls, GatewayGroup, RouteCall
 from ringfence.settings.database import Database
 from ringfence.settings.model import Change
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import Sentence, sentence
 
 _KIND = "group"
 
@@ -53,7 +54,7 @@ class Groups:
         Raises: NotFoundError, StoreError.
         """
         with self._database.read() as connection:
-            return _users(connection, _get(connection, name).name)
+            return tuple(map(str, _users(connection, _get(connection, name).name)))
 
     def add(self, group: GatewayGroup, *, actor: str) -> Change[GatewayGroup]:
         """Make a group.
@@ -64,7 +65,7 @@ class Groups:
         with self._database.change(actor) as act:
             if made.name in group_names(act.connection):
                 raise ConfigError(
-                    f"there is a group {made.name!r} already",
+                    sentence("there is a group {name!r} already", name=made.name),
                     hint="`ringfence route set NAME --group GROUP` puts a routing gateway into it",
                     code="duplicate",
                 )
@@ -96,9 +97,8 @@ class Groups:
             before = _get(act.connection, name)
             users = _users(act.connection, name)
             if users:
-                more = f" and {len(users) - 3} more" if len(users) > 3 else ""
                 raise ConfigError(
-                    f"group {name!r} is named by {', '.join(users[:3])}{more}",
+                    _in_use(name, users),
                     hint="take it away from them first: removing it would change what they may do",
                     code="in_use",
                 )
@@ -113,20 +113,29 @@ def _get(connection: Connection, name: str) -> GatewayGroup:
         if group.name == name:
             return group
     raise NotFoundError(
-        f"there is no group {name!r}",
+        sentence("there is no group {name!r}", name=name),
         hint=did_you_mean(name, (group.name for group in groups)) or "`ringfence group list` shows them",
     )
 
 
-def _users(connection: Connection, name: str) -> tuple[str, ...]:
+def _in_use(name: str, users: tuple[Sentence, ...]) -> Sentence:
+    told = {f"user{position}": user for position, user in enumerate(users[:3])}
+    first = sentence(", ".join(f"{{{key}}}" for key in told), **told)
+    if len(users) <= 3:
+        return sentence("group {name!r} is named by {users}", name=name, users=first)
+    more = len(users) - 3
+    return sentence("group {name!r} is named by {users} and {more} more", name=name, users=first, more=more)
+
+
+def _users(connection: Connection, name: str) -> tuple[Sentence, ...]:
     mapping, routing = schema.gateway, schema.routing_gateway
     customers = [
-        f"gateway {row.name}"
+        sentence("gateway {name}", name=row.name)
         for row in connection.execute(select(mapping.c.name, mapping.c.calls).order_by(mapping.c.id))
         if name in msgspec.json.decode(row.calls, type=GatewayCalls).groups
     ]
     vendors = [
-        f"route {row.name}"
+        sentence("route {name}", name=row.name)
         for row in connection.execute(select(routing.c.name, routing.c.calls).order_by(routing.c.id))
         if msgspec.json.decode(row.calls, type=RouteCalls).group == name
     ]

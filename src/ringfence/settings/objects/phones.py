@@ -141,7 +141,9 @@ def _add(act: Act, draft: PhoneDraft, realm: str) -> Phone:
     owner = gateway_registering_as(act.connection, number)
     if owner is not None:
         raise ConfigError(
-            f"{number!r} is what gateway {owner!r} registers with already",
+            sentence(
+                "{username!r} is what gateway {owner!r} registers with already", username=number, owner=owner
+            ),
             hint="choose another number",
             code="duplicate",
         )

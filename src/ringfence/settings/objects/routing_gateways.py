@@ -24,6 +24,7 @@ from ringfence.settings.model import Change
 from ringfence.settings.objects.groups import group_names
 from ringfence.settings.secret_box import SecretBox
 from ringfence.settings.spelling import did_you_mean
+from ringfence.text import sentence
 
 _KIND = "route"
 _PREFIXES_AUDITED: Final = 100
@@ -88,10 +89,10 @@ class RoutingGateways:
             ).first()
         if row is None or row.register_secret is None:
             raise NotFoundError(
-                f"routing gateway {gateway_id} has no secret to register with",
+                sentence("routing gateway {id} has no secret to register with", id=gateway_id),
                 hint="`ringfence route set NAME --register-as USER` gives it one",
             )
-        return self._box.open(row.register_secret, f"route {row.name!r}")
+        return self._box.open(row.register_secret, sentence("route {name}", name=row.name))
 
     def add(self, draft: RoutingGatewayDraft, *, actor: str) -> Change[RoutingGateway]:
         """Have a vendor to send calls to.
@@ -183,7 +184,7 @@ def _get(connection: Connection, name: str) -> RoutingGateway:
         if gateway.name == name:
             return gateway
     raise NotFoundError(
-        f"there is no routing gateway {name!r}",
+        sentence("there is no routing gateway {name!r}", name=name),
         hint=did_you_mean(name, (gateway.name for gateway in gateways))
         or "`ringfence route list` shows them",
     )
@@ -213,19 +214,24 @@ def _edited(before: RoutingGateway, edit: RoutingGatewayEdit) -> RoutingGatewayD
 def _checked(draft: RoutingGatewayDraft, groups: Sequence[str]) -> RoutingGatewayDraft:
     if (draft.address is None) is (draft.registered_as is None):
         raise ConfigError(
-            f"routing gateway {draft.name!r} has to be either at an address or where a gateway registers",
+            sentence(
+                "routing gateway {name!r} has to be either at an address or where a gateway registers",
+                name=draft.name,
+            ),
             hint="give one of the two",
             code="bad_value",
         )
     if draft.secret is not None and draft.registration is None:
         raise ConfigError(
-            f"routing gateway {draft.name!r} has a secret and no user to register as",
+            sentence("routing gateway {name!r} has a secret and no user to register as", name=draft.name),
             hint="give the user that the vendor knows us as",
             code="bad_value",
         )
     if draft.registration is not None and draft.address is None:
         raise ConfigError(
-            f"routing gateway {draft.name!r} registers with us, so we cannot register with it",
+            sentence(
+                "routing gateway {name!r} registers with us, so we cannot register with it", name=draft.name
+            ),
             hint="give it an address, or no registration",
             code="bad_value",
         )
@@ -245,7 +251,7 @@ def _checked(draft: RoutingGatewayDraft, groups: Sequence[str]) -> RoutingGatewa
 def _require_secret(draft: RoutingGatewayDraft) -> None:
     if draft.secret is None:
         raise ConfigError(
-            f"routing gateway {draft.name!r} has a user to register as and no secret",
+            sentence("routing gateway {name!r} has a user to register as and no secret", name=draft.name),
             hint="give the secret that the vendor gave us",
             code="bad_value",
         )
@@ -255,8 +261,8 @@ def _require_free_name(connection: Connection, name: str) -> None:
     table = schema.routing_gateway
     if connection.execute(select(table.c.id).where(table.c.name == name)).first() is not None:
         raise ConfigError(
-            f"there is a routing gateway {name!r} already",
-            hint=f"`ringfence route set {name!r}` changes it",
+            sentence("there is a routing gateway {name!r} already", name=name),
+            hint=sentence("`ringfence route set {name!r}` changes it", name=name),
             code="duplicate",
         )
 
@@ -286,12 +292,12 @@ def _gateway_id(connection: Connection, name: str | None) -> int | None:
     if row is None:
         known = connection.execute(select(table.c.name).where(table.c.username.is_not(None))).scalars()
         raise NotFoundError(
-            f"there is no gateway {name!r}",
+            sentence("there is no gateway {name!r}", name=name),
             hint=did_you_mean(name, known) or "`ringfence gateway list` shows them",
         )
     if row.username is None:
         raise ConfigError(
-            f"gateway {name!r} does not register",
+            sentence("gateway {name!r} does not register", name=name),
             hint="give the routing gateway an address, or the gateway a user name",
             code="bad_value",
         )
