@@ -25,12 +25,14 @@ from ringfence.errors import StoreError
 from ringfence.ledger.pipeline import Ledger
 from ringfence.settings import schema
 from ringfence.settings.alarms_model import ILLEGAL_CALL, AlarmDraft, Level
+from ringfence.settings.calls_model import GatewayGroup
 from ringfence.settings.model import GatewayDraft, Role
+from ringfence.settings.secret_box import KEY_FILE
 from ringfence.settings.store import SettingsStore
 from ringfence.text import sentence
 from unit.portal import conftest as portal
 from unit.portal import test_access, test_changes
-from unit.settings import test_alarms, test_store, test_tokens
+from unit.settings import test_alarms, test_routing_settings, test_store, test_tokens
 
 pytestmark = [
     pytest.mark.integration,
@@ -68,7 +70,15 @@ def store(database: str, data_dir: Path, clock: ManualClock) -> Iterator[Setting
     """What the tests of the store get in place of a file."""
     with SettingsStore.open_or_create(data_dir, url=database, clock=clock) as opened:
         yield opened
-    assert not data_dir.exists()
+    # The key of vendors' secrets stays with the node, nothing else.
+    assert {file.name for file in data_dir.glob("*")} <= {KEY_FILE}
+
+
+@pytest.fixture
+def grouped(store: SettingsStore) -> SettingsStore:
+    """The store with the group that the tests of routing settings name."""
+    store.groups.add(GatewayGroup(name="europe", remark="by day"), actor="t")
+    return store
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +114,17 @@ def asked_of(fixture: str, *modules: ModuleType) -> dict[str, Callable[..., None
     }
 
 
-STORES = asked_of("store", test_store, test_alarms, test_tokens)
+STORES = {
+    **asked_of("store", test_store, test_alarms, test_tokens, test_routing_settings),
+    **asked_of("grouped", test_routing_settings),
+}
 SITES = {**asked_of("site", test_access, test_changes), **asked_of("admin", test_changes)}
 globals().update(STORES)
 globals().update(SITES)
 
 
 def test_the_tests_of_stores_and_portals_are_found() -> None:
-    assert len(STORES) > 40
+    assert len(STORES) > 60
     assert len(SITES) > 20
 
 
