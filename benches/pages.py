@@ -123,6 +123,7 @@ def ask(data: Path, count: int) -> Pages:
             start_new_session=True,
         )
         time.sleep(45)  # until epochs are sealed as fast as frames arrive
+        visitor = Visitor(portal, cookie)  # the office has closed a connection that was idle so long
         read_before, began = visitor.get("/metrics"), time.perf_counter()
         chance = random.Random(13)  # noqa: S311 - repeatable, guards nothing
         for name, make in addresses(chance).items():

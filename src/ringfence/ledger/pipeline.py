@@ -108,14 +108,15 @@ class Ledger:
         self._tail = Tail(self._connection, node=node, window_us=self._pace.window_us)
         self._segments = SegmentWriter(directory, self._connection.cursor())
         self._rollups = RollupWriter(directory, self._connection.cursor())
-        # Maintenance works beside the thread that seals. It has an engine of its own, without threads, so
-        # that all of its work waits for those who ask; the manifest has a lock.
+        # Maintenance works beside the thread that seals; the manifest has a lock. Merging has an engine of
+        # its own, without threads, so that its work waits for those who ask. What lies beside segments does
+        # not wait so long: without it those who ask would have to read the rows.
         self._keeping = engine.connect(directory, threads=1)
         self._merged = SegmentWriter(directory, self._keeping.cursor())
         self.rollups = RollupWriter(directory, self._keeping.cursor())
         self.beside: tuple[BesideWriter, ...] = (
-            SummaryWriter(directory, self._keeping.cursor()),
-            PlaceWriter(directory, self._keeping.cursor()),
+            SummaryWriter(directory, self._connection.cursor()),
+            PlaceWriter(directory, self._connection.cursor()),
         )
         self._changing = threading.RLock()
         self._feed = Feed(
