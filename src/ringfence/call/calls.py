@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from ringfence.call import session_timer
-from ringfence.call.b2bua import Call, State
+from ringfence.call.b2bua import Call
 from ringfence.call.dialog import Dialog, target_of
 from ringfence.call.engine import (
     Ack,
@@ -28,6 +28,7 @@ from ringfence.call.headers import ACCEPT, ALLOW, UNDERSTOOD, number, options, r
 from ringfence.call.plan import Account, Refused, Router
 from ringfence.call.record import call_of, ended
 from ringfence.call.session_timer import TooSmall
+from ringfence.call.state import State
 from ringfence.call.table import CallSettings, Chance, Table
 from ringfence.ledger.open_calls import OpenCall
 from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection, EndReason

@@ -163,7 +163,7 @@ class Attempt:
             self.leg.learn(message)
         if dialog is not None:
             self.leg.dialog = dialog
-        self.call.progressed(self, dialog, message, now)
+        self.call.setup.progressed(self, dialog, message, now)
 
     def _acknowledge_provisional(self, dialog: Dialog, message: Message) -> bool:
         """PRACK a reliable one (RFC 3262 §4); False: it came before, or one before it is missing."""
@@ -201,14 +201,14 @@ class Attempt:
         dialog.confirm(message)
         if dialog is self.winner:
             return
-        if self.is_lost or self.winner is not None or not self.call.is_waiting_for(self):
+        if self.is_lost or self.winner is not None or not self.call.setup.is_waiting_for(self):
             self._reject(dialog, message)
             return
         self.winner = dialog
         self._note_ringing(message, now)
         self.leg.learn(message)
         self.leg.dialog = dialog
-        self.call.answered(self, dialog, message, now)
+        self.call.setup.answered(self, dialog, message, now)
 
     def _reject(self, dialog: Dialog, message: Message) -> None:
         """Acknowledge a 2xx that nobody waits for any more and hang it up (RFC 3261 §13.2.2.4)."""
@@ -225,14 +225,14 @@ class Attempt:
             return
         if self._tries_again(message):
             self.phase = Phase.INVITE
-            self.call.attempt_restarted(self, now)
+            self.call.setup.restarted(self, now)
             return
         retry_after_s = number(message.header("Retry-After"))
         self._lose(Answered(message.status, retry_after_s), message, now)
 
     def _lose(self, outcome: Outcome, message: Message | None, now: Moment) -> None:
         self.is_lost = True
-        self.call.failed(self, outcome, message, now)
+        self.call.setup.failed(self, outcome, message, now)
 
     def _tries_again(self, message: Message) -> bool:
         """Whether another INVITE to the same gateway is the answer to a failure; if so, it is sent."""
