@@ -19,19 +19,13 @@ from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import ALLOW, cause, number, passed, reason
 from ringfence.call.hunt import Attempt, Farewell
 from ringfence.call.leg import Leg, session_of
-from ringfence.call.plan import (
-    Answered,
-    Plan,
-    Verdict,
-    ours,
-    verdict,
-)
+from ringfence.call.plan import Plan, Verdict, ours, verdict
 from ringfence.call.record import call_of
 from ringfence.call.refresh import Refresh
 from ringfence.call.session_timer import Agreed
 from ringfence.call.setup import Setup
 from ringfence.call.state import State
-from ringfence.call.table import Owner, Table, count
+from ringfence.call.table import Owner, Table
 from ringfence.call.timers import Timer, Timers
 from ringfence.core import Message
 from ringfence.ledger import reasons
@@ -41,6 +35,7 @@ from ringfence.ledger.schema import (
     CallAnswered,
     encode,
 )
+from ringfence.routing.failover import Answered
 
 ACK_MISSING: Final = END_REASON_BY_NAME["AckMissing"]
 LONGEST_CALL: Final = END_REASON_BY_NAME["LongestCall"]
@@ -81,7 +76,7 @@ class Call:
             call=self,
             is_caller=True,
             side=plan.side,
-            target=request.came,
+            target=plan.target,
             number=plan.account.callee_access,
         )
         self.a.learn(request.message)
@@ -209,7 +204,8 @@ class Call:
     def start(self, now: Moment) -> None:
         """Go to the first route."""
         self.own(self.invite.transaction, self)
-        count(self.table.gateway_lines, self.plan.account.gateway_id, 1)
+        self.table.counts.began()
+        self.plan.began(now)
         self.setup.next(None, None, now)
 
     def new_caller_dialog(self) -> Dialog:
@@ -228,6 +224,7 @@ class Call:
             return
         self.answered_at = now
         self.state = State.ANSWERED
+        self.table.counts.was_answered()
         self.a.dialog = tells
         tells.is_confirmed = True
         session = session_of(message)

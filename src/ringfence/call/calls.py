@@ -133,6 +133,9 @@ class Calls:
         dialog = None if leg is None else leg.dialogs.get((message.to_tag, message.from_tag))
         if leg is None or dialog is None or dialog.call_id != message.call_id:
             self._answer(request, 481, [])
+        elif leg.side.sources is not None and not leg.side.sources.hold(request.came.remote[0]):
+            # The gateway's calls are hung up by itself and by nobody who has seen its tags.
+            self._answer(request, 481, [])
         elif not dialog.takes(message.cseq):
             self._engine.respond(request.transaction, 500, [("Retry-After", b"0")])
         else:
@@ -150,7 +153,7 @@ class Calls:
         refused = self._wrong(request)
         plan = None
         if refused is None:
-            decided = self.table.router.admit(request, self.table, now)
+            decided = self.table.router.admit(request, now)
             if isinstance(decided, Refused):
                 refused = decided.reason, []
                 account = decided.account
@@ -211,6 +214,7 @@ class Calls:
     ) -> None:
         """Answer a call that goes nowhere; its record is its only frame."""
         status = why.sip or 503
+        self.table.counts.refused(why.code)
         frame = ended(
             call_of(request, account, call_id=0, now=now),
             self.table.settings,

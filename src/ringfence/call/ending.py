@@ -8,7 +8,6 @@ from ringfence.call.headers import reason
 from ringfence.call.plan import Verdict
 from ringfence.call.record import NOBODY, ended
 from ringfence.call.state import State
-from ringfence.call.table import count
 from ringfence.ledger.reasons import EndDirection
 
 if TYPE_CHECKING:
@@ -83,10 +82,10 @@ def _close(call: "Call", now: Moment, *, direction: EndDirection, code: int, sta
     attempt = call.setup.attempt
     call.state = State.ENDED
     call.stop_timers()
-    call.setup.leave_route()
-    count(call.table.gateway_lines, call.plan.account.gateway_id, -1)
     answered_at = call.answered_at
     hold_us = 0 if answered_at is None else round((now.mono_s - answered_at.mono_s) * 1_000_000)
+    call.table.counts.ended(code, was_answered=answered_at is not None)
+    call.plan.ended(None if answered_at is None else hold_us // 1_000_000, now)
     return ended(
         call.record,
         call.table.settings,

@@ -13,10 +13,12 @@ from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Mom
 from ringfence.call.headers import ALLOW, number, options
 from ringfence.call.identity import identity_headers, uri_of, written
 from ringfence.call.leg import Leg, Session, session_of
-from ringfence.call.plan import Answered, Outcome, Phase, Route, TimedOut, Unreachable
+from ringfence.call.plan import Route
 from ringfence.call.record import callee_of
 from ringfence.core import Message, read_address
 from ringfence.ledger.schema import Callee, RouteAttempt
+from ringfence.routing.failover import Answered, Failure, TimedOut, Unreachable
+from ringfence.routing.table import Phase
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
@@ -44,7 +46,12 @@ class Attempt:
         chance = call.table.chance
         self.call_id = f"{chance.token()}@{route.target.shown[0]}"
         self.leg = Leg(
-            call=call, is_caller=False, side=route.side, target=route.target, number=route.caller_number
+            call=call,
+            is_caller=False,
+            side=route.side,
+            target=route.target,
+            # As From has it: a caller that hides its number is not shown by our Contact.
+            number=route.identity.caller.number,
         )
         self.leg.sent = session
         self._tag = chance.token()
@@ -230,7 +237,7 @@ class Attempt:
         retry_after_s = number(message.header("Retry-After"))
         self._lose(Answered(message.status, retry_after_s), message, now)
 
-    def _lose(self, outcome: Outcome, message: Message | None, now: Moment) -> None:
+    def _lose(self, outcome: Failure, message: Message | None, now: Moment) -> None:
         self.is_lost = True
         self.call.setup.failed(self, outcome, message, now)
 

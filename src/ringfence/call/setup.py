@@ -14,15 +14,16 @@ from ringfence.call.headers import cause, passed, reason
 from ringfence.call.hunt import Attempt
 from ringfence.call.leg import session_of
 from ringfence.call.pairs import Pairs
-from ringfence.call.plan import Heard, Outcome, Phase, Route, Stop, TimedOut, ours, verdict
+from ringfence.call.plan import Route, Stop, ours, verdict
 from ringfence.call.provisional import Provisionals
 from ringfence.call.record import callee_of, started
 from ringfence.call.state import State
-from ringfence.call.table import count
 from ringfence.call.timers import Timer
 from ringfence.core import Message
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import RouteAttempt
+from ringfence.routing.failover import Failure, Heard, TimedOut
+from ringfence.routing.table import Phase
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
@@ -45,21 +46,22 @@ class Setup:
         self.is_late_offer = False
         self.pairs = Pairs(main)
         self.provisionals = Provisionals(call)
-        self._route_id = 0
         self._answer_seq = 0
 
-    def next(self, last: Outcome | None, q850: int | None, now: Moment) -> None:
+    def next(self, last: Failure | None, q850: int | None, now: Moment) -> None:
         """Try the next route, or end the call with what the last one came to; `q850` is its own cause."""
         call = self._call
-        self.leave_route()
-        chosen = call.plan.next_route(last, self.heard, call.table, now)
+        chosen = call.plan.next_route(last, self.heard, now)
         match chosen:
             case Route():
                 self._try(chosen, now)
-            case Stop(why=why):
+            case Stop(why=why, reason=ended_by):
                 if self.reports and why:
                     self.reports[-1] = structs.replace(self.reports[-1], why=why)
-                said = ours(NO_ROUTER) if last is None else verdict(last)
+                if ended_by is not None or last is None:
+                    end_unanswered(call, ours(ended_by or NO_ROUTER), now)
+                    return
+                said = verdict(last)
                 end_unanswered(call, said if q850 is None else replace(said, q850=q850), now)
             case _:
                 assert_never(chosen)
@@ -72,15 +74,8 @@ class Setup:
             # On disk before the INVITE leaves: whatever happens to us from now on, the call has a record.
             frame = started(call.record, callee_of(route, attempt.call_id))
         self.attempt = attempt
-        self._route_id = route.id
-        count(call.table.route_lines, route.id, 1)
         attempt.send(frame)
         call.set_timer(Timer.ATTEMPT, route.timeouts.after(Phase.INVITE), now)
-
-    def leave_route(self) -> None:
-        """Give the line of the last attempt back."""
-        count(self._call.table.route_lines, self._route_id, -1)
-        self._route_id = 0
 
     def is_waiting_for(self, attempt: Attempt) -> bool:
         """Whether an answer of this attempt would be taken."""
@@ -114,7 +109,7 @@ class Setup:
         """The dialog on leg A that tells of one on leg B."""
         return self.pairs.caller(dialog, has_sdp=self.heard.sdp, make=self._call.new_caller_dialog)
 
-    def failed(self, attempt: Attempt, outcome: Outcome, message: Message | None, now: Moment) -> None:
+    def failed(self, attempt: Attempt, outcome: Failure, message: Message | None, now: Moment) -> None:
         """An attempt is over without an answer."""
         if not self.is_waiting_for(attempt):
             return
@@ -166,7 +161,7 @@ def _cause_of(message: Message | None) -> int | None:
     return None if message is None else cause(message)
 
 
-def _why(outcome: Outcome) -> str:
+def _why(outcome: Failure) -> str:
     match outcome:
         case TimedOut(phase=phase):
             return f"nothing came any more in phase {phase.value}"

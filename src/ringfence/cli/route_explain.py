@@ -12,6 +12,7 @@ from ringfence.cli.session import Session, with_session
 from ringfence.clock import SystemClock, iso_utc
 from ringfence.errors import NotFoundError
 from ringfence.ledger.cells import json_text
+from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.refusal import Refusal
 from ringfence.policy.steps import Outcome, Step
 from ringfence.policy.table import Caller, PolicyTable
@@ -121,8 +122,9 @@ def _verdict(destination: Destination) -> str:
             return f"goes to phone {number}"
         case ToGateways(candidates=candidates):
             return f"goes to {', then '.join(candidate.route.name for candidate in candidates)}"
-        case Refusal(name=name, sip=sip, q850=q850):
-            return f"is refused: {name}, SIP {sip}, Q.850 {q850}"
+        case Refusal():
+            reason = END_REASON_BY_NAME[destination.value]
+            return f"is refused: {reason.name}, SIP {reason.sip}, Q.850 {reason.q850}"
         case _:
             assert_never(destination)
 
@@ -181,7 +183,8 @@ def _destination(destination: Destination) -> dict[str, Any]:
             return {"kind": "phone", "phone": number}
         case ToGateways(candidates=candidates):
             return {"kind": "routes", "routes": [candidate.route.name for candidate in candidates]}
-        case Refusal(name=name, sip=sip, q850=q850):
-            return {"kind": "refused", "reason": name, "sip": sip, "q850": q850}
+        case Refusal():
+            reason = END_REASON_BY_NAME[destination.value]
+            return {"kind": "refused", "reason": reason.name, "sip": reason.sip, "q850": reason.q850}
         case _:
             assert_never(destination)

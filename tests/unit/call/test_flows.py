@@ -6,8 +6,9 @@ import json
 import pytest
 
 from kit.call_world import World, written
-from ringfence.call.plan import Answered, Phase, TimedOut, Timeouts, Unreachable
 from ringfence.ledger.schema import call_row
+from ringfence.routing.failover import Answered, TimedOut, Unreachable
+from ringfence.routing.table import Phase, Timeouts
 
 
 def ringing(world: World) -> None:
@@ -177,11 +178,11 @@ def test_a_failed_gateway_is_followed_by_the_next() -> None:
     world.routes = [world.route(bob, 1), world.route(carol, 2)]
     alice.invite("4930123")
     first = bob.expect("INVITE")
-    assert world.calls.table.route_lines == {1: 1}
+    assert world.router.lines == {"customer": 1, "bob-gw": 1}
     world.pass_time(1.5)
     bob.answer(503, headers=[("Retry-After", "30 (soon)")])
     second = carol.expect("INVITE")
-    assert world.calls.table.route_lines == {2: 1}
+    assert world.router.lines == {"customer": 1, "carol-gw": 1}
     assert (first.call_id != second.call_id, first.body) == (True, second.body)
     assert world.router.plans[0].outcomes == [None, Answered(503, 30)]
     world.pass_time(2.0)
@@ -579,9 +580,9 @@ def test_the_longest_time_of_a_call_ends_it() -> None:
 def test_lines_are_counted_while_a_call_is_live() -> None:
     world = World()
     ringing(world)
-    assert world.calls.table.gateway_lines == {7: 1}
+    assert world.router.lines == {"customer": 1, "bob-gw": 1}
     world.bob.answer(486)
-    assert world.calls.table.gateway_lines == {}
+    assert world.router.lines == {}
 
 
 def test_a_fault_of_ours_ends_its_call_with_a_record() -> None:
