@@ -113,6 +113,12 @@ class Call:
         return self.setup.attempt
 
     @property
+    def attempts(self) -> int:
+        """How many attempts were made, the one that is out or up included."""
+        is_out = self.attempt is not None and self.attempt.winner is None and not self.attempt.is_lost
+        return len(self.setup.reports) + is_out
+
+    @property
     def b(self) -> Leg | None:
         """The callee's leg."""
         return None if self.attempt is None else self.attempt.leg

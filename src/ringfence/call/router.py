@@ -10,6 +10,7 @@ from ringfence.call.engine import Moment, Request
 from ringfence.call.identity import read_identity
 from ringfence.call.plan import Account, Plan, Refused, Side, as_it_is
 from ringfence.call.routes import GatewayPlan, Origin, PhonePlan
+from ringfence.call.table import CallSettings
 from ringfence.call.ways import Ways
 from ringfence.core import Message, read_address, read_uri
 from ringfence.ledger.reasons import END_REASON_BY_NAME, BillingMode, EndReason
@@ -33,6 +34,7 @@ class Tables:
 
     policy: PolicyTable
     routes: RoutingTable
+    calls: CallSettings
 
     @classmethod
     def build(cls, state: SettingsState) -> Self:
@@ -40,7 +42,11 @@ class Tables:
 
         Raises: ConfigError if a rule cannot be read; those that are stored were checked.
         """
-        return cls(policy=PolicyTable.build(state), routes=RoutingTable.build(state))
+        return cls(
+            policy=PolicyTable.build(state),
+            routes=RoutingTable.build(state),
+            calls=CallSettings.read(state.parameters),
+        )
 
 
 class SettingsRouter:
