@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from kit.clock import ManualClock
 from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of
-from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.control.messages import Books, CallCounts, Flows, Lists, Status
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import StoreError
@@ -62,6 +62,7 @@ class FakeSwitch:
     taken: list[int] = field(default_factory=list)
     registered: Flows | None = None
     entries: Lists | None = None
+    calls: CallCounts | None = None
 
     def counters(self) -> Mapping[str, int] | None:
         return self.counted
@@ -71,6 +72,9 @@ class FakeSwitch:
             return None
         ways = ("admitted", "challenged", "folded", "absorbed", "unrecordable", "socket_drops")
         return Books(node="n1", run=1, at_us=T0_US, read=7, recorded=7, **dict.fromkeys(ways, 0))
+
+    def call_counts(self) -> CallCounts | None:
+        return self.calls
 
     def flows(self) -> Flows | None:
         return self.registered

@@ -157,7 +157,7 @@ class _Health:
 
     def metrics(self, _: Visit) -> Response:
         """Counters for Prometheus."""
-        body, media_type = exposition(self._office.ledger.stats, self._office.switch.counters)
+        body, media_type = exposition(self._office.ledger.stats, self._office.switch)
         return Response(body, headers={"content-type": media_type})
 
     def live(self, _: Visit) -> Response:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from ringfence.clock import Clock
 from ringfence.control.client import NOT_RUNNING, ControlClient
-from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.control.messages import Books, CallCounts, Flows, Lists, Status
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError
@@ -61,6 +61,10 @@ class Switch(Protocol):
         """The balance of this run."""
         ...
 
+    def call_counts(self) -> CallCounts | None:
+        """Calls of this run, counted, and gateways at work."""
+        ...
+
     def flows(self) -> Flows | None:
         """Registrations in force."""
         ...
@@ -92,6 +96,14 @@ class LocalSwitch:
         try:
             with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
                 return client.counters().counters
+        except ControlError:
+            return None
+
+    def call_counts(self) -> CallCounts | None:
+        """Calls of this run, counted, and gateways at work."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.call_counts()
         except ControlError:
             return None
 

@@ -57,7 +57,7 @@ def test_calls_are_woken_when_they_want_to_be(monkeypatch: pytest.MonkeyPatch) -
         assert [wait_s for wait_s, _ in waits] == [10.0]
         world._set(world.now.mono_s + 10.0)
         waits[-1][1]()
-        assert world.carol.expect("INVITE")
+        world.carol.expect("INVITE")
         assert [wait_s for wait_s, _ in waits[1:]] == [10.0]
         world._set(world.now.mono_s + 100.0)
         waits[-1][1]()

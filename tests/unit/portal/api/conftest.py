@@ -18,7 +18,7 @@ from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import ledger_of
 from kit.site import FakeAlarms, FakeLedger
 from kit.switch import FLOW, some_books
-from ringfence.control.messages import Books, Flows, ListEntry, Lists, Status
+from ringfence.control.messages import Books, CallCounts, Flows, ListEntry, Lists, Status
 from ringfence.errors import ControlError
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.service import Stats
@@ -58,6 +58,9 @@ class FakeSwitch:
 
     def books(self) -> Books | None:
         return some_books(run=self.run, read=self.counted["read"]) if self.runs else None
+
+    def call_counts(self) -> CallCounts | None:
+        return None
 
     def flows(self) -> Flows | None:
         return Flows(total=2, flows=(FLOW, FLOW)) if self.runs else None
