@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol, assert_never
 
+from ringfence.call.digest import Credentials
 from ringfence.call.engine import Moment, Request, Target
 from ringfence.call.identity import Identity
 from ringfence.ledger.reasons import END_REASON_BY_NAME, EndReason, q850_of
@@ -29,10 +30,15 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The gateway gave a final failure answer. Shape: `retry_after_s` None = it asked for no pause."""
+    """The gateway gave a final failure answer.
+
+    Shape: `retry_after_s` None = it asked for no pause. `why` is for the record, where the status says too
+    little.
+    """
 
     status: int
     retry_after_s: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,8 @@ class Route:
 
     Shape: `id` is the routing gateway whose lines it takes, 0 = a phone. `host` stands in To and Request-URI.
     `uri` None = made of the number called and `host`. `follow_redirects` = a 3xx is followed with its first
-    Contact's user at the same gateway.
+    Contact's user at the same gateway. `credentials` answer its challenges. `route_set` are the values of
+    Route, the first of them the next hop (RFC 3327).
     """
 
     id: int
@@ -121,6 +128,8 @@ class Route:
     timeouts: Timeouts = field(default_factory=Timeouts)
     uri: str | None = None
     follow_redirects: bool = False
+    credentials: Credentials | None = None
+    route_set: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +238,12 @@ class Verdict:
 def verdict(outcome: Outcome) -> Verdict:
     """What the last attempt's outcome means for the call.
 
-    Shape: a redirection is told to nobody, since it names hosts of the other side: it is a 480.
+    Shape: a redirection is told to nobody, since it names hosts of the other side: it is a 480. A challenge
+    is about us and not about the caller: it is a 403.
     """
     match outcome:
         case Answered(status=status):
-            told = 480 if status < 400 else status
+            told = 480 if status < 400 else 403 if status in {401, 407} else status
             return Verdict(
                 end_reason=status, is_callee=True, status=told, q850=q850_of(status), text="gateway answered"
             )

@@ -14,7 +14,7 @@ from ringfence.call.headers import cause, passed, reason
 from ringfence.call.hunt import Attempt
 from ringfence.call.leg import session_of
 from ringfence.call.pairs import Pairs
-from ringfence.call.plan import Heard, Outcome, Phase, Route, Stop, TimedOut, ours, verdict
+from ringfence.call.plan import Answered, Heard, Outcome, Phase, Route, Stop, TimedOut, ours, verdict
 from ringfence.call.provisional import Provisionals
 from ringfence.call.record import callee_of, started
 from ringfence.call.state import State
@@ -170,5 +170,7 @@ def _why(outcome: Outcome) -> str:
     match outcome:
         case TimedOut(phase=phase):
             return f"nothing came any more in phase {phase.value}"
+        case Answered(why=why):
+            return why
         case _:
             return ""
