@@ -27,6 +27,7 @@ class _Counts:
     calls: int = 0
     paused_until_us: int = 0
     is_alive: bool = True
+    is_registered: bool = True
     window: QualityWindow = field(default_factory=QualityWindow)
     read_at: int = -1
     quality: Quality = field(default_factory=Quality)
@@ -83,6 +84,10 @@ class LiveCounters:
         """A routing gateway answered OPTIONS, or did not."""
         self._routes.setdefault(route_id, _Counts()).is_alive = is_alive
 
+    def registered(self, route_id: RoutingGatewayId, *, is_registered: bool) -> None:
+        """Our registration with a routing gateway began or ended."""
+        self._routes.setdefault(route_id, _Counts()).is_registered = is_registered
+
     def forget_others(self, kept: frozenset[RoutingGatewayId]) -> None:
         """Let go of routing gateways that are no more in the settings, once no call is on them."""
         gone = [
@@ -116,6 +121,7 @@ class _View(Mapping[RoutingGatewayId, RouteLoad]):
             calls=counts.calls,
             paused_until_us=counts.paused_until_us,
             is_alive=counts.is_alive,
+            is_registered=counts.is_registered,
             quality=counts.quality,
         )
 
