@@ -18,6 +18,7 @@ from ringfence.call.table import Chance
 from ringfence.carrier.carrier import Account
 from ringfence.carrier.desk import Desk
 from ringfence.core import Message, read_address, read_uri
+from ringfence.registrar.contact import parameters_of
 
 REFRESH_AT: Final = 0.8
 """The share of a registration's life after which it is refreshed."""
@@ -293,9 +294,4 @@ def _place(uri: str) -> tuple[str, str, int] | None:
 
 
 def _expires(contact: str) -> int | None:
-    """The `expires` of a Contact that was read already."""
-    for parameter in contact.rpartition(">")[2].split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "expires":
-            return number(value)
-    return None
+    return number(parameters_of(contact).get("expires"))
