@@ -2,24 +2,25 @@
 //! The calls thread: the calls journal, and the answers that wait for it.
 //!
 //! What the call layer decides arrives as orders. A frame is written before the answer that it accounts for leaves, and made
-//! durable in groups of at most 100 ms; an order may ask for that before its answer.
+//! durable in groups of at most 100 ms by the sync thread; an order may ask for that before its answer. Only such answers wait for the disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use guard::{Flow, FlowKey, Standing};
 use journal::{FlowOp, JournalError, Kind, Opaque, Record, SegmentWriter, WriteUnit};
 use sip::answer::{Answer, ExtraHeader, Token};
 use sip::{HeaderName, Parsed};
 
+use crate::durable::{Durable, Synced};
 use crate::receive::Command;
 use crate::shared::{Event, Outlet, Shared};
 use crate::sys;
 
-/// Longest time that a written frame is not yet durable.
-const SYNC_EVERY: Duration = Duration::from_millis(100);
+/// How often is done what nobody asks for.
+const TEND_EVERY: Duration = Duration::from_millis(100);
 /// A repeat of a request within this gets the same answer again (64 x T1).
 const KEEP_ANSWER_MS: u64 = 32_000;
 /// The receive thread answers a command between two batches; longer means that it is gone.
@@ -60,39 +61,54 @@ pub(crate) struct Order {
 pub(crate) struct Calling {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: SegmentWriter,
+    pub(crate) durable: Durable,
     pub(crate) orders: Receiver<Order>,
     pub(crate) commands: Sender<Command>,
+}
+
+/// An answer that waits until this sequence is durable.
+struct Held {
+    seq: u64,
+    id: u64,
+    status: u16,
+    headers: Vec<HeaderLine>,
 }
 
 struct Desk {
     given: Calling,
     outlet: Outlet,
     unit: WriteUnit,
-    unsynced_since: Option<Instant>,
-    /// Answers that wait for durability.
-    held: VecDeque<(u64, u16, Vec<HeaderLine>)>,
+    /// In the order of their sequences.
+    held: VecDeque<Held>,
+    has_sync_failed: bool,
 }
 
 impl Calling {
     /// Serve until the call layer is gone and its last order is carried out.
     pub(crate) fn serve(self) {
         let outlet = Outlet::new(Arc::clone(&self.shared));
+        let (orders, synced) = (self.orders.clone(), self.durable.synced().clone());
         let mut desk =
-            Desk { given: self, outlet, unit: WriteUnit::new(4096), unsynced_since: None, held: VecDeque::new() };
+            Desk { given: self, outlet, unit: WriteUnit::new(4096), held: VecDeque::new(), has_sync_failed: false };
         loop {
-            let wait = desk.unsynced_since.map_or(SYNC_EVERY, |since| SYNC_EVERY.saturating_sub(since.elapsed()));
-            match desk.given.orders.recv_timeout(wait) {
-                Ok(order) => desk.carry_out(order),
-                Err(RecvTimeoutError::Timeout) => desk.tend(),
-                Err(RecvTimeoutError::Disconnected) => break,
+            let wait = desk.given.durable.wait().unwrap_or(TEND_EVERY).min(TEND_EVERY);
+            select! {
+                recv(orders) -> order => match order {
+                    Ok(order) => desk.carry_out(order),
+                    Err(_) => break,
+                },
+                recv(synced) -> end => match end {
+                    Ok(end) => desk.release(&end),
+                    Err(_) => break,
+                },
+                default(wait) => desk.tend(),
             }
-            let is_due = desk.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
-            // Whoever waits for durability should not wait for others to come.
-            if is_due || (!desk.held.is_empty() && desk.given.orders.is_empty()) {
-                desk.sync();
-            }
+            let is_awaited = !desk.held.is_empty();
+            desk.given.durable.pump(is_awaited);
         }
-        desk.sync();
+        for end in desk.given.durable.finish() {
+            desk.release(&end);
+        }
     }
 }
 
@@ -122,7 +138,7 @@ impl Desk {
         }
         let Some(id) = request_id else { return };
         if is_durable && status < 300 {
-            self.held.push_back((id, status, headers));
+            self.held.push_back(Held { seq: self.given.durable.last(), id, status, headers });
         } else {
             self.answer(id, status, &headers);
         }
@@ -133,7 +149,7 @@ impl Desk {
         self.unit.clear();
         self.unit.push(self.given.writer.next_seq(), now_us, self.given.writer.journal_crc(), record);
         self.given.writer.append(&self.unit, now_us)?;
-        self.unsynced_since.get_or_insert_with(Instant::now);
+        self.given.durable.appended(self.given.writer.next_seq() - 1);
         Ok(())
     }
 
@@ -255,14 +271,15 @@ impl Desk {
         }
     }
 
-    fn sync(&mut self) {
-        if self.unsynced_since.take().is_some()
-            && let Err(error) = self.given.writer.sync()
-        {
+    /// A sync is over: send the answers that waited for it. If it failed they go all the same, and the operator is told once.
+    fn release(&mut self, end: &Synced) {
+        if let (Err(error), false) = (&end.outcome, self.has_sync_failed) {
             self.given.shared.tell(Event::Trouble(format!("call records may not survive a power cut: {error}")));
         }
-        for (id, status, headers) in std::mem::take(&mut self.held) {
-            self.answer(id, status, &headers);
+        self.has_sync_failed = end.outcome.is_err();
+        let through = self.given.durable.take(end);
+        while let Some(held) = self.held.pop_front_if(|held| held.seq <= through) {
+            self.answer(held.id, held.status, &held.headers);
         }
     }
 
@@ -318,5 +335,79 @@ pub(crate) fn replay(flows: &mut guard::Flows, at_us: u64, frame: &journal::Flow
             flows.remove_number(frame.number, contact);
         }
         FlowOp::Answered => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use guard::{Admitted, Peer};
+    use journal::{Options, Stream, Transport};
+
+    use super::*;
+    use crate::shared::Pending;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    fn admitted(id: u64, peer: Peer) -> Pending {
+        let bytes = format!(
+            "OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{id}\r\nFrom: <sip:a@h>;tag=f\r\nTo: <sip:h>\r\n\
+             Call-ID: call{id}\r\nCSeq: 1 OPTIONS\r\n\r\n"
+        );
+        let admitted = Admitted {
+            id,
+            standing: Standing::Gateway { id: 1 },
+            peer,
+            bytes: bytes.into_bytes(),
+            at_us: 1,
+            local_tag: *b"0123456789abcdef",
+        };
+        Pending { admitted: Arc::new(admitted), answer: None, until_ms: u64::MAX }
+    }
+
+    fn order(id: u64, is_durable: bool) -> Order {
+        let frame = Some((Kind::CallEnded, vec![0x80]));
+        Order { request_id: Some(id), status: 200, headers: Vec::new(), frame, binding: None, is_durable }
+    }
+
+    #[test]
+    fn a_disk_that_syncs_slowly_holds_up_durable_answers_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, _) = SegmentWriter::open(directory.path(), Stream::Calls, &Options::of(Stream::Calls), 1).unwrap();
+        let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        phone.set_read_timeout(Some(LONG)).unwrap();
+        let shared = Shared::on_loopback(1 << 16);
+        let local = shared.udp[0].address;
+        let peer = Peer { source: phone.local_addr().unwrap(), local, transport: Transport::Udp, channel: 0 };
+        for id in 1..=2 {
+            shared.pending.lock().insert(id, admitted(id, peer));
+        }
+        let (disk, stuck) = bounded::<()>(0);
+        let sync = move || {
+            stuck.recv().ok();
+            Ok(())
+        };
+        let (durable, syncing) = Durable::start("test-sync", Box::new(sync)).unwrap();
+        let (orders, orders_out) = bounded(8);
+        let (commands, _commands_out) = crossbeam_channel::unbounded();
+        let shared = Arc::new(shared);
+        let calling = Calling { shared, writer, durable, orders: orders_out, commands };
+        let serving = std::thread::spawn(move || calling.serve());
+        let heard = || {
+            let mut buffer = [0; 2048];
+            let length = phone.recv(&mut buffer).unwrap();
+            let Parsed::Message(answer) = sip::parse(&buffer[..length]) else { panic!("no answer") };
+            String::from_utf8(answer.call_id().unwrap().to_vec()).unwrap()
+        };
+
+        orders.send(order(1, true)).unwrap();
+        orders.send(order(2, false)).unwrap();
+        assert_eq!(heard(), "call2");
+        disk.send_timeout((), LONG).unwrap();
+        assert_eq!(heard(), "call1");
+        drop((orders, disk));
+        serving.join().unwrap();
+        syncing.join().unwrap();
     }
 }

@@ -2,11 +2,12 @@
 //! The edge: sockets and threads around the guard and the journal.
 //!
 //! Four threads: *receive* owns the guard and never waits for a disk; *write* appends the edge journal and then sends the
-//! answers; *stream* serves TCP; *calls* appends the calls journal and answers admitted requests. A fifth makes the edge journal
-//! durable from time to time.
+//! answers; *stream* serves TCP; *calls* appends the calls journal and answers admitted requests. Two more make the journals
+//! durable, one each.
 
 mod calls;
 mod config;
+mod durable;
 mod error;
 mod receive;
 mod shared;
@@ -36,6 +37,7 @@ pub use error::EdgeError;
 pub use shared::Event;
 
 use calls::{Calling, Order};
+use durable::Durable;
 use receive::{BATCHES, Command, QUEUE, Receiving};
 use shared::{Shared, UdpListener};
 use stream::Streams;
@@ -163,9 +165,13 @@ impl Edge {
             work,
         };
         let writing = Writing { shared: Arc::clone(&shared), desk, work: work_out, returned: returned_in };
+        let syncer = calls_writer.syncer();
+        let (durable, calls_sync) =
+            Durable::start("edge-calls-sync", Box::new(move || syncer.sync().map(|_through| ())))?;
         let calling = Calling {
             shared: Arc::clone(&shared),
             writer: calls_writer,
+            durable,
             orders: orders_out,
             commands: commands.clone(),
         };
@@ -173,6 +179,7 @@ impl Edge {
             spawn("edge-write", move || writing.serve())?,
             spawn("edge-calls", move || calling.serve())?,
             spawn("edge-receive", move || receiving.serve())?,
+            calls_sync,
         ];
         if !tcp.is_empty() {
             let known = Arc::clone(&current);

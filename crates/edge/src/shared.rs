@@ -153,3 +153,25 @@ fn is_same_way(a: &Answer, b: &Answer) -> bool {
     let is_udp = a.peer.transport == Transport::Udp && b.peer.transport == Transport::Udp;
     is_udp && a.peer.channel == b.peer.channel && is_long(a) == is_long(b)
 }
+
+#[cfg(test)]
+impl Shared {
+    /// With one UDP address on loopback, of whose events nobody reads.
+    pub(crate) fn on_loopback(receive_buffer_bytes: usize) -> Self {
+        let (events, _) = crossbeam_channel::bounded(8);
+        Self {
+            udp: vec![crate::bind_udp(SocketAddr::from(([127, 0, 0, 1], 0)), receive_buffer_bytes).unwrap()],
+            books: Mutex::new(Tally::default()),
+            pending: Mutex::new(HashMap::new()),
+            ended: Mutex::new(VecDeque::new()),
+            connections: Mutex::new(HashMap::new()),
+            registered: Mutex::new(HashMap::new()),
+            buffered: AtomicUsize::new(0),
+            events,
+            events_wake: Wake::new().unwrap(),
+            receive_wake: Wake::new().unwrap(),
+            is_starving: AtomicBool::new(false),
+            full_from: AtomicU64::new(0),
+        }
+    }
+}
