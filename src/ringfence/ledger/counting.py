@@ -2,8 +2,8 @@
 """How reports are counted: which summaries, which slices of segments and which rows make an answer.
 
 A segment whose time lies whole in what is asked for is answered for by its summary, one that is cut by an end
-of it by the slices between, and the rows of the slices at the ends are counted. The tail's rows are counted
-always. Where more than kind and time is asked for, rows of files are counted too, newest files first.
+of it by the slices between, and the rows of the slices at the ends are counted. So it is with the tail
+(`tail_summaries`). Where more than kind and time is asked for, all rows are counted, newest files first.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ from ringfence.ledger.summaries import (
     hashed,
     is_sliced,
 )
+from ringfence.ledger.tail_summaries import counted
 from ringfence.ledger.view import View
 
 COUNTED_ROWS: Final = 3_000_000
@@ -81,11 +82,13 @@ class _Sources:
     """What an answer is put together from.
 
     Shape: `whole` are summaries of segments that count whole; `slices` are summaries and the first and last
-    slice that count of each; `rows` is SQL for relations of records to count, each with the query's clause.
+    slice that count of each; `tail` are tables and the parts that count of each; `rows` is SQL for relations
+    of records to count, each with the query's clause.
     """
 
     whole: list[str] = field(default_factory=list)
     slices: list[tuple[str, int, int]] = field(default_factory=list)
+    tail: list[tuple[str, list[int]]] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
     unread_rows: int = 0
 
@@ -98,6 +101,10 @@ class _Sources:
         found += [
             f"SELECT {columns} FROM {_files([path])} WHERE {asked} AND part BETWEEN {first} AND {last}"
             for path, first, last in self.slices
+        ]
+        found += [
+            f"SELECT {columns} FROM {table} WHERE {asked} AND part IN ({', '.join(map(str, parts))})"
+            for table, parts in self.tail
         ]
         return found
 
@@ -134,7 +141,7 @@ class Counting:
         sources = self._ranked_sources()
         counted = (
             f"SELECT {question.value} AS value, {question.detail} AS detail, sum(attempts) AS attempts, "
-            "count(*) AS rows, min(time_us) AS first_us, max(time_us) AS last_us, "
+            "sum(rows) AS rows, min(time_us) AS first_us, max(time_us) AS last_us, "
             "bool_or(is_proven) AS is_proven, max(callee) AS example, 0 AS least "
             f"FROM {self._rows(sources)} GROUP BY ALL"
         )
@@ -328,7 +335,11 @@ class Counting:
         return f"SELECT {ROWS} FROM read_parquet({literal(self._path(segment.path))}) WHERE {self._clause}"
 
     def _count_tail(self, sources: _Sources) -> None:
-        if self._live:
+        if self._live and self._query.is_only_time():
+            found = counted(self._view.tail, self._view.summaries, self._query)
+            sources.tail = found.summaries
+            sources.rows += [f"{rows} WHERE {self._clause}" for rows in found.rows]
+        elif self._live:
             held = [epoch for epoch in self._view.tail.epochs if epoch.frames]
             rows = self._view.tail.rows_sql(held, pending=self._query.pending)
             sources.rows.append(f"SELECT {ROWS} FROM {rows} WHERE {self._clause}")

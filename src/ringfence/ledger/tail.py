@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from ringfence.ledger import reasons
 from ringfence.ledger.engine import literal, sql_text
-from ringfence.ledger.frames import ATTEMPTS, INCREMENTS, SETTLES, SUMMARIES, Frames
+from ringfence.ledger.frames import ATTEMPTS, CHALLENGE, INCREMENTS, SETTLES, SUMMARIES, Frames
 from ringfence.ledger.schema import (
     CALL_ENDED_FRAME,
     CALLS,
@@ -93,6 +93,7 @@ class Epoch:
     calls_max_time_us: int = 0
     frames: int = 0
     increments: int = 0
+    challenges: int = 0
     ready_kinds: frozenset[str] = frozenset()
     head_seq: int = 0
     head_frames: int = 0
@@ -165,11 +166,42 @@ class TailView:
         has_ready: bool = True,
     ) -> str:
         """SQL for the rows of some epochs, with pending challenges or without."""
-        text = f"{self._judged(epochs, attempts, pending=pending)} {self._record('judged')}"
+        text = self._judged_of(epochs, attempts, pending=pending)
+        text += f" {self._record('judged')}"
         ready = [epoch for epoch in epochs if epoch.ready_kinds]
         if not ready or not has_ready:
             return f"({text})"
         return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.union(ready, 'ready')})"
+
+    def plain_sql(self, epochs: Sequence[Epoch]) -> str:
+        """The rows of some epochs without challenges, as if no increment had come."""
+        attempts = f"(SELECT * FROM {self.union(epochs, 'attempts')} WHERE kind <> {CHALLENGE})"
+        none = f"(SELECT * FROM {self.table(epochs[0], 'increments')} WHERE false)"
+        text = f"{self._judged(attempts, none, is_settled=False)} {self._record('judged')}"
+        ready = [epoch for epoch in epochs if epoch.ready_kinds]
+        if not ready:
+            return f"({text})"
+        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.union(ready, 'ready')})"
+
+    def added_sql(self, epoch: Epoch, others: Sequence[Epoch]) -> str:
+        """Those of `plain_sql` of other epochs that the increments of an epoch add to, with these alone."""
+        increments = self.table(epoch, "increments")
+        attempts = (
+            f"(SELECT * FROM {self.union(others, 'attempts')} "
+            f"WHERE kind <> {CHALLENGE} AND seq IN (SELECT base_seq FROM {increments}))"
+        )
+        text = self._judged(attempts, increments, is_settled=False)
+        return f"({text} {self._record('judged')} WHERE standing + repeated > 1)"
+
+    def challenges_sql(self, epochs: Sequence[Epoch], *, pending: bool) -> str:
+        """The rows of some epochs that challenges are."""
+        decided = "" if pending else f" AND time_us <= {self.now_us - self.window_us}"
+        attempts = f"(SELECT * FROM {self.union(epochs, 'attempts')} WHERE kind = {CHALLENGE}{decided})"
+        return self.rows_sql(epochs, pending=pending, attempts=attempts, has_ready=False)
+
+    def has_challenges(self, epoch: Epoch, *, pending: bool) -> bool:
+        """Whether challenges of an epoch may be rows."""
+        return epoch.challenges > 0 and (pending or epoch.min_time_us <= self.now_us - self.window_us)
 
     def hints_sql(self, part: LiveRows) -> str:
         """SQL for what tells that a part has no row that a narrow query wants.
@@ -194,7 +226,7 @@ class TailView:
 
         Shape: sorting before the many constant columns come on costs a third of sorting after.
         """
-        return f"{self._judged([epoch], None, pending=True)} SELECT * FROM judged ORDER BY time_us, seq"
+        return f"{self._judged_of([epoch], None, pending=True)} SELECT * FROM judged ORDER BY time_us, seq"
 
     def records_sql(self, judged: str, epoch: Epoch, kind: str | None) -> str:
         """SQL for the records made of a table that `judged_sql` filled; of one kind, or of all.
@@ -207,14 +239,23 @@ class TailView:
             return f"({text})"
         return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.table(epoch, 'ready')})"
 
-    def _judged(self, epochs: Sequence[Epoch], attempts: str | None, *, pending: bool) -> str:
+    def _judged_of(self, epochs: Sequence[Epoch], attempts: str | None, *, pending: bool) -> str:
         first = min(epoch.number for epoch in epochs)
         counted = [epoch for epoch in self.epochs if epoch.number >= first and epoch.increments]
+        return self._judged(
+            attempts or self.union(epochs, "attempts"),
+            self.union(counted or epochs[:1], "increments"),
+            pending=pending,
+        )
+
+    def _judged(
+        self, attempts: str, increments: str, *, pending: bool = True, is_settled: bool = True
+    ) -> str:
         text = _JUDGED_SQL
         for name, value in (
-            ("{attempts}", attempts or self.union(epochs, "attempts")),
-            ("{increments}", self.union(counted or epochs[:1], "increments")),
-            ("{settles}", self.answers),
+            ("{attempts}", attempts),
+            ("{increments}", increments),
+            ("{settles}", self.answers if is_settled else f"(SELECT * FROM {self.answers} WHERE false)"),
             ("{decided}", "" if pending else f" AND c.time_us <= {self.now_us - self.window_us}"),
             ("{window_us}", str(self.window_us)),
         ):
@@ -401,6 +442,7 @@ class Tail:
             edge_last=frames.last_seq,
             frames=epoch.frames + frames.count,
             increments=epoch.increments + frames.increments.num_rows,
+            challenges=epoch.challenges + _challenges(frames.attempts),
             min_time_us=_earlier(epoch, frames.min_time_us),
             max_time_us=max(epoch.max_time_us, frames.max_time_us),
             head_frames=epoch.head_frames + frames.count,
@@ -526,6 +568,10 @@ class Tail:
 
 def _earlier(epoch: Epoch, time_us: int) -> int:
     return min(epoch.min_time_us, time_us) if epoch.max_time_us else time_us
+
+
+def _challenges(attempts: pa.Table) -> int:
+    return pc.sum(pc.equal(attempts["kind"], CHALLENGE)).as_py() or 0
 
 
 def _where(table: pa.Table, *, above: int = 0, up_to: int | None = None) -> pa.Table:
