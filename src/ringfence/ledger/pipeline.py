@@ -26,6 +26,7 @@ from ringfence.ledger.beside import BesideWriter
 from ringfence.ledger.feed import GRACE_US, Feed, OpenSource, mark_after
 from ringfence.ledger.manifest import Coverage, Manifest, Rollup, Segment, StreamMark
 from ringfence.ledger.places import PlaceWriter
+from ringfence.ledger.query import with_area
 from ringfence.ledger.rollup import RollupWriter
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
@@ -223,7 +224,7 @@ class Ledger:
 
         Shape: `part` keeps names apart of what is written before the manifest changes.
         """
-        return self._merged.write(lambda _: rows, span, label=self.label + part, bound=bound)
+        return self._merged.write(lambda _: with_area(rows), span, label=self.label + part, bound=bound)
 
     @property
     def label(self) -> str:

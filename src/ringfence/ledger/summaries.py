@@ -16,7 +16,8 @@ from ringfence.ledger.beside import SUMMARY, BesideWriter
 from ringfence.ledger.dialled import AREA_DIGITS
 from ringfence.ledger.engine import literal, sql_text
 from ringfence.ledger.manifest import Segment
-from ringfence.ledger.query import INTERNATIONAL_SQL
+from ringfence.ledger.query import with_area
+from ringfence.ledger.schema import DIALLED_AREA
 
 SLICE_ROWS: Final = 100_000
 WHOLE: Final = -1
@@ -37,11 +38,12 @@ _FORMAT: Final = (
 
 _ROW: Final = f"""
     kind, reason, callerip AS source, "calleeAccessE164" AS callee, user_agent AS tool,
-    lpad(lower(hex(fingerprint)), 16, '0') AS fingerprint, left({INTERNATIONAL_SQL}, {AREA_DIGITS}) AS area,
+    lpad(lower(hex(fingerprint)), 16, '0') AS fingerprint,
+    CASE {DIALLED_AREA} WHEN 0 THEN '' ELSE {DIALLED_AREA}::VARCHAR END AS area,
     epoch_us(recorded_at) AS time_us, proven AS is_proven
 """
 ROWS: Final = f"{_ROW}, attempts, 1 AS rows"
-"""The columns that questions are asked of, made of a record's."""
+"""The columns that questions are asked of, made of those that rows are stored with."""
 
 ADDED: Final = f"{_ROW}, attempts - 1 AS attempts, 0 AS rows"
 """The same of a record that is counted already, as it is without increments: what these add to it."""
@@ -165,10 +167,10 @@ class SummaryWriter(BesideWriter):
 
     def _count(self, segment: Segment) -> None:
         ask = self.connection.execute
+        rows = f"read_parquet({literal(str(self.directory / segment.path))}, file_row_number = true)"
         ask(
             f"CREATE OR REPLACE TEMP TABLE seen AS SELECT file_row_number // {SLICE_ROWS} AS part, {ROWS} "
-            "FROM read_parquet($path, file_row_number = true)",
-            {"path": str(self.directory / segment.path)},
+            f"FROM {rows if segment.has_area else with_area(rows, 'file_row_number')}"
         )
         ask(f"CREATE OR REPLACE TEMP TABLE summed ({SUMMED})")
         ask(
