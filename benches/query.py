@@ -34,6 +34,9 @@ DAY_US = 24 * HOUR_US
 SOURCES = 20_000
 CALLERS = 5_000
 REASONS = ("unknown_source", "unregistered", "blacklisted", "malformed")
+COUNTRIES = ("GR", "NL", "ES", "CU", "MX", "JP")
+"""Of the last one there is no row."""
+
 AGENTS = (
     b"friendly-scanner",
     b"pplsip",
@@ -131,6 +134,11 @@ def filters(chance: random.Random) -> dict[str, Callable[[], CdrQuery]]:
         "source network": lambda: CdrQuery(source=ip_network(source(chance)).supernet(new_prefix=24)),
         "caller": lambda: CdrQuery(caller=f"{1000 + chance.randrange(CALLERS)}"),
         "callee prefix": lambda: CdrQuery(callee=f"00{chance.randrange(30, 60)}{chance.randrange(100):02d}*"),
+        "dialled": lambda: CdrQuery(dialled=f"{chance.randrange(30, 60)}{chance.randrange(100):02d}"),
+        "dialled number": lambda: CdrQuery(
+            dialled=f"{chance.randrange(30, 60)}{chance.randrange(10_000_000):07d}"
+        ),
+        "dialled country": lambda: CdrQuery(dialled_country=chance.choice(COUNTRIES)),
         "reason": lambda: CdrQuery(reason=chance.choice(REASONS)),
         "account": lambda: CdrQuery(account="nobody"),
         "duration": lambda: CdrQuery(min_duration_s=1),

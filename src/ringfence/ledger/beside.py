@@ -19,7 +19,7 @@ from ringfence.ledger.manifest import Segment
 
 # The first number changes with anything in such a file.
 SUMMARY: Final = f".summary1-{duckdb.__version__}"
-PLACES: Final = f".places1-{duckdb.__version__}"
+PLACES: Final = f".places2-{duckdb.__version__}"
 
 
 def beside(segment_path: str) -> tuple[str, ...]:

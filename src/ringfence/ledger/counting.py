@@ -2,8 +2,8 @@
 """How reports are counted: which summaries, which slices of segments and which rows make an answer.
 
 A segment whose time lies whole in what is asked for is answered for by its summary, one that is cut by an end
-of it by the slices between, and the rows of the slices at the ends are counted. The tail's rows are counted
-always. Where more than kind and time is asked for, rows of files are counted too, newest files first.
+of it by the slices between, and the rows of the slices at the ends are counted. So it is with the tail
+(`tail_summaries`). Where more than kind and time is asked for, all rows are counted, newest files first.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import duckdb
 from ringfence.ledger.beside import SUMMARY
 from ringfence.ledger.engine import literal, sql_text
 from ringfence.ledger.manifest import Segment
-from ringfence.ledger.query import CdrQuery, Parameters, conditions
+from ringfence.ledger.query import CdrQuery, Parameters, conditions, with_area
 from ringfence.ledger.store import EMPTY_ROWS, Count, ParquetStore
 from ringfence.ledger.summaries import (
     MINUTE_US,
@@ -31,6 +31,7 @@ from ringfence.ledger.summaries import (
     hashed,
     is_sliced,
 )
+from ringfence.ledger.tail_summaries import counted
 from ringfence.ledger.view import View
 
 COUNTED_ROWS: Final = 3_000_000
@@ -81,11 +82,13 @@ class _Sources:
     """What an answer is put together from.
 
     Shape: `whole` are summaries of segments that count whole; `slices` are summaries and the first and last
-    slice that count of each; `rows` is SQL for relations of records to count, each with the query's clause.
+    slice that count of each; `tail` are tables and the parts that count of each; `rows` is SQL for relations
+    of records to count, each with the query's clause.
     """
 
     whole: list[str] = field(default_factory=list)
     slices: list[tuple[str, int, int]] = field(default_factory=list)
+    tail: list[tuple[str, list[int]]] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
     unread_rows: int = 0
 
@@ -98,6 +101,10 @@ class _Sources:
         found += [
             f"SELECT {columns} FROM {_files([path])} WHERE {asked} AND part BETWEEN {first} AND {last}"
             for path, first, last in self.slices
+        ]
+        found += [
+            f"SELECT {columns} FROM {table} WHERE {asked} AND part IN ({', '.join(map(str, parts))})"
+            for table, parts in self.tail
         ]
         return found
 
@@ -133,10 +140,9 @@ class Counting:
         """The lines with most attempts."""
         sources = self._ranked_sources()
         counted = (
-            f"SELECT {question.value} AS value, {question.detail} AS detail, sum(attempts) AS attempts, "
-            "count(*) AS rows, min(time_us) AS first_us, max(time_us) AS last_us, "
-            "bool_or(is_proven) AS is_proven, max(callee) AS example, 0 AS least "
-            f"FROM {self._rows(sources)} GROUP BY ALL"
+            f"SELECT {question.value} AS value, {question.detail} AS detail, attempts, rows, "
+            "time_us AS first_us, time_us AS last_us, is_proven, callee AS example, 0 AS least "
+            f"FROM {self._rows(sources)}"
         )
         lines = " UNION ALL ".join((*sources.said(question.name, _LINE), counted))
         found = self._ask(_RANKING_SQL.replace("{lines}", f"({lines})"), {"limit": limit})
@@ -239,7 +245,7 @@ class Counting:
                     f"SELECT {columns} FROM {_files([summary])} WHERE question = {literal(TIMES)} "
                     f"AND first_us >= {low_us} AND first_us < {high_us}"
                 )
-                file = f"read_parquet({literal(self._path(segment.path))})"
+                file = self._stored(segment)
                 for side in (f"< make_timestamp({low_us})", f">= make_timestamp({high_us})"):
                     sources.rows.append(
                         f"SELECT {ROWS} FROM {file} WHERE {self._clause} AND recorded_at {side}"
@@ -298,8 +304,7 @@ class Counting:
             if part in inside or not self._query.overlaps(first_us, last_us):
                 continue
             sources.rows.append(
-                f"SELECT {ROWS} FROM read_parquet({literal(self._path(segment.path))}, "
-                f"file_row_number = true) WHERE {self._clause} "
+                f"SELECT {ROWS} FROM {self._stored(segment, 'file_row_number')} WHERE {self._clause} "
                 f"AND file_row_number BETWEEN {part * SLICE_ROWS} AND {(part + 1) * SLICE_ROWS - 1} "
                 f"AND recorded_at BETWEEN make_timestamp({first_us}) AND make_timestamp({last_us})"
             )
@@ -325,10 +330,20 @@ class Counting:
         return max(segment.rows * (until_us - since_us) // span_us, 1)
 
     def _file_sql(self, segment: Segment) -> str:
-        return f"SELECT {ROWS} FROM read_parquet({literal(self._path(segment.path))}) WHERE {self._clause}"
+        return f"SELECT {ROWS} FROM {self._stored(segment)} WHERE {self._clause}"
+
+    def _stored(self, segment: Segment, *more: str) -> str:
+        """The rows of a segment as they are stored now, with some columns that the engine adds."""
+        added = "".join(f", {column} = true" for column in more)
+        rows = f"read_parquet({literal(self._path(segment.path))}{added})"
+        return rows if segment.has_area else with_area(rows, *more)
 
     def _count_tail(self, sources: _Sources) -> None:
-        if self._live:
+        if self._live and self._query.is_only_time():
+            found = counted(self._view.tail, self._view.summaries, self._query)
+            sources.tail = found.summaries
+            sources.rows += [f"{rows} WHERE {self._clause}" for rows in found.rows]
+        elif self._live:
             held = [epoch for epoch in self._view.tail.epochs if epoch.frames]
             rows = self._view.tail.rows_sql(held, pending=self._query.pending)
             sources.rows.append(f"SELECT {ROWS} FROM {rows} WHERE {self._clause}")

@@ -16,6 +16,27 @@ Without an access code it takes as many digits as only a number with a country c
 AREA_DIGITS: Final = 4
 """So many digits tell the country: a country code has three at most, and +1 goes on with an area."""
 
+
+def area_sql(number: str) -> str:
+    """SQL for the area dialled: a number's first digits from its country code on; 0 if it has none."""
+    return f"coalesce(TRY_CAST(left({international_sql(number)}, {AREA_DIGITS}) AS USMALLINT), 0::USMALLINT)"
+
+
+def international_sql(number: str) -> str:
+    """SQL for what `international` gives."""
+    # Both groups in one search; said twice, it is done once.
+    groups = f"regexp_extract({number}, '{INTERNATIONAL}', ['coded', 'long'])"
+    return f"({groups}.coded || {groups}.long)"
+
+
+def areas_of(digits: str) -> tuple[int, int]:
+    """The first and the last area of numbers that begin so; the last is the lower one if there is none."""
+    first = digits[:AREA_DIGITS].ljust(AREA_DIGITS, "0")
+    last = digits[:AREA_DIGITS].ljust(AREA_DIGITS, "9")
+    # No country code begins with 0, and area 0 is that of numbers without one.
+    return max(int(first), 10 ** (AREA_DIGITS - 1)), int(last)
+
+
 _PATTERN: Final = re.compile(INTERNATIONAL.removesuffix("$"))
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 
 from ringfence.ledger import reasons
-from ringfence.ledger.schema import COLUMNS, quoted
+from ringfence.ledger.schema import COLUMNS, DIALLED_AREA, quoted
 
 WORKING_DIRECTORY: Final = ".work"
 """Below the CDR directory: where DuckDB puts what does not fit into its memory."""
@@ -52,7 +52,7 @@ def connect(
     connection.execute("SET lock_configuration = true")
     _name_codes(connection)
     columns = ", ".join(f"{quoted(column.name)} {column.sql}" for column in COLUMNS)
-    connection.execute(f"CREATE TABLE no_rows ({columns})")
+    connection.execute(f"CREATE TABLE no_rows ({columns}, {DIALLED_AREA} USMALLINT)")
     return connection
 
 

@@ -36,7 +36,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     Shape: `path` is relative to the CDR directory; `first_seq` to `last_seq` are the edge frames whose rows
     it may hold, `first_call` to `last_call` those of the calls stream (0 to 0: none); `reasons` are all that
     occur in it, none if that is not known. `alike` are columns that hold one value in all of its rows, as far
-    as that is known: to read them again for a page would cost as much as reading those that differ.
+    as that is known: to read them again for a page would cost as much as reading those that differ. Files of
+    older versions lack the column of the area dialled: `has_area` says which have it.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     last_call: int = 0
     reasons: tuple[str, ...] = ()
     alike: tuple[tuple[str, str | int | bool], ...] = ()
+    has_area: bool = False
 
 
 class Rollup(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ import duckdb
 from ringfence.ledger import places
 from ringfence.ledger.beside import PLACES
 from ringfence.ledger.manifest import Segment
-from ringfence.ledger.query import NEWEST_FIRST, CdrQuery, Cursor, Parameters, conditions
+from ringfence.ledger.query import NEWEST_FIRST, CdrQuery, Cursor, Parameters, conditions, with_area
 from ringfence.ledger.schema import Cdr, as_cdr, quoted
 from ringfence.ledger.tail import LiveRows
 from ringfence.ledger.view import View, even_parts
@@ -248,9 +248,12 @@ class Paging:
             "from_us": max(self._oldest_us, min(part.min_time_us for part in chosen)),
             "to_us": max(part.max_time_us for part in chosen),
         }
+        relation = "read_parquet($paths, filename = true, file_row_number = true)"
+        if not all(segment.has_area for segment in segments.values()):
+            relation = with_area(relation, "filename", "file_row_number")
         rows = self._connection.execute(
             f"SELECT epoch_us(recorded_at), {quoted('flowNo')}, journal_id, filename, file_row_number "
-            f"FROM read_parquet($paths, filename = true, file_row_number = true) WHERE {clause} "
+            f"FROM {relation} WHERE {clause} "
             "AND recorded_at BETWEEN make_timestamp($from_us) AND make_timestamp($to_us) "
             f"ORDER BY {NEWEST_FIRST} LIMIT {asked.limit + 1}",
             bound,
@@ -359,9 +362,11 @@ class Paging:
             columns = (
                 f"NULL AS {quoted(name)}" if name in known[number] else quoted(name) for name in asked.columns
             )
+            relation = f"read_parquet($path_{number}, file_row_number = true)"
+            if not segment.has_area:
+                relation = with_area(relation, "file_row_number")
             parts.append(
-                f"SELECT {number}, epoch_us(recorded_at), {clause}, {', '.join(columns)} "
-                f"FROM read_parquet($path_{number}, file_row_number = true) "
+                f"SELECT {number}, epoch_us(recorded_at), {clause}, {', '.join(columns)} FROM {relation} "
                 f"WHERE file_row_number IN ({', '.join(map(str, numbers))})"
             )
         found: list[tuple[Cursor, Cdr | _Place]] = []

@@ -9,6 +9,7 @@ Times are compared within the journal as long as frames arrive; only at its end 
 decide. So a backlog of hours is worked off epoch by epoch, holding a window of it at a time.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import msgspec
 
 from ringfence.clock import Clock
@@ -24,15 +26,19 @@ from ringfence.ledger.beside import BesideWriter
 from ringfence.ledger.feed import GRACE_US, Feed, OpenSource, mark_after
 from ringfence.ledger.manifest import Coverage, Manifest, Rollup, Segment, StreamMark
 from ringfence.ledger.places import PlaceWriter
+from ringfence.ledger.query import with_area
 from ringfence.ledger.rollup import RollupWriter
 from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
 from ringfence.ledger.store import ParquetStore
 from ringfence.ledger.summaries import SummaryWriter
 from ringfence.ledger.tail import WINDOW_US, Epoch, Tail
+from ringfence.ledger.tail_summaries import TailSummaries
 from ringfence.ledger.view import View
 
 _DROP_AFTER_S: Final = 5.0
+_LIVE_US: Final = 5_000_000
+"""Who reads frames that are no older has time to do more than seal them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +112,9 @@ class Ledger:
         self.removed = remove_unlisted(directory, self._manifest)
         self._connection = engine.connect(directory)
         self._tail = Tail(self._connection, node=node, window_us=self._pace.window_us)
+        self._tail_summaries = TailSummaries(self._connection.cursor())
         self._segments = SegmentWriter(directory, self._connection.cursor())
+        self._sealed_summaries = SummaryWriter(directory, self._connection.cursor())
         self._rollups = RollupWriter(directory, self._connection.cursor())
         # Maintenance works beside the thread that seals; the manifest has a lock. Merging has an engine of
         # its own, without threads, so that its work waits for those who ask. What lies beside segments does
@@ -189,6 +197,16 @@ class Ledger:
         self.cut()
         return self._seal_closed()
 
+    def sum_up_tail(self) -> int:
+        """Make what reports ask of closed epochs, where it is missing; how many. For a thread of its own.
+
+        Raises: duckdb.Error.
+        """
+        made = self._tail_summaries.make(self._view.tail)
+        if made:
+            self._publish()
+        return made
+
     def change_manifest(self, change: Callable[[Manifest], Manifest]) -> None:
         """Put a changed manifest (compaction, retention) in place of the present one and publish it."""
         with self._changing:
@@ -206,7 +224,7 @@ class Ledger:
 
         Shape: `part` keeps names apart of what is written before the manifest changes.
         """
-        return self._merged.write(lambda _: rows, span, label=self.label + part, bound=bound)
+        return self._merged.write(lambda _: with_area(rows), span, label=self.label + part, bound=bound)
 
     @property
     def label(self) -> str:
@@ -277,6 +295,11 @@ class Ledger:
             label=label,
         )
         summed = self._rollups.unrecorded(held.table(epoch, "summaries"), label=label)
+        if self._clock.utc_us() - self._feed.edge.last_time_us < _LIVE_US:
+            # Before they are listed: until then their rows would have to be counted. Reports do without.
+            with contextlib.suppress(OSError, duckdb.Error):
+                for segment in made:
+                    self._sealed_summaries.write(segment)
         with self._changing:
             answers = self._list(epoch, made, summed)
         self._dropping.append((self._clock.monotonic_s() + _DROP_AFTER_S, epoch, answers))
@@ -342,10 +365,15 @@ class Ledger:
 
     def _publish(self) -> None:
         with self._changing:
-            self._view = View(manifest=self._manifest, tail=self._tail.view(self._clock.utc_us()))
+            self._view = View(
+                manifest=self._manifest,
+                tail=self._tail.view(self._clock.utc_us()),
+                summaries=self._tail_summaries.made,
+            )
 
     def _drop_if_due(self) -> None:
         while self._dropping and self._dropping[0][0] <= self._clock.monotonic_s():
             _, epoch, answers = self._dropping.popleft()
+            self._tail_summaries.drop(epoch)
             self._tail.drop(epoch)
             self._tail.drop_table(answers)

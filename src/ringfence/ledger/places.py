@@ -6,19 +6,25 @@ them. A file of places beside the segment lists (question, value, place), sorted
 thousand lines names the rows. A place is a row's number in its segment: later rows have higher ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
 from ringfence.ledger.beside import PLACES, BesideWriter
+from ringfence.ledger.dialled import international_sql
 from ringfence.ledger.engine import literal
+from ringfence.ledger.geography import areas_of_country
 from ringfence.ledger.manifest import Segment
 from ringfence.ledger.query import CdrQuery, Network, Parameters
 from ringfence.ledger.schema import quoted
 
 LEAST_ROWS: Final = 20_000
 """A smaller segment is read as quickly as its places."""
+
+DIALLED: Final = "dialled"
+"""The question of which number was dialled, from its country code on."""
 
 MOMENT: Final = "moment"
 """The question of which row came when: the values are times as 16 digits, of every so many rows."""
@@ -55,6 +61,11 @@ class PlaceWriter(BesideWriter):
             f"SELECT '{question}' AS question, {value} AS value, {place} FROM {rows}"
             for question, value in _values(segment)
         ]
+        dialled = international_sql(quoted("calleeAccessE164"))
+        lines.append(
+            f"SELECT '{DIALLED}', value, place FROM (SELECT {dialled} AS value, {place} FROM {rows}) "
+            "WHERE value <> ''"
+        )
         lines.append(
             f"SELECT '{MOMENT}', printf('%016d', epoch_us(recorded_at)), {place} "
             f"FROM {rows} WHERE file_row_number % {_ROWS_BETWEEN_MOMENTS} = 0"
@@ -101,7 +112,24 @@ def lookup(query: CdrQuery) -> Lookup | None:
             sql=f"question = '{question}' AND value BETWEEN $low AND $high",
             bound={"low": low, "high": low + _BEYOND},
         )
+    if query.dialled is not None:
+        return _dialled([query.dialled])
+    if query.dialled_country is not None:
+        return _dialled(areas_of_country(query.dialled_country))
     return None
+
+
+def _dialled(beginnings: Sequence[str]) -> Lookup | None:
+    """What to look up for numbers that begin in one of these ways, in order, at their country code."""
+    if not beginnings:
+        return None
+    # The engine passes over what lies outside the first and the last one; of the rest it looks at each.
+    length = len(beginnings[0])
+    each = f"left(value, {length}) IN (SELECT unnest($beginnings))"
+    return Lookup(
+        sql=f"question = '{DIALLED}' AND value BETWEEN $low AND $high AND {each}",
+        bound={"low": beginnings[0], "high": beginnings[-1] + _BEYOND, "beginnings": list(beginnings)},
+    )
 
 
 def _address(network: Network | None) -> str | None:

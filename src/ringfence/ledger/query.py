@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ringfence.errors import ConfigError
-from ringfence.ledger.dialled import AREA_DIGITS, INTERNATIONAL
+from ringfence.ledger.dialled import AREA_DIGITS, area_sql, areas_of, international_sql
 from ringfence.ledger.geography import areas_of_country
 from ringfence.ledger.reasons import BillingMode
-from ringfence.ledger.schema import Cdr, quoted
+from ringfence.ledger.schema import DIALLED_AREA, SELECT_LIST, Cdr, quoted
 from ringfence.text import sentence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -178,10 +178,7 @@ def parse_source(text: str) -> Network:
     return network
 
 
-INTERNATIONAL_SQL: Final = " || ".join(
-    f"regexp_extract({quoted('calleeAccessE164')}, '{INTERNATIONAL}', {group})" for group in (1, 2)
-)
-"""The dialled number from its country code on, as SQL; empty if it was not dialled with one."""
+_CALLEE: Final = quoted("calleeAccessE164")
 
 COUNTRY_SOURCES: Final = "country_sources"
 """The relation of the sources that have the country asked for; whoever runs the query puts it there."""
@@ -198,7 +195,6 @@ _TESTS: Final = {
     "call_id": "call_id = $call_id",
     "gateway": f"({quoted('callerGateway')} = $gateway OR {quoted('calleeGateway')} = $gateway)",
     "gateway_id": "gateway_id = $gateway_id",
-    "dialled": f"starts_with({INTERNATIONAL_SQL}, $dialled)",
 }
 """What must hold where one value of a query is given, bound under its name."""
 
@@ -208,8 +204,9 @@ def conditions(
 ) -> tuple[str, Parameters]:
     """The WHERE clause of a query, and what to bind.
 
-    Shape: the clause is `TRUE` for a query without conditions; it names columns of the record only. Rows that
-    are no calls have one number each, so one column is looked at where `is_call` is false.
+    Shape: the clause is `TRUE` for a query without conditions; it names columns that rows are stored with
+    (`with_area`). Rows that are no calls have one number each, so one column is looked at where `is_call` is
+    false.
     """
     clauses: list[str] = []
     bound: Parameters = {}
@@ -226,10 +223,18 @@ def conditions(
             need(test, **{name: value})
     if query.country is not None:
         need(f"callerip IN (SELECT address FROM {COUNTRY_SOURCES})")
+    if query.dialled is not None:
+        first, last = areas_of(query.dialled)
+        in_area = f"{DIALLED_AREA} BETWEEN $first_area AND $last_area"
+        need(in_area, first_area=first, last_area=last)
+        if len(query.dialled) > AREA_DIGITS:
+            # Without CASE the engine would look at the number first, in every row.
+            matches = f"starts_with({international_sql(_CALLEE)}, $dialled)"
+            need(f"CASE WHEN {in_area} THEN {matches} ELSE false END", dialled=query.dialled)
     if query.dialled_country is not None:
         need(
-            f"left({INTERNATIONAL_SQL}, {AREA_DIGITS}) IN (SELECT unnest($dialled_areas))",
-            dialled_areas=list(areas_of_country(query.dialled_country)),
+            f"{DIALLED_AREA} IN (SELECT unnest($dialled_areas))",
+            dialled_areas=[int(area) for area in areas_of_country(query.dialled_country)],
         )
     if query.tool is not None:
         test = "starts_with(user_agent, $tool)" if query.tool.endswith("*") else "user_agent = $tool"
@@ -252,6 +257,12 @@ def conditions(
             below_journal=below.journal_id,
         )
     return " AND ".join(clauses) or "TRUE", bound
+
+
+def with_area(relation: str, *others: str) -> str:
+    """Records of a relation, with the area dialled made anew, and with some more of its columns."""
+    columns = ", ".join((SELECT_LIST, *others))
+    return f"(SELECT {columns}, {area_sql(_CALLEE)} AS {DIALLED_AREA} FROM {relation})"
 
 
 def _in_network(network: Network) -> tuple[str, Parameters]:

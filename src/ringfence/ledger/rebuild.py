@@ -26,6 +26,7 @@ from ringfence.ledger.feed import GRACE_US, FrameSource
 from ringfence.ledger.frames import Frames
 from ringfence.ledger.manifest import Manifest, Rollup, Segment, StreamMark
 from ringfence.ledger.pipeline import Ledger, Pace
+from ringfence.ledger.query import with_area
 from ringfence.ledger.reader import Report, cdr_directory, expect_data, journal_sources, last_seq
 from ringfence.ledger.rollup import UNRECORDED, RollupWriter
 from ringfence.ledger.schema import CALLS, COLUMN_NAMES, EDGE, quoted
@@ -332,7 +333,7 @@ def _take_over(data_dir: Path, old_directory: Path, old: Manifest, target: Path)
             if not _is_needed(segment, start, old):
                 continue
             kept += writer.write(
-                lambda _: taken,
+                lambda _: with_area(taken),
                 merged_span([segment]),
                 # Former journals number their frames alike.
                 label=f"{old.generation}.{number}",

@@ -181,6 +181,11 @@ def quoted(name: str) -> str:
 
 SELECT_LIST: Final[str] = ", ".join(quoted(name) for name in COLUMN_NAMES)
 
+DIALLED_AREA: Final = "dialled_area"
+"""A column that rows are stored with and that is no part of the record: the number dialled says it too."""
+
+STORED_LIST: Final[str] = f"{SELECT_LIST}, {DIALLED_AREA}"
+
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a call from its first message on.
@@ -473,6 +478,8 @@ def as_markdown() -> str:
         "One row per refused attempt, per security event and per call. The first 35 columns carry the names",
         "and the order of the VOS3000 record; `flowNo` with `journal_id` is the key. Rows lie in Parquet",
         "files that `cdr/manifest.json` lists, sorted by `recorded_at`; what reads Parquet may read them.",
+        "Newer files have one column more, which is no part of the record: `dialled_area`, the first four",
+        "digits of `calleeAccessE164` from the country code on, 0 if it was dialled without one.",
         "",
         "Text that came from the network may hold anything: bytes that are no UTF-8 stand as `\\xNN`. Make",
         "it harmless for where you show it.",

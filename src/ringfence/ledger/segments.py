@@ -13,7 +13,7 @@ import duckdb
 from ringfence.ledger.beside import beside
 from ringfence.ledger.engine import literal
 from ringfence.ledger.manifest import Manifest, Segment, sync_directory
-from ringfence.ledger.schema import COLUMNS, LISTED, SELECT_LIST, quoted
+from ringfence.ledger.schema import COLUMNS, LISTED, STORED_LIST, quoted
 
 COPY_OPTIONS: Final = (
     "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880"
@@ -62,7 +62,7 @@ class SegmentWriter:
     ) -> tuple[Segment, ...]:
         """Write rows as segments, one per day and kind, durable but listed nowhere yet.
 
-        Shape: `rows_of` gives the SQL of a relation with the columns of the record: all rows for None, and
+        Shape: `rows_of` gives the SQL of a relation with the columns of `STORED_LIST`: all rows for None, and
         for a kind one that has all rows of that kind. `label` keeps names apart.
         Raises: OSError, duckdb.Error; FileExistsError rather than write over a file, which may be listed.
             Files of this call that were written so far are removed.
@@ -97,6 +97,7 @@ class SegmentWriter:
                         last_call=span.last_call,
                         reasons=tuple(reasons),
                         alike=alike,
+                        has_area=True,
                     )
                 )
         except (OSError, duckdb.Error):
@@ -120,7 +121,7 @@ class SegmentWriter:
             raise
 
     def _write_sorted(self, rows: str, temporary: Path, bound: dict[str, object]) -> Alike:
-        chosen = f"SELECT {SELECT_LIST} FROM {rows} WHERE kind = $kind AND CAST(recorded_at AS DATE) = $day"
+        chosen = f"SELECT {STORED_LIST} FROM {rows} WHERE kind = $kind AND CAST(recorded_at AS DATE) = $day"
         # The engine keeps the order of a relation, but promises it only for ORDER BY. Sorting finished rows
         # costs more than all the rest, so they are looked at first.
         alike = self._write(chosen, temporary, bound)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger's threads in the office: one takes in and seals, one keeps house, one lays beside.
+"""The ledger's threads in the office: one takes in and seals, one keeps house, one lays beside, one sums up.
 
 They are several so that new rows do not wait while old ones are merged, nor reports for what is new.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+import duckdb
 import structlog
 
 from ringfence.clock import Clock
@@ -27,6 +28,7 @@ _POLL_S: Final = 0.1
 _RETRY_S: Final = 2.0
 _MAINTAIN_EVERY_S: Final = 60.0
 _SUMMARISE_EVERY_S: Final = 1.0
+_SUM_UP_EVERY_S: Final = 0.25
 _COUNT_EVERY_S: Final = 1.0
 _NICE: Final = 10
 
@@ -145,6 +147,8 @@ class LedgerService:
         keeper.start()
         maker = threading.Thread(target=self._lay_beside, args=(ledger, ending), name="ledger-beside")
         maker.start()
+        summer = threading.Thread(target=self._sum_up, args=(ledger, ending), name="ledger-tail")
+        summer.start()
         try:
             counted_s = float("-inf")
             while not self._stopping.is_set():
@@ -160,6 +164,7 @@ class LedgerService:
             ending.set()
             keeper.join()
             maker.join()
+            summer.join()
             ledger.close()
 
     def _lay_beside(self, ledger: Ledger, ending: threading.Event) -> None:
@@ -174,6 +179,20 @@ class LedgerService:
                 for fault in told - said:
                     _log.error("ledger.beside_missing", error=fault)
                 said = told
+
+    def _sum_up(self, ledger: Ledger, ending: threading.Event) -> None:
+        """Sum up what is not sealed yet; without standing back, for all who ask would have to count."""
+        said: set[str] = set()
+        while not (ending.wait(_SUM_UP_EVERY_S) or self._stopping.is_set()):
+            try:
+                ledger.sum_up_tail()
+            except duckdb.CatalogException:
+                continue  # An epoch was dropped meanwhile: it is sealed.
+            except Exception as error:  # noqa: BLE001 - it is tried again, and reports do without
+                told = f"{type(error).__name__}: {error}"
+                if told not in said:
+                    _log.error("ledger.tail_not_summed", error=told)
+                said = {told}
 
     def _keep(self, ledger: Ledger, ending: threading.Event) -> None:
         """Tidy every minute; what fails is told and tried again."""

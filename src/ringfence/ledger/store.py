@@ -30,8 +30,9 @@ from ringfence.ledger.query import (
     Cursor,
     Parameters,
     conditions,
+    with_area,
 )
-from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST
+from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST, STORED_LIST
 from ringfence.ledger.tail import LiveRows
 from ringfence.ledger.view import View, even_parts
 from ringfence.text import sentence
@@ -234,13 +235,22 @@ class ParquetStore:
         if whole:
             parts.append(view.tail.sql(whole, pending=query.pending))
         bound: Parameters = {}
-        if segments:
-            parts.append("read_parquet($paths)")
-            bound = {"paths": [self._path(segment) for segment in segments]}
+        for relation, paths in self._stored(segments):
+            parts.append(relation)
+            bound |= paths
         if not parts:
             parts.append(EMPTY_ROWS)
-        union = " UNION ALL ".join(f"SELECT {SELECT_LIST} FROM {part}" for part in parts)
+        union = " UNION ALL ".join(f"SELECT {STORED_LIST} FROM {part}" for part in parts)
         return f"({union})", bound
+
+    def _stored(self, segments: Sequence[Segment]) -> Iterator[tuple[str, Parameters]]:
+        """The rows of segments as they are stored now, and what to bind."""
+        newer = [self._path(segment) for segment in segments if segment.has_area]
+        older = [self._path(segment) for segment in segments if not segment.has_area]
+        if newer:
+            yield "read_parquet($paths)", {"paths": newer}
+        if older:
+            yield with_area("read_parquet($older_paths)"), {"older_paths": older}
 
     def _count(self, view: View, query: CdrQuery) -> Count:
         total = Count(rows=0, attempts=0)
@@ -249,14 +259,13 @@ class ParquetStore:
             if query.is_only_time() and query.contains(segment.min_time_us, segment.max_time_us):
                 total += Count(rows=segment.rows, attempts=segment.attempts)
             else:
-                partly.append(self._path(segment))
+                partly.append(segment)
         clause, bound = conditions(query)
         sources: list[tuple[str, Parameters]] = []
         if view.live(query):
             held = [epoch for epoch in view.tail.epochs if epoch.frames]
             sources.append((view.tail.rows_sql(held, pending=query.pending), {}))
-        if partly:
-            sources.append(("read_parquet($paths)", {"paths": partly}))
+        sources += self._stored(partly)
         for source, paths in sources:
             sql = f"SELECT count(*), coalesce(sum(attempts), 0)::BIGINT FROM {source} WHERE {clause}"
             [(rows, attempts)] = self._cursor().execute(sql, {**bound, **paths}).fetchall()

@@ -5,15 +5,19 @@ A summary holds the largest lines of each question, of all rows and of slices of
 span of time needs few rows counted at its two ends. Where one is missing its rows are counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import duckdb
 
 from ringfence.ledger.beside import SUMMARY, BesideWriter
 from ringfence.ledger.dialled import AREA_DIGITS
 from ringfence.ledger.engine import literal, sql_text
 from ringfence.ledger.manifest import Segment
-from ringfence.ledger.query import INTERNATIONAL_SQL
+from ringfence.ledger.query import with_area
+from ringfence.ledger.schema import DIALLED_AREA
 
 SLICE_ROWS: Final = 100_000
 WHOLE: Final = -1
@@ -25,19 +29,31 @@ SKETCHED: Final = 128
 _MOST_LINES: Final = 2048
 _MOST_LINES_OF_SLICES: Final = 512
 _MOST_UNCUT: Final = 2 * 10**AREA_DIGITS
-_SECOND_US: Final = 1_000_000
-MINUTE_US: Final = 60 * _SECOND_US
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
 _HOUR_US: Final = 60 * MINUTE_US
 _FORMAT: Final = (
     "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 4096"
 )
 
-ROWS: Final = f"""
+_ROW: Final = f"""
     kind, reason, callerip AS source, "calleeAccessE164" AS callee, user_agent AS tool,
-    lpad(lower(hex(fingerprint)), 16, '0') AS fingerprint, left({INTERNATIONAL_SQL}, {AREA_DIGITS}) AS area,
-    attempts, epoch_us(recorded_at) AS time_us, proven AS is_proven
+    lpad(lower(hex(fingerprint)), 16, '0') AS fingerprint,
+    CASE {DIALLED_AREA} WHEN 0 THEN '' ELSE {DIALLED_AREA}::VARCHAR END AS area,
+    epoch_us(recorded_at) AS time_us, proven AS is_proven
 """
-"""The columns that questions are asked of, made of a record's."""
+ROWS: Final = f"{_ROW}, attempts, 1 AS rows"
+"""The columns that questions are asked of, made of those that rows are stored with."""
+
+ADDED: Final = f"{_ROW}, attempts - 1 AS attempts, 0 AS rows"
+"""The same of a record that is counted already, as it is without increments: what these add to it."""
+
+
+SUMMED: Final = """
+    question VARCHAR, part SMALLINT, value VARCHAR, detail VARCHAR, attempts BIGINT, rows BIGINT,
+    first_us BIGINT, last_us BIGINT, is_proven BOOLEAN, example VARCHAR, least BIGINT, others UINTEGER[]
+"""
+"""The columns of a summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +114,39 @@ def is_sliced(segment: Segment) -> bool:
 
 def grain_us(segment: Segment) -> int:
     """How long the spans are that a summary counts attempts in."""
-    return _SECOND_US if segment.max_time_us - segment.min_time_us <= _HOUR_US else MINUTE_US
+    return SECOND_US if segment.max_time_us - segment.min_time_us <= _HOUR_US else MINUTE_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a summary tells of by itself: the rows in `seen` of the parts from `first` to `last`."""
+
+    number: int
+    first: int
+    last: int
+
+
+def sum_up(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> None:
+    """Put the largest lines of each question and part of the table `seen` into the table `summed`."""
+    for question in QUESTIONS:
+        sql = _SUMMARY_SQL
+        for name, text in (
+            ("{value}", question.value),
+            ("{detail}", question.detail),
+            ("{sketch}", question.sketch),
+        ):
+            sql = sql.replace(name, text)
+        for part in parts:
+            connection.execute(
+                f"INSERT INTO summed {sql}",
+                {
+                    "question": question.name,
+                    "part": part.number,
+                    "first": part.first,
+                    "last": part.last,
+                    "most": question.most_lines(part.number),
+                },
+            )
 
 
 class SummaryWriter(BesideWriter):
@@ -119,53 +167,30 @@ class SummaryWriter(BesideWriter):
 
     def _count(self, segment: Segment) -> None:
         ask = self.connection.execute
+        rows = f"read_parquet({literal(str(self.directory / segment.path))}, file_row_number = true)"
         ask(
             f"CREATE OR REPLACE TEMP TABLE seen AS SELECT file_row_number // {SLICE_ROWS} AS part, {ROWS} "
-            "FROM read_parquet($path, file_row_number = true)",
-            {"path": str(self.directory / segment.path)},
+            f"FROM {rows if segment.has_area else with_area(rows, 'file_row_number')}"
         )
-        ask(
-            """
-            CREATE OR REPLACE TEMP TABLE summed (
-                question VARCHAR, part SMALLINT, value VARCHAR, detail VARCHAR, attempts BIGINT, rows BIGINT,
-                first_us BIGINT, last_us BIGINT, is_proven BOOLEAN, example VARCHAR, least BIGINT,
-                others UINTEGER[]
-            )
-            """
-        )
+        ask(f"CREATE OR REPLACE TEMP TABLE summed ({SUMMED})")
         ask(
             f"""
             INSERT INTO summed
-            SELECT $slices, part, '', '', sum(attempts), count(*), min(time_us), max(time_us), false,
+            SELECT $slices, part, '', '', sum(attempts), sum(rows), min(time_us), max(time_us), false,
                 '', 0, []
             FROM seen GROUP BY part
             UNION ALL
-            SELECT $times, {WHOLE}, reason, kind, sum(attempts), count(*), time_us // $grain_us * $grain_us,
+            SELECT $times, {WHOLE}, reason, kind, sum(attempts), sum(rows), time_us // $grain_us * $grain_us,
                 max(time_us), false, '', 0, []
             FROM seen GROUP BY reason, kind, time_us // $grain_us
             """,
             {"slices": SLICES, "times": TIMES, "grain_us": grain_us(segment)},
         )
         slices = -(-segment.rows // SLICE_ROWS)
-        for question in QUESTIONS:
-            sql = _SUMMARY_SQL
-            for name, text in (
-                ("{value}", question.value),
-                ("{detail}", question.detail),
-                ("{sketch}", question.sketch),
-            ):
-                sql = sql.replace(name, text)
-            for part in (WHOLE, *(range(slices) if is_sliced(segment) else ())):
-                ask(
-                    f"INSERT INTO summed {sql}",
-                    {
-                        "question": question.name,
-                        "part": part,
-                        "first": 0 if part == WHOLE else part,
-                        "last": slices if part == WHOLE else part,
-                        "most": question.most_lines(part),
-                    },
-                )
+        parts = [Part(number=WHOLE, first=0, last=slices)]
+        if is_sliced(segment):
+            parts += [Part(number=number, first=number, last=number) for number in range(slices)]
+        sum_up(self.connection, parts)
 
 
 _SUMMARY_SQL: Final = sql_text("summary")

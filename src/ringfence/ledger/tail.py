@@ -21,18 +21,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringfence.ledger import reasons
+from ringfence.ledger.dialled import area_sql
 from ringfence.ledger.engine import literal, sql_text
-from ringfence.ledger.frames import ATTEMPTS, INCREMENTS, SETTLES, SUMMARIES, Frames
+from ringfence.ledger.frames import ATTEMPTS, CHALLENGE, INCREMENTS, SETTLES, SUMMARIES, Frames
 from ringfence.ledger.schema import (
     CALL_ENDED_FRAME,
     CALLS,
     COLUMN_NAMES,
     COLUMNS,
+    DIALLED_AREA,
     EDGE,
-    SELECT_LIST,
+    STORED_LIST,
     CallEnded,
     call_row,
     decode_call_ended,
+    quoted,
 )
 
 WINDOW_US: Final = 34_000_000
@@ -44,13 +47,29 @@ _JUDGED_SQL += "\n)"
 _RECORD_SQL = f"SELECT\n{_RECORD_SQL}"
 _HINTS: Final = """
     callerip, "callerAccessE164", "callerE164", "calleeAccessE164", "calleeE164", reason, account, "holdTime",
-    user_agent, method, gateway_id, "callerGateway", "calleeGateway", call_id
+    user_agent, method, gateway_id, "callerGateway", "calleeGateway", call_id, dialled_area
 """
 _HINTS_SQL: Final = """
 SELECT source AS callerip, caller AS "callerAccessE164", caller AS "callerE164", callee AS "calleeAccessE164",
     callee AS "calleeE164", reason_of(a.reason) AS reason, '' AS account, 0 AS "holdTime", user_agent,
     CASE WHEN method_text <> '' THEN method_text ELSE method_of(a.method) END AS method, gateway_id,
-    '' AS "callerGateway", '' AS "calleeGateway", call_id
+    '' AS "callerGateway", '' AS "calleeGateway", call_id, dialled_area
+"""
+# What reports count of a row, as `sql/rows.sql` has it: to plan that takes several times as long.
+_COUNTED: Final = """
+    kind, reason, callerip, "calleeAccessE164", user_agent, fingerprint, attempts, recorded_at, proven,
+    dialled_area
+"""
+_COUNTED_SQL: Final = """
+SELECT
+    CASE
+        WHEN method <> 1 OR flags & 32 <> 0 THEN 'event'
+        WHEN flags & 8 <> 0 THEN 'call'
+        ELSE 'illegal'
+    END AS kind,
+    reason_of(reason) AS reason, source AS callerip, callee AS "calleeAccessE164", user_agent, fingerprint,
+    1::BIGINT AS attempts, make_timestamp(time_us::BIGINT) AS recorded_at, flags & 4 <> 0 AS proven,
+    dialled_area
 """
 _ARROW: Final = {
     "VARCHAR": pa.string(),
@@ -71,6 +90,11 @@ ROW_SCHEMA: Final = pa.schema([(column.name, _ARROW[column.sql]) for column in C
 
 _HEAD_FRAMES: Final = 8192
 _TABLES: Final = {"attempts": ATTEMPTS, "increments": INCREMENTS, "summaries": SUMMARIES}
+# A column that is made of the others when rows are put into a table.
+_MORE: Final = {
+    "attempts": f", {area_sql('callee')} AS {DIALLED_AREA}",
+    "ready": f", {area_sql(quoted('calleeAccessE164'))} AS {DIALLED_AREA}",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +117,7 @@ class Epoch:
     calls_max_time_us: int = 0
     frames: int = 0
     increments: int = 0
+    challenges: int = 0
     ready_kinds: frozenset[str] = frozenset()
     head_seq: int = 0
     head_frames: int = 0
@@ -165,11 +190,40 @@ class TailView:
         has_ready: bool = True,
     ) -> str:
         """SQL for the rows of some epochs, with pending challenges or without."""
-        text = f"{self._judged(epochs, attempts, pending=pending)} {self._record('judged')}"
+        text = self._judged_of(epochs, attempts, pending=pending)
+        text += f" {self._record('judged')}"
         ready = [epoch for epoch in epochs if epoch.ready_kinds]
         if not ready or not has_ready:
             return f"({text})"
-        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.union(ready, 'ready')})"
+        return f"({text} UNION ALL SELECT {STORED_LIST} FROM {self.union(ready, 'ready')})"
+
+    def plain_sql(self, epochs: Sequence[Epoch]) -> str:
+        """What reports count of the rows of some epochs, as if there were no challenges and no increments."""
+        text = f"{_COUNTED_SQL} FROM {self.union(epochs, 'attempts')} a WHERE a.kind <> {CHALLENGE}"
+        ready = [epoch for epoch in epochs if epoch.ready_kinds]
+        if not ready:
+            return f"({text})"
+        return f"({text} UNION ALL SELECT {_COUNTED} FROM {self.union(ready, 'ready')})"
+
+    def added_sql(self, epoch: Epoch, others: Sequence[Epoch]) -> str:
+        """Those of `plain_sql` of other epochs that the increments of an epoch add to, with these alone."""
+        increments = self.table(epoch, "increments")
+        attempts = (
+            f"(SELECT * FROM {self.union(others, 'attempts')} "
+            f"WHERE kind <> {CHALLENGE} AND seq IN (SELECT base_seq FROM {increments}))"
+        )
+        text = self._judged(attempts, increments, is_settled=False)
+        return f"({text} {self._record('judged')} WHERE standing + repeated > 1)"
+
+    def challenges_sql(self, epochs: Sequence[Epoch], *, pending: bool) -> str:
+        """The rows of some epochs that challenges are."""
+        decided = "" if pending else f" AND time_us <= {self.now_us - self.window_us}"
+        attempts = f"(SELECT * FROM {self.union(epochs, 'attempts')} WHERE kind = {CHALLENGE}{decided})"
+        return self.rows_sql(epochs, pending=pending, attempts=attempts, has_ready=False)
+
+    def has_challenges(self, epoch: Epoch, *, pending: bool) -> bool:
+        """Whether challenges of an epoch may be rows."""
+        return epoch.challenges > 0 and (pending or epoch.min_time_us <= self.now_us - self.window_us)
 
     def hints_sql(self, part: LiveRows) -> str:
         """SQL for what tells that a part has no row that a narrow query wants.
@@ -194,7 +248,7 @@ class TailView:
 
         Shape: sorting before the many constant columns come on costs a third of sorting after.
         """
-        return f"{self._judged([epoch], None, pending=True)} SELECT * FROM judged ORDER BY time_us, seq"
+        return f"{self._judged_of([epoch], None, pending=True)} SELECT * FROM judged ORDER BY time_us, seq"
 
     def records_sql(self, judged: str, epoch: Epoch, kind: str | None) -> str:
         """SQL for the records made of a table that `judged_sql` filled; of one kind, or of all.
@@ -205,16 +259,25 @@ class TailView:
         text = self._record(judged)
         if not epoch.ready_kinds or (kind is not None and kind not in epoch.ready_kinds):
             return f"({text})"
-        return f"({text} UNION ALL SELECT {SELECT_LIST} FROM {self.table(epoch, 'ready')})"
+        return f"({text} UNION ALL SELECT {STORED_LIST} FROM {self.table(epoch, 'ready')})"
 
-    def _judged(self, epochs: Sequence[Epoch], attempts: str | None, *, pending: bool) -> str:
+    def _judged_of(self, epochs: Sequence[Epoch], attempts: str | None, *, pending: bool) -> str:
         first = min(epoch.number for epoch in epochs)
         counted = [epoch for epoch in self.epochs if epoch.number >= first and epoch.increments]
+        return self._judged(
+            attempts or self.union(epochs, "attempts"),
+            self.union(counted or epochs[:1], "increments"),
+            pending=pending,
+        )
+
+    def _judged(
+        self, attempts: str, increments: str, *, pending: bool = True, is_settled: bool = True
+    ) -> str:
         text = _JUDGED_SQL
         for name, value in (
-            ("{attempts}", attempts or self.union(epochs, "attempts")),
-            ("{increments}", self.union(counted or epochs[:1], "increments")),
-            ("{settles}", self.answers),
+            ("{attempts}", attempts),
+            ("{increments}", increments),
+            ("{settles}", self.answers if is_settled else f"(SELECT * FROM {self.answers} WHERE false)"),
             ("{decided}", "" if pending else f" AND c.time_us <= {self.now_us - self.window_us}"),
             ("{window_us}", str(self.window_us)),
         ):
@@ -357,19 +420,23 @@ class Tail:
 
     def _open(self) -> None:
         epoch = Epoch(number=self._next_number)
-        for name, schema in _TABLES.items():
-            self._insert(self._table(epoch, name), schema.empty_table(), is_new=True)
-        self._insert(self._table(epoch, "ready"), ROW_SCHEMA.empty_table(), is_new=True)
+        for name, schema in (*_TABLES.items(), ("ready", ROW_SCHEMA)):
+            self._insert(
+                self._table(epoch, name), schema.empty_table(), is_new=True, more=_MORE.get(name, "")
+            )
         self._next_number += 1
         self.epochs = (*self.epochs, epoch)
 
-    def _insert(self, table: str, rows: pa.Table, *, is_new: bool = False) -> None:
+    def _insert_ready(self, epoch: Epoch, rows: list[dict[str, Any]]) -> None:
+        self._insert(self._table(epoch, "ready"), _row_table(rows), more=_MORE["ready"])
+
+    def _insert(self, table: str, rows: pa.Table, *, is_new: bool = False, more: str = "") -> None:
         if not rows.num_rows and not is_new:
             return
         self._connection.register("incoming", rows)
         try:
             verb = f"CREATE TABLE {table} AS" if is_new else f"INSERT INTO {table}"
-            self._connection.execute(f"{verb} SELECT * FROM incoming")
+            self._connection.execute(f"{verb} SELECT *{more} FROM incoming")
         finally:
             self._connection.unregister("incoming")
 
@@ -380,7 +447,7 @@ class Tail:
             if later is None:
                 return epoch
             frames = later
-        self._insert(self._table(epoch, "attempts"), frames.attempts)
+        self._insert(self._table(epoch, "attempts"), frames.attempts, more=_MORE["attempts"])
         self._insert(self._table(epoch, "increments"), frames.increments)
         self._insert(self._table(epoch, "summaries"), frames.summaries)
         self._add_answers(EDGE, frames.settles)
@@ -401,6 +468,7 @@ class Tail:
             edge_last=frames.last_seq,
             frames=epoch.frames + frames.count,
             increments=epoch.increments + frames.increments.num_rows,
+            challenges=epoch.challenges + _challenges(frames.attempts),
             min_time_us=_earlier(epoch, frames.min_time_us),
             max_time_us=max(epoch.max_time_us, frames.max_time_us),
             head_frames=epoch.head_frames + frames.count,
@@ -453,7 +521,7 @@ class Tail:
         if found:
             self.lost_increments += len(found)
             rows = [self._lost_row(*increment) for increment in found]
-            self._insert(self._table(epoch, "ready"), _row_table(rows))
+            self._insert_ready(epoch, rows)
         if self._context_until_us and frames.min_time_us > self._context_until_us + self._window_us:
             self._connection.execute(f"DELETE FROM {self._schema}.context")
             self._context_until_us = 0
@@ -504,7 +572,7 @@ class Tail:
                 )
         self._add_answers(CALLS, pa.concat_tables(settles))
         if rows:
-            self._insert(self._table(epoch, "ready"), _row_table(rows))
+            self._insert_ready(epoch, rows)
         if frames.last_seq <= sealed:
             return epoch
         changed = replace(
@@ -526,6 +594,10 @@ class Tail:
 
 def _earlier(epoch: Epoch, time_us: int) -> int:
     return min(epoch.min_time_us, time_us) if epoch.max_time_us else time_us
+
+
+def _challenges(attempts: pa.Table) -> int:
+    return pc.sum(pc.equal(attempts["kind"], CHALLENGE)).as_py() or 0
 
 
 def _where(table: pa.Table, *, above: int = 0, up_to: int | None = None) -> pa.Table:

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """One moment of the ledger: what every reader works on."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ringfence.ledger.manifest import Manifest, Segment
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.tail import NO_TAIL, LiveRows, TailView
+from ringfence.ledger.tail_summaries import TailSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The segments that are listed and the tail above them; each row stands in one of them."""
+    """The segments that are listed and the tail above them; each row stands in one of them.
+
+    Shape: `summaries` are those of the tail's epochs, by their numbers.
+    """
 
     manifest: Manifest
     tail: TailView = NO_TAIL
+    summaries: Mapping[int, TailSummary] = field(default_factory=dict)
 
     def segments(self, query: CdrQuery) -> list[Segment]:
         """Segments that may hold rows that match."""

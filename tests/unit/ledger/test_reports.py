@@ -249,6 +249,20 @@ def test_the_tool_of_a_source_is_the_one_it_used_most(ledger: Ledger) -> None:
             assert line.tool in tools
 
 
+def test_the_largest_lines_are_those_of_the_whole_report(ledger: Ledger) -> None:
+    query = CdrQuery(kinds=frozenset({"illegal", "event"}))
+    reports = Reports(ledger.store)
+    largest, whole = reports.largest(summaries.SOURCES, query), reports.sources(query)
+    assert [(line.value, line.attempts) for line in largest.lines] == [
+        (line.source, line.attempts) for line in whole.lines
+    ]
+    assert (largest.total, largest.distinct, largest.is_exact) == (
+        whole.total,
+        whole.distinct,
+        whole.is_exact,
+    )
+
+
 def test_rows_beyond_the_limit_are_told_to_be_unread(sealed: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     query = CdrQuery(callee="0*")
     whole = Reports(sealed.store).numbers(query)

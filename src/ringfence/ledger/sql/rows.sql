@@ -113,5 +113,6 @@ SELECT
     gateway_id,
     NULL::VARCHAR AS route_attempts,
     NULL::VARCHAR AS price_breakdown,
-    raw
+    raw,
+    dialled_area
 FROM judged

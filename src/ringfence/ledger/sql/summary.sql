@@ -8,7 +8,7 @@ WITH asked AS (
 ),
 lines AS MATERIALIZED (
     SELECT
-        value, detail, sum(attempts)::BIGINT AS attempts, count(*) AS rows,
+        value, detail, sum(attempts)::BIGINT AS attempts, sum(rows)::BIGINT AS rows,
         min(time_us) AS first_us, max(time_us) AS last_us, bool_or(is_proven) AS is_proven,
         max(callee) AS example
     FROM asked
@@ -32,4 +32,4 @@ SELECT
     $question, $part::SMALLINT, NULL, NULL, (e.attempts - n.attempts)::BIGINT, (e.rows - n.rows)::BIGINT,
     NULL, NULL, false, NULL, least, []
 FROM everything e, named n, least
-WHERE e.rows > n.rows
+WHERE e.attempts > n.attempts

@@ -17,6 +17,7 @@ from ringfence.ledger.geography import country_of_address, country_of_area, coun
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reasons import REASON_BY_NAME
 from ringfence.ledger.reports import AreaLine, Reports, SourceLine, Timeline
+from ringfence.ledger.summaries import NUMBERS, REASONS, SOURCES
 from ringfence.portal import filters
 from ringfence.portal.pages.records import local_times
 from ringfence.portal.plots import Bucket, heat, stacked
@@ -86,11 +87,11 @@ class _Watch:
             return {
                 "problem": None,
                 "plot": drawn(visit, timeline, ""),
-                "sources": reports.sources(query, limit=_LISTED),
-                "numbers": reports.numbers(calls, limit=_LISTED),
+                "sources": reports.largest(SOURCES, query, limit=_LISTED),
+                "numbers": reports.largest(NUMBERS, calls, limit=_LISTED),
                 "reasons": [
-                    (line, *_reason(visit, line.reason))
-                    for line in reports.reasons(query, limit=_LISTED).lines
+                    (line, *_reason(visit, line.value))
+                    for line in reports.largest(REASONS, query, limit=_LISTED).lines
                 ],
                 "country": country_of_address,
                 "dialled": country_of_number,
@@ -174,8 +175,8 @@ class _Watch:
             "tools": lambda _, query: self._reports.tools(query, limit=_RANKED),
             "areas": lambda _, query: _countries(self._reports.areas(query, limit=_AREAS).lines),
             "reasons": lambda visit, query: [
-                (line, *_reason(visit, line.reason))
-                for line in self._reports.reasons(query, limit=_RANKED).lines
+                (line, *_reason(visit, line.value))
+                for line in self._reports.largest(REASONS, query, limit=_RANKED).lines
             ],
             "hours": self._hours,
         }
