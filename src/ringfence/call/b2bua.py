@@ -16,7 +16,7 @@ from ringfence.call.dialog import Dialog
 from ringfence.call.ending import end_answered, end_unanswered
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response
 from ringfence.call.exchange import Exchange, agree
-from ringfence.call.headers import ALLOW, cause, number, passed, reason
+from ringfence.call.headers import cause, number, passed, reason
 from ringfence.call.hunt import Attempt, Farewell
 from ringfence.call.leg import Leg, session_of
 from ringfence.call.plan import (
@@ -33,6 +33,7 @@ from ringfence.call.setup import Setup
 from ringfence.call.state import State
 from ringfence.call.table import Owner, Table, count
 from ringfence.call.timers import Timer, Timers
+from ringfence.call.transfer import Transfer
 from ringfence.core import Message
 from ringfence.ledger import reasons
 from ringfence.ledger.reasons import END_REASON_BY_NAME, NORMAL_CLEARING, EndDirection, EndReason
@@ -56,9 +57,20 @@ class Call:
 
     Shape: `pending` are transactions that keep an ended call in the table. `wakes_at` is when the table wakes
     the call, in monotonic seconds. `bye_after_ack` = the caller is hung up on once its ACK has come.
+    `referred` is the transfer that the call was made for, and that hears what a caller would; `transfer` the
+    one that takes a side out of it.
     """
 
-    def __init__(self, table: Table, call_id: int, request: Request, plan: Plan, now: Moment) -> None:
+    def __init__(
+        self,
+        table: Table,
+        call_id: int,
+        request: Request,
+        plan: Plan,
+        now: Moment,
+        *,
+        referred: Transfer | None = None,
+    ) -> None:
         self.table = table
         self.id = call_id
         self.state = State.SETUP
@@ -77,6 +89,9 @@ class Call:
         self.wakes_at = inf
         self._timers = Timers()
         self.bye_after_ack = False
+        self.referred = referred
+        self.transfer: Transfer | None = None
+        self.referred_before = False
         self.a = Leg(
             call=self,
             is_caller=True,
@@ -150,6 +165,44 @@ class Call:
         self._tags.append(tag)
         self.table.open(tag, call_id, leg)
 
+    def give(self, leg: Leg, other: "Call") -> None:
+        """Have the dialogs of a leg be of another call's caller."""
+        for tag in {tag for tag, _ in leg.dialogs}:
+            if tag in self._tags:
+                self._tags.remove(tag)
+                other.take_tag(tag)
+
+    def take_tag(self, tag: str) -> None:
+        """Take requests inside dialogs of this tag, which was another call's."""
+        self._tags.append(tag)
+        self.table.by_tag[tag] = self.a
+
+    def answer_caller(
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes,
+        now: Moment,
+        *,
+        tag: str,
+        frame: Frame | None = None,
+    ) -> None:
+        """Answer the INVITE that began the call."""
+        if self.referred is not None:
+            self.referred.heard(status, headers, body, frame, now)
+            return
+        self.table.engine.respond(self.invite.transaction, status, headers, body, tag=tag, frame=frame)
+
+    def tells(self, dialog: Dialog) -> None:
+        """The caller is told of this dialog; who was referred has one already."""
+        if self.referred is None:
+            self.a.dialog = dialog
+
+    @property
+    def is_transferring(self) -> bool:
+        """Whether a side is about to leave for another call."""
+        return self.transfer is not None and not self.transfer.is_over
+
     def say_bye(self, leg: Leg, dialog: Dialog, headers: Headers) -> None:
         """Send a BYE; nobody waits for what is answered."""
         sent = leg.send(self.table.engine, dialog, "BYE", headers)
@@ -199,6 +252,9 @@ class Call:
             case Timer.REFRESH_CALLEE:
                 if self.b is not None:
                     self._refresh(self.b, now)
+            case Timer.TRANSFER:
+                if self.transfer is not None:
+                    self.transfer.ask_again(now)
             case Timer.GIVE_UP_CALLER | Timer.GIVE_UP_CALLEE:
                 self.end_by_us(SESSION_TIMEOUT, now)
             case _:
@@ -228,15 +284,16 @@ class Call:
             return
         self.answered_at = now
         self.state = State.ANSWERED
-        self.a.dialog = tells
+        self.tells(tells)
         tells.is_confirmed = True
         session = session_of(message)
-        headers = [self.a.contact, ALLOW, self.a.supported, *self._agree_with_caller(now), *passed(message)]
-        self.table.engine.respond(
-            self.invite.transaction,
+        contact, allow = self.a.contact, self.a.allow
+        headers = [contact, allow, self.a.supported, *self._agree_with_caller(now), *passed(message)]
+        self.answer_caller(
             200,
             headers,
             b"" if session is None else session.body,
+            now,
             tag=tells.local_tag,
             frame=self.answered_frame(is_durable=True),
         )
@@ -249,7 +306,7 @@ class Call:
 
     def _agree_with_caller(self, now: Moment) -> Headers:
         """What the 200 says about the caller's session timer; the INVITE was looked at before."""
-        if not self.a.side.session_timer:
+        if not self.a.side.session_timer or self.referred is not None:
             return []
         agreed = session_timer.answer(
             self.invite.message, self.table.settings.timers, is_supported=self.a.knows_timer
@@ -342,8 +399,10 @@ class Call:
                 self.setup.provisionals.acknowledged(leg, request, now)
             case "INVITE" | "UPDATE" | "INFO" | "MESSAGE" | "OPTIONS":
                 Exchange.begin(self, leg, dialog, request, now)
+            case "REFER":
+                Transfer.begin(self, leg, dialog, request, now)
             case _:
-                self.refuse(request, 405, [ALLOW])
+                self.refuse(request, 405, [leg.allow])
 
     def refuse(self, request: Request, status: int, headers: Headers | None = None) -> None:
         """Answer a request without passing it on."""
@@ -371,6 +430,8 @@ class Call:
             end_unanswered(self, gone, now, direction=direction)
             return
         if self.state is State.SETUP:
+            if self.referred is not None:
+                leg.dialog = None  # it was in another call before, and has hung up now
             said = Verdict(
                 end_reason=487,
                 is_callee=False,
@@ -382,6 +443,8 @@ class Call:
             return
         leg.dialogs.pop((dialog.local_tag, dialog.remote_tag), None)
         leg.dialog = None
+        if self.transfer is not None and self.transfer.is_of(leg) and self.transfer.leave(now):
+            return
         end_answered(self, now, direction=direction, code=200, status=200, q850=q850, headers=passed(message))
 
     # --- sessions ---
@@ -404,6 +467,8 @@ class Call:
 
     def is_offering(self, leg: Leg) -> bool:
         """Whether an offer of ours to a leg has no answer yet."""
+        if self.transfer is not None and self.transfer.is_offer_to(leg):
+            return True
         passed_on = any(exchange.peer is leg and exchange.is_open_offer for exchange in self.exchanges)
         return passed_on or any(r.leg is leg and r.is_offer for r in self.refreshes)
 

@@ -45,7 +45,7 @@ def end_unanswered(
     told: Headers = []
     if direction is not EndDirection.CALLER:
         told.append(reason(said.q850, said.text))
-    call.table.engine.respond(call.invite.transaction, status, told, tag=tag, frame=frame)
+    call.answer_caller(status, told, b"", now, tag=tag, frame=frame)
 
 
 def end_answered(
@@ -84,6 +84,8 @@ def _close(call: "Call", now: Moment, *, direction: EndDirection, code: int, sta
     call.state = State.ENDED
     call.stop_timers()
     call.setup.leave_route()
+    if call.transfer is not None:
+        call.transfer.ended(call, now)
     count(call.table.gateway_lines, call.plan.account.gateway_id, -1)
     answered_at = call.answered_at
     hold_us = 0 if answered_at is None else round((now.mono_s - answered_at.mono_s) * 1_000_000)

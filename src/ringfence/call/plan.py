@@ -99,13 +99,14 @@ class Side:
     """How we deal with a gateway or a phone, on whichever side of the call it is.
 
     Shape: `to_source` = requests inside the dialog go where its last message came from, whatever its Contact
-    says (phones behind NAT).
+    says (phones behind NAT). `phone` is its number if it is a phone of ours: it may transfer calls.
     """
 
     name: str
     session_timer: bool = True
     rel100: bool = True
     to_source: bool = False
+    phone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

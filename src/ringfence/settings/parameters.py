@@ -515,6 +515,16 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         source=_VOS,
         zero="no limit",
     ),
+    _switch(
+        "RF_CALL_TRANSFER",
+        SIP,
+        1,
+        meaning=(
+            "Let phones hand their calls over to another number (REFER). The new call counts as made by the "
+            "phone that hands over."
+        ),
+        source=_OURS,
+    ),
     _number(
         "RF_JOURNAL_BYTES_PER_S",
         JOURNAL,
