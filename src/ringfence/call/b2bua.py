@@ -7,24 +7,20 @@ routes, until one answers (`setup`). From then on requests of either side are pa
 `ending`, once.
 """
 
-from dataclasses import replace
 from math import inf
 from typing import Final, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
-from ringfence.call.ending import end_answered, end_unanswered
+from ringfence.call.ending import cancelled, end_answered, end_unanswered, hung_up
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response
 from ringfence.call.exchange import Exchange, agree
-from ringfence.call.headers import cause, number, passed, reason
+from ringfence.call.headers import number, passed, reason
 from ringfence.call.hunt import Attempt, Farewell
 from ringfence.call.leg import Leg, session_of
 from ringfence.call.plan import (
-    Answered,
     Plan,
-    Verdict,
     ours,
-    verdict,
 )
 from ringfence.call.record import call_of
 from ringfence.call.refresh import Refresh
@@ -36,7 +32,7 @@ from ringfence.call.timers import Timer, Timers
 from ringfence.call.transfer import Transfer
 from ringfence.core import Message
 from ringfence.ledger import reasons
-from ringfence.ledger.reasons import END_REASON_BY_NAME, NORMAL_CLEARING, EndDirection, EndReason
+from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection, EndReason
 from ringfence.ledger.schema import (
     CALL_ANSWERED_FRAME,
     CallAnswered,
@@ -336,7 +332,7 @@ class Call:
         """CANCEL, ACK, or that no ACK came."""
         match event:
             case Cancel(message=message):
-                self.cancelled(message, now)
+                cancelled(self, message, now)
             case Ack(message=message):
                 self.disown(event.transaction)
                 self._acknowledged(message)
@@ -347,23 +343,6 @@ class Call:
                 pass  # those begin a transaction, or belong to one of a client
             case _:
                 assert_never(event)
-
-    def cancelled(self, message: Message, now: Moment) -> None:
-        """The caller gives up (RFC 3261 §9.2)."""
-        match self.state:
-            case State.SETUP:
-                said = Verdict(
-                    end_reason=487,
-                    is_callee=False,
-                    status=487,
-                    q850=cause(message) or NORMAL_CLEARING,
-                    text="caller cancelled",
-                )
-                end_unanswered(self, said, now, direction=EndDirection.CALLER, headers=passed(message))
-            case State.ANSWERED | State.UP | State.ENDED:
-                pass  # too late: a final answer is out
-            case _:
-                assert_never(self.state)
 
     def _acknowledged(self, message: Message) -> None:
         attempt = self.attempt
@@ -394,7 +373,7 @@ class Call:
         leg.saw(request.came)
         match request.message.method:
             case "BYE":
-                self._hung_up(leg, dialog, request, now)
+                hung_up(self, leg, dialog, request, now)
             case "PRACK":
                 self.setup.provisionals.acknowledged(leg, request, now)
             case "INVITE" | "UPDATE" | "INFO" | "MESSAGE" | "OPTIONS":
@@ -407,45 +386,6 @@ class Call:
     def refuse(self, request: Request, status: int, headers: Headers | None = None) -> None:
         """Answer a request without passing it on."""
         self.table.engine.respond(request.transaction, status, headers or [])
-
-    def _hung_up(self, leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
-        """A BYE (RFC 3261 §15.1.2)."""
-        message = request.message
-        attempt = self.attempt
-        is_early = self.state is State.SETUP and leg is not self.a
-        if is_early and (attempt is None or attempt.winner is not dialog):
-            # RFC 3261 §15: a callee may not send BYE on an early dialog.
-            self.refuse(request, 481)
-            return
-        self.table.engine.respond(request.transaction, 200, [])
-        is_fork = self.state in {State.ANSWERED, State.UP} and dialog is not leg.dialog
-        if self.state is State.ENDED or is_fork:
-            return
-        q850 = cause(message) or NORMAL_CLEARING
-        direction = EndDirection.CALLER if leg is self.a else EndDirection.CALLEE
-        if is_early and attempt is not None:
-            # It answered, and hung up while the caller still owed a PRACK.
-            attempt.is_lost = True
-            gone = replace(verdict(Answered(480)), q850=q850)
-            end_unanswered(self, gone, now, direction=direction)
-            return
-        if self.state is State.SETUP:
-            if self.referred is not None:
-                leg.dialog = None  # it was in another call before, and has hung up now
-            said = Verdict(
-                end_reason=487,
-                is_callee=False,
-                status=487,
-                q850=q850,
-                text="caller hung up before the answer",
-            )
-            end_unanswered(self, said, now, direction=direction, headers=passed(message))
-            return
-        leg.dialogs.pop((dialog.local_tag, dialog.remote_tag), None)
-        leg.dialog = None
-        if self.transfer is not None and self.transfer.is_of(leg) and self.transfer.leave(now):
-            return
-        end_answered(self, now, direction=direction, code=200, status=200, q850=q850, headers=passed(message))
 
     # --- sessions ---
 
