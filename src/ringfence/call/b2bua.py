@@ -7,19 +7,18 @@ routes, until one answers (`setup`). From then on requests of either side are pa
 `ending`, once.
 """
 
-from dataclasses import replace
 from math import inf
 from typing import Final, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
-from ringfence.call.ending import end_answered, end_unanswered
+from ringfence.call.ending import cancelled, end_answered, end_unanswered, hung_up
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.exchange import Exchange, agree
-from ringfence.call.headers import ALLOW, cause, number, passed, reason
+from ringfence.call.headers import number, passed, reason
 from ringfence.call.hunt import UNAVAILABLE, Attempt, Farewell
 from ringfence.call.leg import Leg, session_of
-from ringfence.call.plan import Plan, Verdict, ours, verdict
+from ringfence.call.plan import Plan, ours
 from ringfence.call.record import call_of
 from ringfence.call.refresh import Refresh
 from ringfence.call.session_timer import Agreed
@@ -27,15 +26,15 @@ from ringfence.call.setup import Setup
 from ringfence.call.state import State
 from ringfence.call.table import Owner, Table
 from ringfence.call.timers import Timer, Timers
+from ringfence.call.transfer import Transfer
 from ringfence.core import Message
 from ringfence.ledger import reasons
-from ringfence.ledger.reasons import END_REASON_BY_NAME, NORMAL_CLEARING, EndDirection, EndReason
+from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection, EndReason
 from ringfence.ledger.schema import (
     CALL_ANSWERED_FRAME,
     CallAnswered,
     encode,
 )
-from ringfence.routing.failover import Answered
 
 ACK_MISSING: Final = END_REASON_BY_NAME["AckMissing"]
 LONGEST_CALL: Final = END_REASON_BY_NAME["LongestCall"]
@@ -51,9 +50,20 @@ class Call:
 
     Shape: `pending` are transactions that keep an ended call in the table. `wakes_at` is when the table wakes
     the call, in monotonic seconds. `bye_after_ack` = the caller is hung up on once its ACK has come.
+    `referred` is the transfer that the call was made for, and that hears what a caller would; `transfer` the
+    one that takes a side out of it.
     """
 
-    def __init__(self, table: Table, call_id: int, request: Request, plan: Plan, now: Moment) -> None:
+    def __init__(
+        self,
+        table: Table,
+        call_id: int,
+        request: Request,
+        plan: Plan,
+        now: Moment,
+        *,
+        referred: Transfer | None = None,
+    ) -> None:
         self.table = table
         self.id = call_id
         self.state = State.SETUP
@@ -72,6 +82,9 @@ class Call:
         self.wakes_at = inf
         self._timers = Timers()
         self.bye_after_ack = False
+        self.referred = referred
+        self.transfer: Transfer | None = None
+        self.referred_before = False
         self.a = Leg(
             call=self,
             is_caller=True,
@@ -151,6 +164,44 @@ class Call:
         self._tags.append(tag)
         self.table.open(tag, call_id, leg)
 
+    def give(self, leg: Leg, other: "Call") -> None:
+        """Have the dialogs of a leg be of another call's caller."""
+        for tag in {tag for tag, _ in leg.dialogs}:
+            if tag in self._tags:
+                self._tags.remove(tag)
+                other.take_tag(tag)
+
+    def take_tag(self, tag: str) -> None:
+        """Take requests inside dialogs of this tag, which was another call's."""
+        self._tags.append(tag)
+        self.table.by_tag[tag] = self.a
+
+    def answer_caller(
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes,
+        now: Moment,
+        *,
+        tag: str,
+        frame: Frame | None = None,
+    ) -> None:
+        """Answer the INVITE that began the call."""
+        if self.referred is not None:
+            self.referred.heard(status, headers, body, frame, now)
+            return
+        self.table.engine.respond(self.invite.transaction, status, headers, body, tag=tag, frame=frame)
+
+    def tells(self, dialog: Dialog) -> None:
+        """The caller is told of this dialog; who was referred has one already."""
+        if self.referred is None:
+            self.a.dialog = dialog
+
+    @property
+    def is_transferring(self) -> bool:
+        """Whether a side is about to leave for another call."""
+        return self.transfer is not None and not self.transfer.is_over
+
     def say_bye(self, leg: Leg, dialog: Dialog, headers: Headers) -> None:
         """Send a BYE; nobody waits for what is answered."""
         sent = leg.send(self.table.engine, dialog, "BYE", headers)
@@ -200,6 +251,9 @@ class Call:
             case Timer.REFRESH_CALLEE:
                 if self.b is not None:
                     self._refresh(self.b, now)
+            case Timer.TRANSFER:
+                if self.transfer is not None:
+                    self.transfer.ask_again(now)
             case Timer.GIVE_UP_CALLER | Timer.GIVE_UP_CALLEE:
                 self.end_by_us(SESSION_TIMEOUT, now)
             case _:
@@ -231,15 +285,16 @@ class Call:
         self.answered_at = now
         self.state = State.ANSWERED
         self.table.counts.was_answered()
-        self.a.dialog = tells
+        self.tells(tells)
         tells.is_confirmed = True
         session = session_of(message)
-        headers = [self.a.contact, ALLOW, self.a.supported, *self._agree_with_caller(now), *passed(message)]
-        self.table.engine.respond(
-            self.invite.transaction,
+        contact, allow = self.a.contact, self.a.allow
+        headers = [contact, allow, self.a.supported, *self._agree_with_caller(now), *passed(message)]
+        self.answer_caller(
             200,
             headers,
             b"" if session is None else session.body,
+            now,
             tag=tells.local_tag,
             frame=self.answered_frame(is_durable=True),
         )
@@ -252,7 +307,7 @@ class Call:
 
     def _agree_with_caller(self, now: Moment) -> Headers:
         """What the 200 says about the caller's session timer; the INVITE was looked at before."""
-        if not self.a.side.session_timer:
+        if not self.a.side.session_timer or self.referred is not None:
             return []
         agreed = session_timer.answer(
             self.invite.message, self.table.settings.timers, is_supported=self.a.knows_timer
@@ -282,7 +337,7 @@ class Call:
         """CANCEL, ACK, or that no ACK came."""
         match event:
             case Cancel(message=message):
-                self.cancelled(message, now)
+                cancelled(self, message, now)
             case Ack(message=message):
                 self.disown(event.transaction)
                 self._acknowledged(message)
@@ -296,23 +351,6 @@ class Call:
                 pass  # those begin a transaction, or belong to one of a client
             case _:
                 assert_never(event)
-
-    def cancelled(self, message: Message, now: Moment) -> None:
-        """The caller gives up (RFC 3261 §9.2)."""
-        match self.state:
-            case State.SETUP:
-                said = Verdict(
-                    end_reason=487,
-                    is_callee=False,
-                    status=487,
-                    q850=cause(message) or NORMAL_CLEARING,
-                    text="caller cancelled",
-                )
-                end_unanswered(self, said, now, direction=EndDirection.CALLER, headers=passed(message))
-            case State.ANSWERED | State.UP | State.ENDED:
-                pass  # too late: a final answer is out
-            case _:
-                assert_never(self.state)
 
     def _acknowledged(self, message: Message) -> None:
         attempt = self.attempt
@@ -360,52 +398,19 @@ class Call:
         leg.saw(request.came)
         match request.message.method:
             case "BYE":
-                self._hung_up(leg, dialog, request, now)
+                hung_up(self, leg, dialog, request, now)
             case "PRACK":
                 self.setup.provisionals.acknowledged(leg, request, now)
             case "INVITE" | "UPDATE" | "INFO" | "MESSAGE" | "OPTIONS":
                 Exchange.begin(self, leg, dialog, request, now)
+            case "REFER":
+                Transfer.begin(self, leg, dialog, request, now)
             case _:
-                self.refuse(request, 405, [ALLOW])
+                self.refuse(request, 405, [leg.allow])
 
     def refuse(self, request: Request, status: int, headers: Headers | None = None) -> None:
         """Answer a request without passing it on."""
         self.table.engine.respond(request.transaction, status, headers or [])
-
-    def _hung_up(self, leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
-        """A BYE (RFC 3261 §15.1.2)."""
-        message = request.message
-        attempt = self.attempt
-        is_early = self.state is State.SETUP and leg is not self.a
-        if is_early and (attempt is None or attempt.winner is not dialog):
-            # RFC 3261 §15: a callee may not send BYE on an early dialog.
-            self.refuse(request, 481)
-            return
-        self.table.engine.respond(request.transaction, 200, [])
-        is_fork = self.state in {State.ANSWERED, State.UP} and dialog is not leg.dialog
-        if self.state is State.ENDED or is_fork:
-            return
-        q850 = cause(message) or NORMAL_CLEARING
-        direction = EndDirection.CALLER if leg is self.a else EndDirection.CALLEE
-        if is_early and attempt is not None:
-            # It answered, and hung up while the caller still owed a PRACK.
-            attempt.is_lost = True
-            gone = replace(verdict(Answered(480)), q850=q850)
-            end_unanswered(self, gone, now, direction=direction)
-            return
-        if self.state is State.SETUP:
-            said = Verdict(
-                end_reason=487,
-                is_callee=False,
-                status=487,
-                q850=q850,
-                text="caller hung up before the answer",
-            )
-            end_unanswered(self, said, now, direction=direction, headers=passed(message))
-            return
-        leg.dialogs.pop((dialog.local_tag, dialog.remote_tag), None)
-        leg.dialog = None
-        end_answered(self, now, direction=direction, code=200, status=200, q850=q850, headers=passed(message))
 
     # --- sessions ---
 
@@ -427,6 +432,8 @@ class Call:
 
     def is_offering(self, leg: Leg) -> bool:
         """Whether an offer of ours to a leg has no answer yet."""
+        if self.transfer is not None and self.transfer.is_offer_to(leg):
+            return True
         passed_on = any(exchange.peer is leg and exchange.is_open_offer for exchange in self.exchanges)
         return passed_on or any(r.leg is leg and r.is_offer for r in self.refreshes)
 

@@ -31,6 +31,7 @@ from ringfence.call.record import call_of, ended
 from ringfence.call.session_timer import TooSmall
 from ringfence.call.state import State
 from ringfence.call.table import CallSettings, Chance, Table
+from ringfence.call.transfer import Transfer
 from ringfence.ledger.open_calls import OpenCall
 from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection, EndReason
 from ringfence.ledger.schema import CALLS_ALIVE_FRAME, MOST_ALIVE, CallsAlive, encode
@@ -90,7 +91,7 @@ class Calls:
         run: int,
         on_fault: Callable[[Exception], None],
     ) -> None:
-        self.table = Table(engine=engine, router=router, settings=settings, chance=chance)
+        self.table = Table(engine=engine, router=router, settings=settings, chance=chance, refer=self._begin)
         self.is_draining = False
         self._engine = engine
         self._on_fault = on_fault
@@ -106,6 +107,7 @@ class Calls:
         except Exception as error:  # noqa: BLE001 - the edge of a layer: one call ends, the others go on
             self._on_fault(error)
             self._abandon(event, now)
+        self._settle_touched()
 
     def _dispatch(self, event: Event, now: Moment) -> None:
         match event:
@@ -159,9 +161,20 @@ class Calls:
         if call.state is State.ENDED and not call.pending and self.table.calls.pop(call.id, None) is not None:
             call.leave()
 
+    def _settle_touched(self) -> None:
+        while self.table.touched:
+            self._settle(self.table.touched.pop())
+
     # --- new calls ---
 
     def _invite(self, request: Request, now: Moment) -> None:
+        """A call that comes in."""
+        call = self._begin(request, None, now)
+        if call is not None:
+            self._settle(call)
+
+    def _begin(self, request: Request, transfer: Transfer | None, now: Moment) -> Call | None:
+        """A call that comes in, or that a transfer asks for; None = it was refused."""
         refused = self._wrong(request)
         plan = None
         if refused is None:
@@ -176,15 +189,17 @@ class Calls:
             account = _unknown(request)
         if refused is not None or plan is None:
             why, headers = refused or (INTERNAL, [])
-            self._refuse(request, account, why, headers, now)
-            return
-        call = Call(self.table, self._next_id, request, plan, now)
+            self._refuse(request, account, why, headers, now, transfer=transfer)
+            return None
+        call = Call(self.table, self._next_id, request, plan, now, referred=transfer)
+        if transfer is not None:
+            transfer.made = call
         self._next_id += 1
         self.table.calls[call.id] = call
         if self._alive_at_s is None:
             self._alive_at_s = now.mono_s + ALIVE_EVERY_S
         call.start(now)
-        self._settle(call)
+        return call
 
     def _wrong(self, request: Request) -> tuple[EndReason, Headers] | None:
         """What keeps a call from being looked at, in the order of RFC 3261 §8.2."""
@@ -222,7 +237,14 @@ class Calls:
         return None
 
     def _refuse(
-        self, request: Request, account: Account, why: EndReason, headers: Headers, now: Moment
+        self,
+        request: Request,
+        account: Account,
+        why: EndReason,
+        headers: Headers,
+        now: Moment,
+        *,
+        transfer: Transfer | None = None,
     ) -> None:
         """Answer a call that goes nowhere; its record is its only frame."""
         status = why.sip or 503
@@ -238,6 +260,9 @@ class Calls:
             status=status,
             q850=why.q850,
         )
+        if transfer is not None:
+            transfer.heard(status, [], b"", frame, now)
+            return
         headers = [*headers, reason(why.q850, why.name)]
         tag = self.table.chance.token()
         self._engine.respond(request.transaction, status, headers, tag=tag, frame=frame)
@@ -288,6 +313,7 @@ class Calls:
                 self._on_fault(error)
                 call.end_by_us(INTERNAL, now)
             self._settle(call)
+        self._settle_touched()
         if self._alive_at_s is not None and self._alive_at_s <= now.mono_s:
             self._say_alive(now)
 

@@ -1,17 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a call: what each side is told, and the frame of its record. Each call ends once, here."""
+"""The end of a call: who ends it, what each side is told, and the frame of its record.
 
-from typing import TYPE_CHECKING
+Each call ends once, in `end_unanswered` or in `end_answered`.
+"""
 
-from ringfence.call.engine import Frame, Headers, Moment
-from ringfence.call.headers import reason
-from ringfence.call.plan import Verdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from ringfence.call.dialog import Dialog
+from ringfence.call.engine import Frame, Headers, Moment, Request
+from ringfence.call.headers import cause, passed, reason
+from ringfence.call.leg import Leg
+from ringfence.call.plan import Verdict, verdict
 from ringfence.call.record import NOBODY, ended
 from ringfence.call.state import State
-from ringfence.ledger.reasons import EndDirection
+from ringfence.core import Message
+from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
+from ringfence.routing.failover import Answered
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
+
+
+def cancelled(call: "Call", message: Message, now: Moment) -> None:
+    """The caller gives up (RFC 3261 §9.2)."""
+    match call.state:
+        case State.SETUP:
+            said = Verdict(
+                end_reason=487,
+                is_callee=False,
+                status=487,
+                q850=cause(message) or NORMAL_CLEARING,
+                text="caller cancelled",
+            )
+            end_unanswered(call, said, now, direction=EndDirection.CALLER, headers=passed(message))
+        case State.ANSWERED | State.UP | State.ENDED:
+            pass  # too late: a final answer is out
+        case _:
+            assert_never(call.state)
+
+
+def hung_up(call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
+    """A BYE (RFC 3261 §15.1.2)."""
+    message = request.message
+    attempt = call.attempt
+    is_early = call.state is State.SETUP and leg is not call.a
+    if is_early and (attempt is None or attempt.winner is not dialog):
+        # RFC 3261 §15: a callee may not send BYE on an early dialog.
+        call.refuse(request, 481)
+        return
+    call.table.engine.respond(request.transaction, 200, [])
+    is_fork = call.state in {State.ANSWERED, State.UP} and dialog is not leg.dialog
+    if call.state is State.ENDED or is_fork:
+        return
+    q850 = cause(message) or NORMAL_CLEARING
+    direction = EndDirection.CALLER if leg is call.a else EndDirection.CALLEE
+    if is_early and attempt is not None:
+        # It answered, and hung up while the caller still owed a PRACK.
+        attempt.is_lost = True
+        gone = replace(verdict(Answered(480)), q850=q850)
+        end_unanswered(call, gone, now, direction=direction)
+        return
+    if call.state is State.SETUP:
+        if call.referred is not None:
+            leg.dialog = None  # it was in another call before, and has hung up now
+        said = Verdict(
+            end_reason=487,
+            is_callee=False,
+            status=487,
+            q850=q850,
+            text="caller hung up before the answer",
+        )
+        end_unanswered(call, said, now, direction=direction, headers=passed(message))
+        return
+    leg.dialogs.pop((dialog.local_tag, dialog.remote_tag), None)
+    leg.dialog = None
+    if call.transfer is not None and call.transfer.is_of(leg) and call.transfer.leave(now):
+        return
+    end_answered(call, now, direction=direction, code=200, status=200, q850=q850, headers=passed(message))
 
 
 def end_unanswered(
@@ -44,7 +110,7 @@ def end_unanswered(
     told: Headers = []
     if direction is not EndDirection.CALLER:
         told.append(reason(said.q850, said.text))
-    call.table.engine.respond(call.invite.transaction, status, told, tag=tag, frame=frame)
+    call.answer_caller(status, told, b"", now, tag=tag, frame=frame)
 
 
 def end_answered(
@@ -82,6 +148,8 @@ def _close(call: "Call", now: Moment, *, direction: EndDirection, code: int, sta
     attempt = call.setup.attempt
     call.state = State.ENDED
     call.stop_timers()
+    if call.transfer is not None:
+        call.transfer.ended(call, now)
     answered_at = call.answered_at
     hold_us = 0 if answered_at is None else round((now.mono_s - answered_at.mono_s) * 1_000_000)
     call.table.counts.ended(code, was_answered=answered_at is not None)

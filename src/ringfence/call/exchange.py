@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Request, Response, Why
-from ringfence.call.headers import ACCEPT, ALLOW, passed, unsupported
+from ringfence.call.headers import ACCEPT, passed, unsupported
 from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.session_timer import Agreed, TooSmall
 from ringfence.core import Message
@@ -85,7 +85,7 @@ class Exchange:
         message = self._request.message
         headers: Headers = []
         if self._method in {"INVITE", "UPDATE"}:
-            headers += [self.peer.contact, ALLOW, self.peer.supported]
+            headers += [self.peer.contact, self.peer.allow, self.peer.supported]
             if self.peer.timer is not None:
                 headers.append(self.peer.timer.header(is_caller=True))
         elif self._method == "OPTIONS":
@@ -152,9 +152,15 @@ class Exchange:
         headers = passed(message)
         if self._method in {"INVITE", "UPDATE"}:
             self._take_over(message, session)
-            headers = [self.leg.contact, ALLOW, self.leg.supported, *self._timers(message, now), *headers]
+            headers = [
+                self.leg.contact,
+                self.leg.allow,
+                self.leg.supported,
+                *self._timers(message, now),
+                *headers,
+            ]
         elif self._method == "OPTIONS":
-            headers = [ALLOW, ACCEPT, self.leg.supported, *headers]
+            headers = [self.leg.allow, ACCEPT, self.leg.supported, *headers]
         self.call.table.engine.respond(
             self._request.transaction, message.status, headers, b"" if session is None else session.body
         )
@@ -297,7 +303,7 @@ def _is_keeping_alive(message: Message, leg: Leg) -> bool:
 
 def _answer_here(leg: Leg, dialog: Dialog, request: Request, agreed: Agreed | None, now: Moment) -> None:
     call = leg.call
-    headers: Headers = [leg.contact, ALLOW, leg.supported]
+    headers: Headers = [leg.contact, leg.allow, leg.supported]
     if call.answered_at is not None:
         headers += agree(call, leg, agreed, now)
         if dialog.refresh(request.message) and dialog is leg.dialog:

@@ -10,6 +10,9 @@ METHODS: Final = (
     "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "PRACK",
 )  # fmt: skip
 ALLOW: Final = ("Allow", ", ".join(METHODS).encode())
+ALLOW_REFER: Final = ("Allow", ", ".join((*METHODS, "REFER")).encode())
+"""For phones, which may transfer calls."""
+
 ACCEPT: Final = ("Accept", b"application/sdp")
 NONE: Final[frozenset[str]] = frozenset()
 UNDERSTOOD: Final = frozenset({"100rel", "timer"})

@@ -11,7 +11,7 @@ from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.digest import DigestClient
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
-from ringfence.call.headers import ALLOW, number, options
+from ringfence.call.headers import number, options
 from ringfence.call.identity import identity_headers, uri_of, written
 from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.plan import Route
@@ -83,7 +83,7 @@ class Attempt:
             ("Call-ID", self.call_id.encode()),
             ("CSeq", b"%d INVITE" % self._seq),
             leg.contact,
-            ALLOW,
+            leg.allow,
             self._supported(),
             *identity_headers(route.identity, _host(route)),
             *leg.credentials("INVITE", self._uri),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ringfence.call.dialog import Dialog
 from ringfence.call.digest import DigestClient
 from ringfence.call.engine import Engine, Headers, Target
-from ringfence.call.headers import options
+from ringfence.call.headers import ALLOW, ALLOW_REFER, options
 from ringfence.call.identity import uri_of
 from ringfence.call.plan import Side
 from ringfence.call.session_timer import Agreed
@@ -94,6 +94,11 @@ class Leg:
         host = f"[{host}]" if ":" in host else host
         transport = "" if self.target.transport == "UDP" else f";transport={self.target.transport.lower()}"
         return ("Contact", f"<{uri_of(self.number, f'{host}:{port}')}{transport}>".encode())
+
+    @property
+    def allow(self) -> tuple[str, bytes]:
+        """Our Allow on this side."""
+        return ALLOW if self.side.phone is None else ALLOW_REFER
 
     @property
     def supported(self) -> tuple[str, bytes]:

@@ -21,7 +21,7 @@ def phone_route(like: Route, binding: Binding, shown: tuple[str, int]) -> Route:
     return replace(
         like,
         id=0,
-        side=replace(like.side, to_source=True),
+        side=replace(like.side, to_source=True, phone=binding.number),
         target=Target(
             transport=flow.transport, remote=flow.source, local=flow.local, shown=shown, is_flow=True
         ),

@@ -26,7 +26,7 @@ class Side:
 
     Shape: `to_source` = requests inside the dialog go where its last message came from, whatever its Contact
     says (phones behind NAT). `sources` are the only ones that its requests inside the dialog may come from,
-    None = any.
+    None = any. `phone` is its number if it is a phone of ours: it may transfer calls.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Side:
     rel100: bool = True
     to_source: bool = False
     sources: Sources | None = None
+    phone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Headers, Moment, Request
-from ringfence.call.headers import ALLOW, options
+from ringfence.call.headers import options
 from ringfence.call.leg import Leg
 from ringfence.call.timers import Timer
 from ringfence.core import Message
@@ -50,11 +50,9 @@ class Provisionals:
     def send(self, message: Message, headers: Headers, tells: Dialog, now: Moment) -> None:
         """Pass a provisional response on."""
         call = self._call
-        headers = [call.a.contact, ALLOW, call.a.supported, *headers]
+        headers = [call.a.contact, call.a.allow, call.a.supported, *headers]
         if not self._is_reliable:
-            call.table.engine.respond(
-                call.invite.transaction, message.status, headers, message.body, tag=tells.local_tag
-            )
+            call.answer_caller(message.status, headers, message.body, now, tag=tells.local_tag)
             return
         body = message.body
         if call.a.got is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ended, Event, Headers, Moment, Response
-from ringfence.call.headers import ALLOW, number
+from ringfence.call.headers import number
 from ringfence.call.leg import Leg, Sent, Session
 from ringfence.call.session_timer import Agreed
 from ringfence.core import Message
@@ -46,7 +46,7 @@ class Refresh:
     def _send(self, agreed: Agreed) -> None:
         headers: Headers = [
             self.leg.contact,
-            ALLOW,
+            self.leg.allow,
             self.leg.supported,
             agreed.header(is_caller=True),
             ("Min-SE", b"%d" % session_timer.SHORTEST_S),

@@ -130,7 +130,11 @@ class SettingsRouter:
             # A phone may say how it is called, and that it wants to be hidden; not who vouches for it.
             identity = Identity(caller=Party(account.caller, came.caller.display), privacy=came.privacy)
             return Origin(
-                side=side, target=request.came, account=account, identity=identity, failure_status=as_it_is
+                side=replace(side, phone=caller.number),
+                target=request.came,
+                account=account,
+                identity=identity,
+                failure_status=as_it_is,
             )
         calls = caller.calls
         side = replace(side, session_timer=calls.session_timer, rel100=calls.rel100)

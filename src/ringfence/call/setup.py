@@ -103,7 +103,7 @@ class Setup:
             ringing=self.heard.ringing or message.status == 180,
             sdp=self.heard.sdp or session is not None,
         )
-        call.a.dialog = tells
+        call.tells(tells)
         self.provisionals.send(message, passed(message), tells, now)
 
     def _caller_dialog(self, dialog: Dialog | None) -> Dialog:

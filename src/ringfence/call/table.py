@@ -2,18 +2,19 @@
 """What all calls share: the engine, the settings in force, and the tables in which a call is found."""
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 from ringfence.call.counts import CallCounts
-from ringfence.call.engine import Engine, Event, Moment
+from ringfence.call.engine import Engine, Event, Moment, Request
 from ringfence.call.plan import Router
 from ringfence.call.session_timer import TimerSettings
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
     from ringfence.call.leg import Leg
+    from ringfence.call.transfer import Transfer
 
 
 SPARE_WAKES = 1000
@@ -53,6 +54,7 @@ class CallSettings:
 
     timers: TimerSettings = field(default_factory=TimerSettings)
     hold_precision_ms: int = 50
+    allow_transfer: bool = True
     records_zero_hold_time: bool = True
     records_server_hang_up: bool = True
 
@@ -67,6 +69,7 @@ class CallSettings:
                 without_s=parameters["SS_SIP_NO_TIMER_REINVITE_INTERVAL"],
             ),
             hold_precision_ms=parameters["SERVER_BILLING_HOLD_TIME_PRECISION"],
+            allow_transfer=bool(parameters["RF_CALL_TRANSFER"]),
             records_zero_hold_time=bool(parameters["SERVER_BILLING_RECORD_ZERO_HOLD_TIME"]),
             records_server_hang_up=bool(parameters["SERVER_BILLING_RECORD_SERVER_HANG_UP"]),
         )
@@ -78,18 +81,27 @@ class Table:
 
     Shape: `by_tag` by our tags, `owners` by transactions. `wakes` is a heap of (when, call id); an entry is
     out of date if the call has left or wants another time, and such entries are thrown out before they are
-    more than half.
+    more than half. `refer` begins a call that a transfer asks for, None = it was refused. `touched` are calls
+    that an event of another one may have ended.
     """
 
     engine: Engine
     router: Router
     settings: CallSettings
     chance: Chance
+    refer: "Callable[[Request, Transfer | None, Moment], Call | None]"
     calls: "dict[int, Call]" = field(default_factory=dict)
     by_tag: "dict[str, Leg]" = field(default_factory=dict)
     owners: dict[int, Owner] = field(default_factory=dict)
     wakes: list[tuple[float, int]] = field(default_factory=list)
     counts: CallCounts = field(default_factory=CallCounts)
+    touched: "list[Call]" = field(default_factory=list)
+    referred: int = 0
+
+    def next_referred(self) -> int:
+        """A number for an INVITE that no far end sent; the engine's are above 0."""
+        self.referred -= 1
+        return self.referred
 
     def open(self, tag: str, call_id: str, leg: "Leg") -> None:
         """Let requests inside a dialog of this tag come in, to this leg."""

@@ -18,6 +18,7 @@ class Timer(Enum):
     REFRESH_CALLEE = "refresh_callee"
     GIVE_UP_CALLER = "give_up_caller"
     GIVE_UP_CALLEE = "give_up_callee"
+    TRANSFER = "transfer"
 
 
 class Timers:

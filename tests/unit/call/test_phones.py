@@ -40,6 +40,7 @@ def test_contacts_are_tried_one_after_the_other_over_their_flows() -> None:
     (call,) = world.calls.table.calls.values()
     assert call.b is not None
     assert call.b.target.is_flow
+    assert call.b.side.phone == "b", "it may hand the call over"
     assert call.b.target.transport == "TCP"
     assert list(world.router.lines.values()) == [1, 1]
     world.carol.answer(200)

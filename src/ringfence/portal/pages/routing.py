@@ -305,14 +305,15 @@ def _verdict(visit: Visit, made: Plan) -> str:
                 name=names[0],
                 others=", ".join(names[1:]),
             )
-        case Refusal(name=name, sip=sip, q850=q850):
-            why = visit.say(END_REASON_BY_NAME[name].text)
+        case Refusal():
+            reason = END_REASON_BY_NAME[made.destination.value]
+            why = visit.say(reason.text)
             return visit.say(
                 "The call is refused: {why} ({name}, SIP {sip}, Q.850 {q850}).",
                 why=why,
-                name=name,
-                sip=sip,
-                q850=q850,
+                name=reason.name,
+                sip=reason.sip,
+                q850=reason.q850,
             )
 
 

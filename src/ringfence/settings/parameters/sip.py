@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Session timers and early hang-ups."""
+"""Session timers, early hang-ups, transfers."""
 
 from typing import Final
 
-from ringfence.settings.parameters.parameter import VOS3000, Parameter, number
+from ringfence.settings.parameters.parameter import RINGFENCE, VOS3000, Parameter, number, switch
 
 SIP: Final = "SIP parameters"
 
@@ -46,5 +46,15 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         meaning="The longest call of a caller without session timers: it is hung up then.",
         source=VOS3000,
         zero="no limit",
+    ),
+    switch(
+        "RF_CALL_TRANSFER",
+        SIP,
+        1,
+        meaning=(
+            "Let phones hand their calls over to another number (REFER). The new call counts as made by the "
+            "phone that hands over."
+        ),
+        source=RINGFENCE,
     ),
 )

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A phone hands its call over: a REFER (RFC 3515), "blind".
+
+The phone that transfers names a number. The switch calls that number as this phone, by its rules and for its
+account, with the session of the other side, which stays where it is until the new callee has answered. Then
+it is given the new callee's session by a re-INVITE, and moves from the old call into the new one. Each call
+has its own record.
+
+A phone that hangs up before that has let go: the other side moves at once, and is hung up if nobody answers.
+"""
+
+from typing import TYPE_CHECKING, Final, assert_never
+
+from ringfence.call import session_timer
+from ringfence.call.dialog import Dialog
+from ringfence.call.ending import end_answered
+from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
+from ringfence.call.headers import unsupported
+from ringfence.call.hunt import Farewell
+from ringfence.call.identity import uri_of
+from ringfence.call.leg import Leg, Sent, Session, session_of
+from ringfence.call.state import State
+from ringfence.call.timers import Timer
+from ringfence.core import Message, read_address, read_uri
+from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
+
+if TYPE_CHECKING:
+    from ringfence.call.b2bua import Call
+
+SUBSCRIBED_S: Final = 180
+MOST_TRIES: Final = 5
+"""So often the other side is asked again to take the new session after a 491."""
+
+RETRY_S: Final = 2.0
+_WORDS: Final = {100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK"}
+
+
+class Transfer:
+    """One REFER, from its answer to its last NOTIFY.
+
+    Shape: `call` is the one that the other side is in. `made` is the new one, None before it was begun.
+    """
+
+    def __init__(self, call: "Call", leg: Leg, peer: Leg, dialog: Dialog, request: Request) -> None:
+        self.call = call
+        self.made: Call | None = None
+        self._old = call
+        self._leg = leg
+        self._peer = peer
+        self._dialog: Dialog | None = dialog
+        self._event = f"refer;id={request.message.cseq}" if call.referred_before else "refer"
+        self._session: Session | None = None
+        self._sent: Sent | None = None
+        self._tries = 0
+        self._told = 100
+        self._is_waiting = False
+        self._is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self._is_over
+
+    def is_of(self, leg: Leg) -> bool:
+        """Whether this side asked for it."""
+        return leg is self._leg
+
+    @classmethod
+    def begin(cls, call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
+        """Answer a REFER inside a call, and do what it asks."""
+        refused = _refusal(call, leg, request.message)
+        asked = _number_of(request.message)
+        peer = call.other(leg)
+        if refused is not None:
+            call.refuse(request, *refused)
+            return
+        if isinstance(asked, int) or peer is None:
+            call.refuse(request, asked if isinstance(asked, int) else 481)
+            return
+        call.table.engine.respond(request.transaction, 202, [leg.contact])
+        transfer = cls(call, leg, peer, dialog, request)
+        call.transfer = transfer
+        call.referred_before = True
+        transfer._notify(100)
+        made = call.table.refer(transfer._invite(asked, peer), transfer, now)
+        if made is not None:
+            call.table.touched.append(made)
+
+    def _invite(self, number: str, peer: Leg) -> Request:
+        """The INVITE that the phone would have sent, had it called the number itself for the other side."""
+        call, leg, token = self._old, self._leg, self._old.table.chance.token
+        host = leg.target.shown[0]
+        host = f"[{host}]" if ":" in host else host
+        us = f"<{uri_of(leg.side.phone or '', host)}>"
+        session = peer.got
+        headers: Headers = [
+            ("Via", f"SIP/2.0/UDP {host};branch=z9hG4bK{token()}".encode()),
+            ("Max-Forwards", b"%d" % max(call.hops_left - 1, 0)),
+            ("From", f"{us};tag={token()}".encode()),
+            ("To", f"<{uri_of(number, host)}>".encode()),
+            ("Call-ID", f"{token()}@{host}".encode()),
+            ("CSeq", b"1 INVITE"),
+            ("Contact", us.encode()),
+            *([] if session is None else session.headers),
+        ]
+        lines = b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in headers)
+        body = b"" if session is None else session.body
+        start = f"INVITE {uri_of(number, host)} SIP/2.0\r\n".encode()
+        message = Message(start + lines + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return Request(
+            transaction=call.table.next_referred(), message=message, came=leg.target, number=leg.side.phone
+        )
+
+    # --- what the new call says to its caller, who is nobody but this ---
+
+    def heard(self, status: int, headers: Headers, body: bytes, frame: Frame | None, now: Moment) -> None:
+        """The new call rings, is answered, or has failed."""
+        if frame is not None:
+            self._old.table.engine.append(frame)
+        if self._is_over or status == 100:
+            return
+        if status < 200:
+            if status != self._told:
+                self._told = status
+                self._notify(status)
+        elif status < 300:
+            kind = next((value for name, value in headers if name == "Content-Type"), b"application/sdp")
+            self._session = Session(kind, body) if body else None
+            self._ask(now)
+        else:
+            self._fail(status)
+
+    # --- the other side takes the new session ---
+
+    def _ask(self, now: Moment) -> None:
+        """Send the other side the new callee's session, once no other offer is open."""
+        peer, session, made = self._peer, self._session, self.made
+        if peer.dialog is None or session is None or made is None or made.is_over:
+            self._lose(480, now)
+            return
+        if self.call.is_offering(peer) or self.call.is_offered(peer):
+            self._ask_later(now)
+            return
+        headers: Headers = [peer.contact, peer.allow, peer.supported]
+        if peer.timer is not None:
+            headers.append(peer.timer.header(is_caller=True))
+        engine = self.call.table.engine
+        self._sent = peer.send(engine, peer.dialog, "INVITE", headers + session.headers, session.body)
+        self.call.own(self._sent.transaction, self)
+
+    def _ask_later(self, now: Moment) -> None:
+        self._tries += 1
+        if self._tries > MOST_TRIES:
+            self._lose(491, now)
+        else:
+            self._is_waiting = True
+            self.call.set_timer(Timer.TRANSFER, RETRY_S, now)
+
+    def ask_again(self, now: Moment) -> None:
+        """The wait after a 491, or for an offer of somebody else, is over."""
+        self._is_waiting = False
+        if not self._is_over:
+            self._ask(now)
+
+    def is_offer_to(self, leg: Leg) -> bool:
+        """Whether an offer of ours to a leg has no answer yet."""
+        return self._sent is not None and leg is self._peer
+
+    def take(self, event: Event, now: Moment) -> None:
+        """What the re-INVITE to the other side brings."""
+        match event:
+            case Response(message=message):
+                self._peer.saw(event.came)
+                if message.status >= 200:
+                    self.call.disown(event.transaction)
+                    self._answered(message, now)
+            case Ended():
+                self.call.disown(event.transaction)
+                self._sent = None
+                self._lose(408, now)
+            case Request() | Ack() | Cancel():
+                pass  # those are for server transactions
+            case _:
+                assert_never(event)
+
+    def _answered(self, message: Message, now: Moment) -> None:
+        sent, self._sent = self._sent, None
+        if sent is None:
+            return
+        engine, peer = self.call.table.engine, self._peer
+        if message.status in {401, 407}:
+            self._sent = peer.again(engine, sent, message)
+            if self._sent is not None:
+                self.call.own(self._sent.transaction, self)
+                return
+        if message.status < 300:
+            peer.acknowledge(engine, sent.dialog, sent.transaction, sent.seq, None)
+            sent.dialog.refresh(message)
+            peer.sent, peer.got = self._session, session_of(message) or peer.got
+            peer.timer = session_timer.answered(message) if peer.side.session_timer else None
+            if not self._is_over:
+                self._connect(now)
+        elif message.status == 491 and not self._is_over:
+            self._ask_later(now)
+        else:
+            self._lose(message.status, now)
+
+    def _connect(self, now: Moment) -> None:
+        """Both sides have each other's session: the phone that transferred is done."""
+        made = self.made
+        self._notify(200)
+        self._finish()
+        if made is None:
+            return
+        if self.call is self._old:
+            self._move(made, now)
+            self._end_old(now)
+        # The ACK that a caller would send now; if the callee hung up meanwhile the other side is hung up too.
+        made.take(Ack(transaction=made.invite.transaction, message=made.invite.message), now)
+
+    def _lose(self, status: int, now: Moment) -> None:
+        """The other side does not take the new session: the new callee is hung up."""
+        if self._is_over:
+            return
+        is_gone = status in {408, 481}
+        made = self.made
+        if self.call is self._old:
+            self._notify(status)
+            self._finish()
+            if made is not None:
+                self._hang_up(made, now)
+            if is_gone:
+                self._old.end_by(self._peer, status, now)
+        elif made is not None:
+            self._finish()
+            # There is no phone to go back to: the other side is hung up as well.
+            made.take(Ended(transaction=made.invite.transaction, why=Why.NO_ACK), now)
+
+    def _hang_up(self, made: "Call", now: Moment) -> None:
+        """End the new call alone; the other side is not in it."""
+        made.a.dialog = None
+        made.take(Cancel(transaction=made.invite.transaction, message=made.invite.message), now)
+        made.disown(made.invite.transaction)
+        if not made.is_over:
+            end_answered(
+                made,
+                now,
+                direction=EndDirection.CALLER,
+                code=200,
+                status=200,
+                q850=NORMAL_CLEARING,
+                headers=[],
+            )
+        made.table.touched.append(made)
+
+    # --- whoever leaves ---
+
+    def leave(self, now: Moment) -> bool:
+        """The phone that transfers hung up: the other side waits in the new call; False = there is none."""
+        made = self.made
+        if self._is_over or made is None or made.is_over or self.call is not self._old:
+            return False
+        self._dialog = None
+        self._move(made, now)
+        self._end_old(now)
+        return True
+
+    def ended(self, call: "Call", now: Moment) -> None:
+        """A call that the other side was in is over."""
+        if self._is_over or call is not self.call:
+            return
+        if call is self._old:
+            self._dialog = None
+            self._finish()
+            if self.made is not None:
+                self._hang_up(self.made, now)
+        elif call.answered_at is not None and self._sent is None:
+            # It waits to be asked again, and need not be: what a caller owes is not owed any more.
+            self._finish()
+            call.disown(call.invite.transaction)
+
+    def _fail(self, status: int) -> None:
+        """Nobody answered: the old call goes on, or the other side that waits is hung up."""
+        self._notify(status)
+        self._finish()
+        made = self.made
+        if made is not None and self.call is made and made.a.dialog is not None:
+            made.say_bye(made.a, made.a.dialog, [])
+        if made is not None:
+            made.table.touched.append(made)
+
+    def _finish(self) -> None:
+        self._is_over = True
+        self._old.stop_timer(Timer.TRANSFER)
+        if self.made is not None:
+            self.made.stop_timer(Timer.TRANSFER)
+
+    def _end_old(self, now: Moment) -> None:
+        """The old call's record: it ends because the phone wanted it to."""
+        direction = EndDirection.CALLER if self._leg is self._old.a else EndDirection.CALLEE
+        end_answered(
+            self._old, now, direction=direction, code=200, status=200, q850=NORMAL_CLEARING, headers=[]
+        )
+        self._old.table.touched.append(self._old)
+
+    def _move(self, made: "Call", now: Moment) -> None:
+        """The other side leaves the old call and is the caller of the new one."""
+        old, peer, leg = self._old, self._peer, made.a
+        old.give(peer, made)
+        leg.dialogs, leg.dialog = peer.dialogs, peer.dialog
+        leg.side, leg.target, leg.number = peer.side, peer.target, peer.number
+        leg.allows, leg.knows_timer, leg.timer = peer.allows, peer.knows_timer, peer.timer
+        leg.got, leg.sent = peer.got, peer.sent
+        leg.digest, leg.invited_with = peer.digest, peer.invited_with
+        peer.dialogs, peer.dialog = {}, None
+        if self._sent is not None:
+            old.disown(self._sent.transaction)
+            made.own(self._sent.transaction, self)
+        if self._is_waiting:
+            made.set_timer(Timer.TRANSFER, RETRY_S, now)
+        self._peer, self.call = leg, made
+        made.transfer = self
+        if not made.is_over:
+            made.watch(leg, now)
+            if made.answered_at is not None:
+                made.table.engine.append(made.answered_frame(is_durable=False))
+
+    # --- what the phone is told ---
+
+    def _notify(self, status: int) -> None:
+        """A NOTIFY with what became of it so far (RFC 3515 §2.4.4)."""
+        if self._dialog is None or self._is_over or self._old.is_over:
+            return
+        state = f"active;expires={SUBSCRIBED_S}" if status < 200 else "terminated;reason=noresource"
+        headers: Headers = [
+            self._leg.contact,
+            ("Event", self._event.encode()),
+            ("Subscription-State", state.encode()),
+            ("Content-Type", b"message/sipfrag;version=2.0"),
+        ]
+        text = _WORDS.get(status, "Not connected")
+        body = f"SIP/2.0 {status} {text}\r\n".encode()
+        sent = self._leg.send(self._old.table.engine, self._dialog, "NOTIFY", headers, body)
+        self._old.own(sent.transaction, Farewell(self._leg, sent))
+
+
+def _refusal(call: "Call", leg: Leg, message: Message) -> tuple[int, Headers] | None:
+    """Why a phone may not hand its call over now, if so."""
+    missing = unsupported(message)
+    if missing:
+        return 420, [("Unsupported", ", ".join(missing).encode())]
+    if leg.side.phone is None:
+        return 405, [leg.allow]
+    if not call.table.settings.allow_transfer:
+        return 403, []
+    if call.is_over:
+        return 481, []
+    if call.state is not State.UP or call.is_transferring:
+        return 491, []
+    peer = call.other(leg)
+    # Without a session of the other side there is none to call with.
+    return (488, []) if peer is None or peer.got is None else None
+
+
+def _number_of(message: Message) -> str | int:
+    """The number that a REFER names, or the status that it is refused with (RFC 3515 §2.4.2)."""
+    values = message.headers("Refer-To")
+    if len(values) != 1:
+        return 400
+    try:
+        uri, _, headers = read_address(values[0]).uri.partition("?")
+        parts = read_uri(uri)
+    except ValueError:
+        return 400
+    if "replaces=" in headers.lower():
+        # RFC 3891: two calls that are both there already are not joined here.
+        return 501
+    if parts.scheme not in {"sip", "sips", "tel"}:
+        return 416
+    return parts.user or 400

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever happens while a phone hands its call over: one record a call, and nothing left behind."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kit.call_world import FarEnd, World
+from ringfence.call.plan import Side
+from ringfence.core import Message
+from ringfence.ledger.open_calls import open_calls
+
+ACTS = (
+    "alice BYE", "bob BYE", "carol BYE", "alice REFER", "bob REFER", "alice INVITE", "bob INVITE",
+    "carol INVITE", "alice ACK", "carol 180", "carol 200", "carol 486", "carol 401", "alice 200", "bob 200",
+    "bob 491", "bob 488", "bob 481", "bob 401", "carol 491", "2 s", "40 s", "400 s",
+)  # fmt: skip
+
+
+def attend(world: World) -> None:
+    """Every far end reads what came, and answers what needs no thought."""
+    for far in world.far_ends.values():
+        while far.inbox:
+            message, transaction = far.inbox.popleft()
+            far.note(message, transaction)
+            if message.method in {"BYE", "NOTIFY", "UPDATE"}:
+                far.answer(200, to=message.method)
+
+
+def act(world: World, what: str) -> None:
+    who, _, does = what.partition(" ")
+    if does == "s":
+        world.pass_time(float(who))
+        return
+    far: FarEnd = getattr(world, who)
+    if does.isdigit():
+        if "INVITE" in far.asked:
+            far.answer(int(does))
+    elif does == "ACK":
+        far.ack()
+    elif does == "REFER":
+        far.ask("REFER", headers=[("Refer-To", "<sip:3003@192.0.2.1>")])
+    elif far.call_id:
+        far.ask(does, far.sdp("7") if does == "INVITE" else b"")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(acts=st.lists(st.sampled_from(ACTS), max_size=14), is_challenging=st.booleans())
+def test_any_transfer_leaves_one_record_a_call(acts: list[str], is_challenging: bool) -> None:
+    world = World()
+    world.caller_side = Side(name="phone 1001", phone="1001")
+    world.routes = [world.route(world.bob, 1, side=Side(name="phone 2002", phone="2002"))]
+    world.alice.invite()
+    attend(world)
+    world.bob.answer(200)
+    attend(world)
+    world.alice.ack()
+    world.routes = [world.route(world.carol, 2)]
+    world.alice.ask("REFER", headers=[("Refer-To", "<sip:3003@192.0.2.1>")])
+    attend(world)
+    if is_challenging:
+        act(world, "carol 180")
+    for what in acts:
+        act(world, what)
+        attend(world)
+    world.calls.stop(world.now)
+    attend(world)
+    world.pass_time(100)
+    attend(world)
+    world.assert_at_rest()
+    ids = [record.id for record in world.ended]
+    assert len(ids) == len(set(ids)), world.story
+    assert open_calls(world.engine.frames) == []
+    started = [line for line in world.engine.ladder if line.startswith("journal <- started")]
+    assert len(ids) == len(started), world.story
+
+
+def test_a_message_is_read_as_it_was_sent() -> None:
+    """The INVITE that a transfer makes up is one that the parser takes."""
+    world = World()
+    world.caller_side = Side(name="phone 1001", phone="1001")
+    world.alice.invite()
+    attend(world)
+    world.bob.answer(200)
+    attend(world)
+    world.alice.ack()
+    world.alice.ask("REFER", headers=[("Refer-To", "<sip:%22%0d%0a3@a>")])
+    attend(world)
+    made = world.router.plans[-1]
+    assert "\r" not in made.account.callee
+    assert all(isinstance(client.request, Message) for client in world.engine.clients.values())
+    world.calls.stop(world.now)
+    attend(world)
+    world.assert_at_rest()
