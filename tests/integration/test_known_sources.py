@@ -31,7 +31,7 @@ def test_no_call_of_a_gateway_is_lost_while_strangers_overrun_the_switch(node: N
         while time.monotonic() - began < FLOOD_S - 1 or len(took) < CALLS:
             asked = time.monotonic()
             # No repetition: a call that the flood pushes out of its queue fails here.
-            assert gateway.ask(Request(caller="42")).status == 503
+            assert gateway.call(Request(caller="42")).status == 503
             took.append(time.monotonic() - asked)
         strangers.join()
     books = node.quiet()

@@ -38,7 +38,12 @@ class Stream:
         self.socket.sendall(message)
 
     def receive(self) -> Answer:
-        """The next answer; none of ours has a body."""
+        """The next final answer; none of ours has a body."""
+        while (answer := self._next()).status < 200:
+            pass
+        return answer
+
+    def _next(self) -> Answer:
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             part = self.socket.recv(65_535)
             assert part, f"closed after {self._received!r}"
@@ -112,7 +117,7 @@ def served(switch: Half, source: str) -> Iterator[list[int]]:
     def call() -> None:
         with Peer(switch.address("udp"), source) as gateway:
             while not stop.is_set():
-                statuses.append(gateway.ask(Request(caller="42")).status)
+                statuses.append(gateway.call(Request(caller="42")).status)
 
     thread = threading.Thread(target=call)
     thread.start()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from ringfence.core import Request
+from ringfence.core import Request, read_uri
 from ringfence.ledger.schema import CallEnded
 from ringfence.settings.model import Gateway
 
@@ -35,9 +35,10 @@ def gateway_of(request: Request, gateways: Iterable[Gateway]) -> Gateway | None:
 
 def unavailable(request: Request, gateway: Gateway | None, *, ended_us: int) -> CallEnded:
     """The record of a call that was answered with 503 because no call processing is there to take it."""
-    source, source_port = request.source
-    local, local_port = request.local
-    number = request.number
+    message, came, number = request.message, request.came, request.number
+    source, source_port = came.remote
+    local, local_port = came.local
+    caller, callee = message.from_.user, read_uri(message.uri).user
     return CallEnded(
         started_us=request.at_us,
         ended_us=ended_us,
@@ -53,14 +54,14 @@ def unavailable(request: Request, gateway: Gateway | None, *, ended_us: int) -> 
         source_port=source_port,
         local=local,
         local_port=local_port,
-        transport=request.transport,
-        caller=request.caller,
-        caller_access=request.caller,
-        callee=request.callee,
-        callee_access=request.callee,
-        user_agent=request.user_agent,
+        transport=came.transport,
+        caller=caller,
+        caller_access=caller,
+        callee=callee,
+        callee_access=callee,
+        user_agent=message.header("User-Agent") or "",
         auth_number=number or "",
-        call_id=request.call_id,
+        call_id=message.call_id,
         is_proven=number is not None,
     )
 

@@ -15,10 +15,10 @@ from msgspec import structs
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
-from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response
+from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import ALLOW, cause, number, passed, reason
-from ringfence.call.hunt import Attempt, Farewell
+from ringfence.call.hunt import UNAVAILABLE, Attempt, Farewell
 from ringfence.call.leg import Leg, session_of
 from ringfence.call.pairs import Pairs
 from ringfence.call.plan import (
@@ -333,7 +333,7 @@ class Call:
         self._answer_seq = message.cseq
         self._provisionals.answer(message, self._caller_dialog(dialog), now)
         if not self._is_late_offer:
-            # Behind the answer's frame: a callee whose ACK a crash of ours swallows hangs up by itself.
+            # The answer's frame is written by then: a callee whose ACK a crash swallows hangs up by itself.
             attempt.acknowledge(dialog, message.cseq, None)
 
     def say_answered(self, message: Message, tells: Dialog, now: Moment) -> None:
@@ -398,9 +398,12 @@ class Call:
             case Ack(message=message):
                 self.disown(event.transaction)
                 self._acknowledged(message)
-            case Ended():
+            case Ended(why=why):
                 self.disown(event.transaction)
-                self._unacknowledged(now)
+                if why is Why.NOT_RECORDED:
+                    self._unrecorded(now)
+                else:
+                    self._unacknowledged(now)
             case Request() | Response():
                 pass  # those begin a transaction, or belong to one of a client
             case _:
@@ -451,6 +454,21 @@ class Call:
             self.say_bye(self.a, self.a.dialog, [])
         else:
             self.end_by_us(ACK_MISSING, now)
+
+    def _unrecorded(self, now: Moment) -> None:
+        """The answer could not be written, and the caller has heard 503 instead: there is no dialog."""
+        if self.state is not State.ANSWERED:
+            return
+        self.answered_at = None
+        self.a.dialog = None
+        self._end(
+            now,
+            direction=EndDirection.SERVER,
+            code=UNAVAILABLE.code,
+            status=UNAVAILABLE.sip,
+            q850=UNAVAILABLE.q850,
+            headers=[reason(UNAVAILABLE.q850, UNAVAILABLE.name)],
+        )
 
     # --- requests inside dialogs ---
 

@@ -76,22 +76,22 @@ class Switch:
         for event in self.edge.events(EVENTS_PER_TURN):
             if isinstance(event, str):
                 _LOG.warning("edge.trouble", what=event)
-                continue
-            try:
-                self._handle(event)
-            except CoreError:
-                # The edge is stopping, or forgot the request; there is nobody left to answer.
-                _LOG.exception("request.unanswered", method=event.method)
+            elif isinstance(event, Request):
+                try:
+                    self._handle(event)
+                except CoreError:
+                    # The edge is stopping; there is nobody left to answer.
+                    _LOG.exception("request.unanswered", method=event.message.method)
 
     def _handle(self, request: Request) -> None:
-        match request.method:
+        match request.message.method:
             case "REGISTER":
                 self._register(request)
             case "INVITE":
                 self._call(request)
             case _:
                 headers = [("Allow", ALLOW), ("Accept", b"application/sdp")]
-                self.edge.answer(request.id, 200, headers)
+                self.edge.respond(request.transaction, 200, headers)
 
     def _call(self, request: Request) -> None:
         parameters = self._state.parameters
@@ -101,8 +101,8 @@ class Switch:
             zero_hold_time=bool(parameters["SERVER_BILLING_RECORD_ZERO_HOLD_TIME"]),
             server_hang_up=bool(parameters["SERVER_BILLING_RECORD_SERVER_HANG_UP"]),
         )
-        frame = (KIND_CALL_ENDED, encode_call_ended(record)) if is_recorded(record, switches) else None
-        self.edge.answer(request.id, 503, [("Retry-After", b"30")], frame)
+        frame = (KIND_CALL_ENDED, encode_call_ended(record), False) if is_recorded(record, switches) else None
+        self.edge.respond(request.transaction, 503, [("Retry-After", b"30")], frame=frame)
 
     def _register(self, request: Request) -> None:
         limits = Limits(
@@ -114,9 +114,9 @@ class Switch:
         match decision:
             case Bind(contact=contact, expires_s=expires_s):
                 value = b"<%s>;expires=%d" % (contact, expires_s)
-                self.edge.bind(request.id, contact, expires_s, [("Contact", value), date])
+                self.edge.bind(request.transaction, contact, expires_s, [("Contact", value), date])
             case Unbind(contact=contact):
-                self.edge.unbind(request.id, contact, [date])
+                self.edge.unbind(request.transaction, contact, [date])
             case Query():
                 now_us = self._clock.utc_us()
                 contacts = [
@@ -127,11 +127,11 @@ class Switch:
                     for flow in self.edge.flows()
                     if flow.number == request.number and flow.expires_at_us > now_us
                 ]
-                self.edge.answer(request.id, 200, [*contacts, date])
+                self.edge.respond(request.transaction, 200, [*contacts, date])
             case Refuse(status=status, min_expires_s=None):
-                self.edge.answer(request.id, status, [])
+                self.edge.respond(request.transaction, status, [])
             case Refuse(status=status, min_expires_s=min_expires_s):
-                self.edge.answer(request.id, status, [("Min-Expires", str(min_expires_s).encode())])
+                self.edge.respond(request.transaction, status, [("Min-Expires", str(min_expires_s).encode())])
             case _:
                 assert_never(decision)
 

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The engine: the thread that owns all transactions and the calls journal.
+//!
+//! Messages that the guard let through come from the receive thread, orders from the call layer, ends of syncs and failures of connections from
+//! their threads; all are taken in turns, and what a turn wants sent leaves together at its end. Orders are carried out in the order they
+//! were given. A frame is written when its order is taken; if the frame has to be durable, the message that it goes with waits for
+//! the disk, and with it what is ordered after it about the same Call-ID, and nothing else.
+
+mod orders;
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use guard::{Counter, Passed, Peer, Tally, What};
+use journal::Transport;
+use sip::answer::{Answer, Token};
+use sip::{Message, Parsed};
+use transaction::{Arrival, Effect, Effects, Limits, Reason, SipTimers, Taken, TransactionId, Transactions};
+
+use crate::calls::CallsJournal;
+use crate::held::Held;
+use crate::names::{self, Names};
+use crate::order::Order;
+use crate::receive::{Command, QUEUE_HIGH_WATER};
+use crate::shared::{Ended, Event, Shared};
+use crate::way::{Outbox, Way};
+use orders::{Action, extra, retry_after};
+
+/// How often is done what nobody asks for.
+const TEND_EVERY: Duration = Duration::from_millis(100);
+/// Messages and orders taken in one turn, of each.
+const TURN: usize = 64;
+/// An INVITE that the call layer leaves without any answer for so long is answered 500: a fault of ours.
+const UNANSWERED: Duration = Duration::from_mins(3);
+
+pub(crate) struct Given {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) journal: CallsJournal,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) passed: Receiver<Passed>,
+    /// Connections that transactions used and that are gone.
+    pub(crate) closed: Receiver<u64>,
+    pub(crate) commands: Sender<Command>,
+    pub(crate) timers: SipTimers,
+    pub(crate) names: Names,
+}
+
+/// A request that the call layer has to answer.
+struct Server {
+    number: u64,
+    passed: Arc<Passed>,
+    is_taken_up: bool,
+}
+
+/// A request of ours.
+struct Client {
+    number: u64,
+    is_invite: bool,
+    is_flow: bool,
+    connection: Option<u64>,
+    heard: Heard,
+}
+
+/// The final response of a client transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Success,
+    Failure,
+}
+
+/// A transaction by the number that the call layer knows.
+struct Known {
+    /// Hash of its Call-ID.
+    call: u64,
+    /// None while its request waits to be sent.
+    id: Option<TransactionId>,
+}
+
+struct Engine {
+    given: Given,
+    transactions: Transactions<Way>,
+    out: Effects<Way>,
+    outbox: Outbox,
+    servers: HashMap<TransactionId, Server>,
+    clients: HashMap<TransactionId, Client>,
+    numbers: HashMap<u64, Known>,
+    held: Held<Action>,
+    /// By call: what waits for the address of a name, and what was ordered after it.
+    parked: HashMap<u64, VecDeque<Action>>,
+    /// The calls that wait for a name.
+    waiting_for: HashMap<names::Name, Vec<u64>>,
+    call_hash: RandomState,
+    /// Connections that calls came on, by our tag of the call.
+    engaged: HashMap<Vec<u8>, u64>,
+    /// Client transactions that wait for an answer on a connection.
+    waiting_on: HashMap<u64, HashSet<TransactionId>>,
+    /// INVITEs in the order of the time when they are answered 500.
+    unanswered: VecDeque<(Instant, u64)>,
+    next_tend: Instant,
+    has_told: bool,
+}
+
+/// Serve until the call layer is gone and its last order is carried out.
+pub(crate) fn serve(given: Given) {
+    let now = Instant::now();
+    let outbox = Outbox::new(Arc::clone(&given.shared));
+    let mut engine = Engine {
+        transactions: Transactions::new(now, given.timers, Limits::default()),
+        given,
+        out: Effects::new(),
+        outbox,
+        servers: HashMap::new(),
+        clients: HashMap::new(),
+        numbers: HashMap::new(),
+        held: Held::default(),
+        parked: HashMap::new(),
+        waiting_for: HashMap::new(),
+        call_hash: RandomState::new(),
+        engaged: HashMap::new(),
+        waiting_on: HashMap::new(),
+        unanswered: VecDeque::new(),
+        next_tend: now,
+        has_told: false,
+    };
+    while engine.turn() {}
+    engine.finish();
+}
+
+impl Engine {
+    /// One turn; false when the call layer is gone.
+    fn turn(&mut self) -> bool {
+        let (orders, passed) = (self.given.orders.clone(), self.given.passed.clone());
+        let (syncs, closed) = (self.given.journal.syncs(), self.given.closed.clone());
+        let found = self.given.names.found();
+        let wait = self.wait(Instant::now());
+        let mut is_over = false;
+        select! {
+            recv(orders) -> order => match order {
+                Ok(order) => self.order(Instant::now(), order),
+                Err(_) => is_over = true,
+            },
+            recv(passed) -> message => match message {
+                Ok(message) => self.take(Instant::now(), message),
+                // The receive thread is gone: orders end soon.
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            },
+            recv(syncs) -> end => if let Ok(end) = end {
+                let through = self.given.journal.synced(&end);
+                self.release(Instant::now(), through);
+            },
+            recv(closed) -> connection => if let Ok(connection) = connection {
+                self.closed(Instant::now(), connection);
+            },
+            recv(found) -> found => if let Ok(found) = found {
+                self.found(Instant::now(), &found);
+            },
+            default(wait) => {}
+        }
+        let now = Instant::now();
+        for message in passed.try_iter().take(TURN) {
+            self.take(now, message);
+        }
+        for order in orders.try_iter().take(TURN) {
+            self.order(now, order);
+        }
+        self.transactions.fire(now, &mut self.out);
+        self.act(None);
+        if now >= self.next_tend {
+            self.next_tend = now + TEND_EVERY;
+            self.given.journal.tend();
+            self.answer_forgotten(now);
+        }
+        self.flush(now);
+        let is_awaited = !self.held.is_empty();
+        self.given.journal.durable().pump(is_awaited);
+        !is_over
+    }
+
+    fn wait(&mut self, now: Instant) -> Duration {
+        let timer = self.transactions.next_deadline().map_or(TEND_EVERY, |at| at.saturating_duration_since(now));
+        let sync = self.given.journal.durable().wait().unwrap_or(TEND_EVERY);
+        timer.min(sync).min(self.next_tend.saturating_duration_since(now))
+    }
+
+    /// Everything ordered is written and sent before the thread ends.
+    fn finish(&mut self) {
+        for end in self.given.journal.durable().finish() {
+            let through = self.given.journal.synced(&end);
+            self.release(Instant::now(), through);
+        }
+        self.flush(Instant::now());
+    }
+
+    // --- messages ---
+
+    fn take(&mut self, now: Instant, passed: Passed) {
+        let passed = Arc::new(passed);
+        let Parsed::Message(message) = sip::parse(&passed.bytes) else { return };
+        if passed.what == What::Response {
+            self.transactions.receive_response(now, &message, &passed.bytes, &mut self.out);
+            self.act(Some(&passed));
+            return;
+        }
+        let Ok(tag) = Token::new(&passed.local_tag) else { return };
+        let is_udp = passed.peer.transport == Transport::Udp;
+        let arrival = Arrival {
+            bytes: &passed.bytes,
+            source: passed.peer.source,
+            reply_to: Way::back(&passed.peer),
+            transport: if is_udp { transaction::Transport::Unreliable } else { transaction::Transport::Reliable },
+            tag,
+            has_trying: true,
+        };
+        let taken = self.transactions.receive_request(now, &message, &arrival, &mut self.out);
+        match (taken, &passed.what) {
+            (Taken::New(id), What::Request(_)) => self.begin(now, id, &passed, &message),
+            (Taken::New(id), _) => {
+                // It could not be taken the first time; the sender may try again with a new one.
+                let retry = [retry_after()];
+                let extra: Vec<_> = retry.iter().filter_map(extra).collect();
+                let answer = Answer::new(503, passed.peer.source).with_tag(tag).with_extra(&extra);
+                self.out.retain(|effect| !matches!(effect, Effect::ToUser { .. }));
+                let _ = self.transactions.respond(now, id, &answer, &message, &mut self.out);
+            }
+            (taken, What::Request(standing)) => {
+                if taken == Taken::Full {
+                    let retry = [retry_after()];
+                    let extra: Vec<_> = retry.iter().filter_map(extra).collect();
+                    let mut bytes = Vec::with_capacity(512);
+                    let answer = Answer::new(503, passed.peer.source).with_tag(tag).with_extra(&extra);
+                    answer.write(&message, &mut bytes);
+                    self.outbox.push(Way::back(&passed.peer), bytes.into(), None);
+                }
+                self.taken_up(standing);
+                if taken != Taken::Repeated && passed.key != 0 {
+                    self.command(Command::Ended { key: passed.key });
+                }
+            }
+            _ => {}
+        }
+        self.act(Some(&passed));
+    }
+
+    fn begin(&mut self, now: Instant, id: TransactionId, passed: &Arc<Passed>, message: &Message<'_>) {
+        let number = self.given.shared.next_transaction.fetch_add(1, Ordering::Relaxed);
+        let call = self.call_hash.hash_one(message.call_id().unwrap_or_default());
+        self.numbers.insert(number, Known { call, id: Some(id) });
+        self.servers.insert(id, Server { number, passed: Arc::clone(passed), is_taken_up: false });
+        if passed.key != 0 {
+            self.unanswered.push_back((now + UNANSWERED, number));
+        }
+    }
+
+    /// Requests that wait for an answer on a connection that is gone wait in vain (RFC 3261 §8.1.3.1).
+    fn closed(&mut self, now: Instant, connection: u64) {
+        for id in self.waiting_on.remove(&connection).unwrap_or_default() {
+            self.transactions.transport_error(now, id, &mut self.out);
+        }
+        self.act(None);
+    }
+
+    // --- what the transactions want ---
+
+    /// Do what the transactions want; `passed` is the message that made them want it.
+    fn act(&mut self, passed: Option<&Arc<Passed>>) {
+        let mut out = std::mem::take(&mut self.out);
+        for effect in out.drain(..) {
+            match effect {
+                Effect::Send { transaction, bytes, destination } => {
+                    self.outbox.push(destination, bytes, Some(transaction));
+                }
+                Effect::ToUser { transaction, event } => self.told(transaction, event, passed),
+                Effect::Terminated { transaction, reason } => self.terminated(transaction, reason),
+            }
+        }
+        // Nothing that is done for an effect leads to another one.
+        self.out = out;
+    }
+
+    fn told(&mut self, id: TransactionId, event: transaction::Event, passed: Option<&Arc<Passed>>) {
+        use transaction::Event as Said;
+        let server = self.servers.get(&id).map(|server| server.number);
+        match (event, server, passed) {
+            (Said::Request { .. }, Some(transaction), Some(passed)) => {
+                self.tell(Event::Request { transaction, passed: Arc::clone(passed) });
+            }
+            (Said::Ack { bytes }, Some(transaction), _) => self.tell(Event::Ack { transaction, bytes }),
+            (Said::Cancel { bytes }, Some(transaction), _) => self.tell(Event::Cancel { transaction, bytes }),
+            (Said::Response { status, bytes }, _, Some(passed)) => {
+                let Some(client) = self.clients.get_mut(&id) else { return };
+                match status {
+                    ..200 => {}
+                    200..300 => client.heard = Heard::Success,
+                    _ => client.heard = Heard::Failure,
+                }
+                // Whatever a far end sends, the queue stays short; a call can do without one provisional response.
+                if status < 200 && self.given.shared.events.len() > QUEUE_HIGH_WATER {
+                    let mut tally = Tally::default();
+                    tally.add(Counter::QueueFull, 1);
+                    self.given.shared.commit(&tally);
+                    return;
+                }
+                let (transaction, is_flow) = (client.number, client.is_flow);
+                self.tell(Event::Response { transaction, bytes, came: passed.peer, is_flow });
+            }
+            // An answer that could not be sent is missed by its far end, which says so by its silence.
+            _ => {}
+        }
+    }
+
+    fn terminated(&mut self, id: TransactionId, reason: Reason) {
+        if let Some(server) = self.servers.remove(&id) {
+            self.numbers.remove(&server.number);
+            if let (What::Request(standing), false) = (&server.passed.what, server.is_taken_up) {
+                self.taken_up(standing);
+            }
+            if server.passed.key != 0 {
+                self.command(Command::Ended { key: server.passed.key });
+            }
+            if reason == Reason::SuccessNotAcknowledged {
+                self.tell(Event::Ended { transaction: server.number, why: Ended::NoAck });
+            }
+        } else if let Some(client) = self.clients.remove(&id) {
+            self.numbers.remove(&client.number);
+            if let Some(connection) = client.connection
+                && let Some(waiting) = self.waiting_on.get_mut(&connection)
+            {
+                waiting.remove(&id);
+                if waiting.is_empty() {
+                    self.waiting_on.remove(&connection);
+                }
+            }
+            let why = match (client.heard, reason) {
+                (Heard::Success, _) if client.is_invite => Ended::Over,
+                (Heard::Success | Heard::Failure, _) => return,
+                (Heard::Nothing, Reason::TransportError) => Ended::Transport,
+                (Heard::Nothing, Reason::CancelUnanswered) => Ended::CancelUnanswered,
+                (Heard::Nothing, _) => Ended::NoResponse,
+            };
+            self.tell(Event::Ended { transaction: client.number, why });
+        }
+    }
+
+    // --- what leaves ---
+
+    /// Send what the turn wants sent. What the kernel refuses ends its transaction.
+    fn flush(&mut self, now: Instant) {
+        for id in self.outbox.flush() {
+            self.transactions.transport_error(now, id, &mut self.out);
+        }
+        self.act(None);
+        if std::mem::take(&mut self.has_told) {
+            self.given.shared.events_wake.wake();
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        // Only a stopped edge has no reader.
+        let _ = self.given.shared.events.send(event);
+        self.has_told = true;
+    }
+
+    /// The receive thread obeys before it judges what it reads next, so it need not be woken for this.
+    fn command(&mut self, command: Command) {
+        let _ = self.given.commands.send(command);
+    }
+}
+
+impl Way {
+    /// To whom a message came from.
+    fn back(peer: &Peer) -> Self {
+        match peer.transport {
+            Transport::Udp => {
+                Self::Udp { listener: peer.channel as usize, to: peer.source, from: Some(peer.local.ip()) }
+            }
+            _ => Self::Stream { connection: peer.channel },
+        }
+    }
+}
