@@ -22,6 +22,7 @@ from ringfence.portal.api.models import (
     OfficeOf,
     PageQuery,
     Sent,
+    TestOut,
     moment,
     office_change,
     part_of,
@@ -217,13 +218,6 @@ class ChannelChange(Sent):
     url: ChannelUrl | None = None
     enabled: bool | None = None
     least_level: LevelWord | None = None
-
-
-class TestOut(BaseModel):
-    """How a test message went."""
-
-    is_delivered: bool = Field(description="Whether the other side took it.")
-    problem: str | None = Field(description="What failed.")
 
 
 def _level(word: LevelWord | None) -> Level | None:

@@ -175,6 +175,13 @@ class BlockOut(BaseModel):
         )
 
 
+class TestOut(BaseModel):
+    """How a test message went."""
+
+    is_delivered: bool = Field(description="Whether the other side took it.")
+    problem: str | None = Field(description="What failed.")
+
+
 class Effect(BaseModel):
     """Whether a change acts, and since which version of the settings it is there."""
 

@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal, Self
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
+from ringfence.clock import iso_utc
+from ringfence.defence.webhooks import KEPT, Posted, Retry
 from ringfence.ids import WebhookId
 from ringfence.portal.api.access import needs
 from ringfence.portal.api.models import (
@@ -13,8 +15,10 @@ from ringfence.portal.api.models import (
     CallerOf,
     Changed,
     LimitQuery,
+    Moment,
     OfficeOf,
     Sent,
+    TestOut,
     change_fields,
     office_change,
     part_of,
@@ -104,6 +108,51 @@ class MadeSecretOut(Changed[WebhookOut]):
         )
 
 
+class DeliveryOut(BaseModel):
+    """A delivery that was tried."""
+
+    id: str = Field(description="As the header `Ringfence-Delivery` has it, the same each time it is sent.")
+    event: EventWord
+    at: Moment
+    is_delivered: bool = Field(description="Whether the other side took it.")
+    problem: str | None = Field(description="What failed.")
+
+    @classmethod
+    def of(cls, posted: Posted) -> Self:
+        """As the API shows it."""
+        return cls(
+            id=posted.id,
+            event=posted.event.value,
+            at=iso_utc(posted.at_us),
+            is_delivered=posted.outcome.is_delivered,
+            problem=posted.outcome.problem,
+        )
+
+
+class RetryOut(BaseModel):
+    """What a webhook did not take so far."""
+
+    event: EventWord
+    failing_since: Moment
+    due_at: Moment = Field(description="When it is tried again.")
+
+    @classmethod
+    def of(cls, retry: Retry) -> Self:
+        """As the API shows it."""
+        return cls(
+            event=retry.event.value,
+            failing_since=iso_utc(retry.failing_since_us),
+            due_at=iso_utc(retry.due_us),
+        )
+
+
+class DeliveriesOut(BaseModel):
+    """How a webhook fared since the office started."""
+
+    deliveries: list[DeliveryOut] = Field(description=f"The last {KEPT}, newest first.")
+    retries: list[RetryOut]
+
+
 @router.get("", **needs(Right.PEOPLE))
 def list_webhooks(office: OfficeOf, asked: LimitQuery) -> WebhookPage:
     """Every webhook, its address masked."""
@@ -146,6 +195,23 @@ def renew_secret(office: OfficeOf, caller: CallerOf, webhook_id: WebhookNumber) 
     """Make a new secret; what is sent from now on is signed with it."""
     made = office.settings.webhooks.renew_secret(WebhookId(webhook_id), actor=caller.actor)
     return MadeSecretOut.made(made)
+
+
+@router.get("/{webhook_id}/deliveries", **needs(Right.PEOPLE, 404))
+def list_deliveries(office: OfficeOf, webhook_id: WebhookNumber) -> DeliveriesOut:
+    """The last deliveries, and what is tried again."""
+    webhook = office.settings.webhooks.get(WebhookId(webhook_id))
+    return DeliveriesOut(
+        deliveries=[DeliveryOut.of(posted) for posted in office.alarms.posted(webhook.id)],
+        retries=[RetryOut.of(retry) for retry in office.alarms.retries(webhook.id)],
+    )
+
+
+@router.post("/{webhook_id}/test", **needs(Right.PEOPLE, 404, writes=True))
+def test_webhook(office: OfficeOf, webhook_id: WebhookNumber) -> TestOut:
+    """POST an alarm event with the action "test" now; that it was not taken is an answer and no error."""
+    outcome = office.alarms.send_test_webhook(WebhookId(webhook_id))
+    return TestOut(is_delivered=outcome.is_delivered, problem=outcome.problem)
 
 
 @router.delete("/{webhook_id}", **needs(Right.PEOPLE, 404, writes=True))

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from ringfence.settings.alarms_model import CPU, ILLEGAL_CALL, Alarm, AlarmDraft, Level
+from kit.journal import T0_US
+from ringfence.clock import iso_utc
+from ringfence.defence.delivery import Outcome
+from ringfence.defence.webhooks import Posted, Retry
+from ringfence.ids import WebhookId
+from ringfence.settings.alarms_model import CPU, ILLEGAL_CALL, Alarm, AlarmDraft, HookEvent, Level
 from ringfence.text import sentence
 
 from .conftest import Site
@@ -216,6 +221,28 @@ def test_a_webhook_lives_and_its_secret_is_shown_once(site: Site, tmp_path: Path
     assert (kept.count(made["secret"]), kept.count("hunter2hunter2")) == (1, 1)
     call(site, "DELETE", address)
     assert call(site, "GET", address, status=404)["error"]["code"] == "not_found"
+
+
+def test_a_webhook_is_tested_and_tells_its_deliveries_and_the_next_try(site: Site) -> None:
+    body = {"name": "billing", "url": HOOK_URL, "events": ["alarm"]}
+    hook = WebhookId(call(site, "POST", "webhooks", body, status=201)["after"]["id"])
+    test, deliveries = f"webhooks/{hook}/test", f"webhooks/{hook}/deliveries"
+    assert call(site, "POST", test) == {"is_delivered": True, "problem": None}
+    site.alarms.problem = "connection refused"
+    assert call(site, "POST", test) == {"is_delivered": False, "problem": "connection refused"}
+    assert call(site, "GET", deliveries) == {"deliveries": [], "retries": []}
+    failed = Posted(at_us=T0_US, outcome=Outcome(problem="503"), event=HookEvent.ALARM, id="a-1")
+    site.alarms.deliveries[hook] = (failed,)
+    site.alarms.waiting[hook] = (
+        Retry(event=HookEvent.ALARM, due_us=T0_US + 5_000_000, failing_since_us=T0_US),
+    )
+    began = iso_utc(T0_US)
+    told = {"id": "a-1", "event": "alarm", "at": began, "is_delivered": False, "problem": "503"}
+    again = {"event": "alarm", "failing_since": began, "due_at": iso_utc(T0_US + 5_000_000)}
+    assert call(site, "GET", deliveries) == {"deliveries": [told], "retries": [again]}
+    for method, address in (("POST", "webhooks/999/test"), ("GET", "webhooks/999/deliveries")):
+        call(site, method, address, status=404)
+        call(site, method, address, role="analyst", status=403)
 
 
 def test_a_renewed_secret_is_another_and_shown_once(site: Site, tmp_path: Path) -> None:
