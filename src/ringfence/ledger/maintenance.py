@@ -36,6 +36,7 @@ MERGE_AFTER_US: Final = 120_000_000
 MERGED_ROWS: Final = 4_000_000
 _MERGED_ROLLUPS: Final = 16
 _DAY_US: Final = 86_400_000_000
+SUMS: Final = "sums"
 
 
 File = TypeVar("File", Segment, Rollup, Retired)
@@ -61,7 +62,8 @@ class Limit:
 class Limits:
     """How much of each kind of row and of the journal is kept.
 
-    Shape: `journal` holds for the edge stream, that strangers fill; `calls_journal` for the calls stream.
+    Shape: `journal` holds for the edge stream, that strangers fill; `calls_journal` for the calls stream;
+    `sums` for what rows that went were summed up to.
     """
 
     illegal: Limit = Limit()
@@ -69,6 +71,7 @@ class Limits:
     call: Limit = Limit()
     journal: Limit = Limit()
     calls_journal: Limit = Limit()
+    sums: Limit = Limit()
     archive_level: int = core.ARCHIVE_LEVEL
 
     @classmethod
@@ -91,6 +94,7 @@ class Limits:
             call=limit("CALL"),
             journal=limit("JOURNAL"),
             calls_journal=Limit(age_us=_calls_age_us(parameters)),
+            sums=Limit(age_us=parameters["RF_RETENTION_SUMS_DAYS"] * _DAY_US or None),
             archive_level=parameters["RF_ARCHIVE_LEVEL"],
         )
 
@@ -200,6 +204,40 @@ def _merge_rollups(
         rollups=(*_without(present.rollups, group), *made),
         retired=(*present.retired, *_retired(group, at_us)),
     )
+
+
+def let_sums_go(ledger: Ledger, clock: Clock, limits: Limits) -> tuple[LetGo, ...]:
+    """Let minutes of sums beyond their age go, a day at a time; what went.
+
+    Raises: ExceptionGroup of what kept sums from being written anew, after all others are.
+    """
+    if limits.sums.age_us is None:
+        return ()
+    # Whole days, so that the files are written anew once a day and not each minute.
+    end_us = (clock.utc_us() - limits.sums.age_us) // _DAY_US * _DAY_US
+    notes: list[LetGo] = []
+    faults: list[Exception] = []
+    for kind in (*KINDS, UNRECORDED):
+        group = [r for r in ledger.manifest.rollups if r.kind == kind and r.min_time_us < end_us]
+        if not group:
+            continue
+        try:
+            kept = ledger.rollups.since(group, end_us, label=ledger.label)
+        except (OSError, duckdb.Error) as error:
+            faults.append(error)
+            continue
+        note = LetGo(
+            kind=f"{SUMS}/{kind}",
+            rows=0,
+            attempts=sum(r.attempts for r in group) - sum(r.attempts for r in kept),
+            size=sum(r.size for r in group) - sum(r.size for r in kept),
+            until_us=end_us,
+            at_us=clock.utc_us(),
+        )
+        ledger.change_manifest(partial(_merge_rollups, group=group, made=kept, at_us=note.at_us))
+        notes.append(note)
+    raise_together(faults)
+    return tuple(notes)
 
 
 def unlink_retired(ledger: Ledger, clock: Clock) -> int:

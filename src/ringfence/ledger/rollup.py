@@ -89,6 +89,12 @@ class RollupWriter:
         sql = "SELECT * FROM read_parquet($paths) WHERE minute < make_timestamp($time_us)"
         return self._write(sql, {"paths": [str(path)], "time_us": time_us}, kind, label)
 
+    def since(self, rollups: Sequence[Rollup], time_us: int, *, label: str) -> tuple[Rollup, ...]:
+        """Write the minutes of several files of one kind that begin at a time or later into one."""
+        paths = [str(self._directory / rollup.path) for rollup in rollups]
+        sql = "SELECT * FROM read_parquet($paths) WHERE minute >= make_timestamp($time_us) ORDER BY ALL"
+        return self._write(sql, {"paths": paths, "time_us": time_us}, rollups[0].kind, label)
+
     def _write(self, sql: str, bound: dict[str, object], kind: str, label: str) -> tuple[Rollup, ...]:
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE summed AS {sql}", bound)
         [(rows, attempts, low, high)] = self._connection.execute(

@@ -17,6 +17,7 @@ from ringfence.clock import Clock
 from ringfence.errors import StoreError
 from ringfence.ledger import maintenance
 from ringfence.ledger.maintenance import Limits, Parameters
+from ringfence.ledger.manifest import LetGo
 from ringfence.ledger.pipeline import Ledger, Pace, Progress
 from ringfence.ledger.reader import cdr_directory, journal_sources, last_seq
 from ringfence.ledger.reports import Reports
@@ -197,11 +198,13 @@ class LedgerService:
                 faults.extend(_single(error))
                 return None
 
+        sums: tuple[LetGo, ...] | None = None
         limits = tried(lambda: Limits.of(self._parameters.parameters()))
         tried(maintenance.unlink_retired, ledger, self._clock)
         if limits is not None:
             tried(maintenance.let_journal_go, ledger, self._data_dir, self._clock, limits)
             tried(maintenance.let_rows_go, ledger, self._clock, limits)
+            sums = tried(maintenance.let_sums_go, ledger, self._clock, limits)
         # Summing up may have taken longer than files wait for their readers.
         tried(maintenance.unlink_retired, ledger, self._clock)
         merged = tried(maintenance.merge_segments, ledger, self._clock)
@@ -209,7 +212,7 @@ class LedgerService:
         archived = tried(maintenance.archive_journal, self._data_dir, limits) if limits is not None else None
         if merged or archived:
             _log.info("ledger.tidied", merged=merged or 0, archived=archived or 0)
-        for note in ledger.manifest.let_go:
+        for note in (*ledger.manifest.let_go, *(sums or ())):
             if note not in known:
                 _log.info(
                     "ledger.let_go", kind=note.kind, rows=note.rows, attempts=note.attempts, bytes=note.size

@@ -576,6 +576,18 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         zero="no limit",
     ),
     _number(
+        "RF_RETENTION_SUMS_DAYS",
+        JOURNAL,
+        1825,
+        (1, 36_500),
+        unit="days",
+        meaning=(
+            "How long the sums per minute are kept that records leave behind when they go, and those of "
+            "attempts that had no record of their own."
+        ),
+        zero="for ever",
+    ),
+    _number(
         "RF_RETENTION_JOURNAL_DAYS",
         JOURNAL,
         90,

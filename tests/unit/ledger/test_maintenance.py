@@ -318,10 +318,37 @@ def test_many_small_sums_become_one_file(tmp_path: Path) -> None:
         assert rollup.attempts == 20
 
 
+def test_old_sums_go_a_day_at_a_time_and_the_others_stay_exact(tmp_path: Path) -> None:
+    journal, day_us = Journal(), 86_400 * S
+    clock = ManualClock(T0_US)
+    for n in range(40):
+        journal.summary(T0_US + n * day_us // 4, 1)
+    with ledger_of(journal, tmp_path, clock, replace(PACE, read_frames=1, cut_frames=1)) as ledger:
+        seal_all(ledger, clock)
+        maintenance.merge_rollups(ledger, clock)
+        clock.advance(10 * 86_400 - (clock.utc_us() - T0_US) / S)
+        assert maintenance.let_sums_go(ledger, clock, Limits()) == ()
+        limits = Limits(sums=Limit(age_us=4 * day_us))
+        [note] = maintenance.let_sums_go(ledger, clock, limits)
+        assert (note.kind, note.attempts, note.until_us) == ("sums/unrecorded", 24, T0_US + 6 * day_us)
+        assert note.size > 0
+        [rollup] = ledger.manifest.rollups
+        assert (rollup.attempts, rollup.min_time_us) == (16, T0_US + 6 * day_us)
+        assert sum(pq.read_table(tmp_path / rollup.path)["attempts"].to_pylist()) == 16
+        assert len(ledger.manifest.retired) > 0
+        # Until the next day nothing is written anew.
+        assert maintenance.let_sums_go(ledger, clock, limits) == ()
+        clock.advance(90 * 86_400)
+        [note] = maintenance.let_sums_go(ledger, clock, limits)
+        assert (note.attempts, ledger.manifest.rollups) == (16, ())
+
+
 def test_limits_are_what_the_parameters_say() -> None:
     limits = Limits.of(defaults() | {"RF_RETENTION_CALL_BYTES": 0, "RF_RETENTION_EVENT_DAYS": 2})
     assert limits.call.size is None
     assert limits.event.age_us == 2 * 86_400 * S
+    assert limits.sums.age_us == 1825 * 86_400 * S
+    assert Limits.of(defaults() | {"RF_RETENTION_SUMS_DAYS": 0}).sums.age_us is None
 
 
 @pytest.mark.parametrize(
