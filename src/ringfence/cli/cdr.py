@@ -3,7 +3,7 @@
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,9 +14,17 @@ from ringfence.cli.moment import MomentType
 from ringfence.cli.output import Format, Output, Value, note
 from ringfence.cli.session import Session, config_option, data_option, with_session
 from ringfence.cli.steps import steps
-from ringfence.errors import ConfigError
+from ringfence.errors import ConfigError, StoreError
 from ringfence.ledger.exports import Form, exporting, first_rows, plain, write, write_hours
-from ringfence.ledger.query import DEFAULT_LIMIT, CdrQuery, Cursor, parse_source
+from ringfence.ledger.geography import COUNTRIES
+from ringfence.ledger.query import (
+    DEFAULT_LIMIT,
+    CdrQuery,
+    Cursor,
+    parse_country,
+    parse_dialled,
+    parse_source,
+)
 from ringfence.ledger.reader import LedgerReader, open_reader
 from ringfence.ledger.reasons import REASON_BY_NAME
 from ringfence.ledger.schema import COLUMN_NAMES, LISTED, Cdr
@@ -27,6 +35,7 @@ SHOWN: Final = (
     "time",
     "kind",
     "source",
+    "gateway",
     "method",
     "caller",
     "callee",
@@ -37,6 +46,14 @@ SHOWN: Final = (
     "attempts",
 )
 """Columns of the table; JSON and CSV have every column of the record."""
+
+
+def _countries(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return sorted(country for country in COUNTRIES if country.startswith(incomplete.upper()))
+
+
+def _reasons(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in REASON_BY_NAME if name.startswith(incomplete)]
 
 
 def filters(function: Callable[..., None]) -> Callable[..., None]:
@@ -53,7 +70,12 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--caller", metavar="X", help="Caller number; with * at the end, its beginning.")
     @click.option("--callee", metavar="X", help="Callee number; with * at the end, its beginning.")
     @click.option("--account", metavar="A", help="Account.")
-    @click.option("--reason", metavar="R", help="Why it was refused.")
+    @click.option("--country", metavar="CC", shell_complete=_countries, help="Country of the source: NL.")
+    @click.option("--dialled", metavar="DIGITS", help="The number called begins so, at its country code: 44.")
+    @click.option(
+        "--dialled-country", metavar="CC", shell_complete=_countries, help="Country of the number called: IL."
+    )
+    @click.option("--reason", metavar="R", shell_complete=_reasons, help="Why it was refused.")
     @click.option("--min-duration", type=click.IntRange(min=0), metavar="S", help="Talk time, s.")
     @click.option(
         "--pending", is_flag=True, help="Also challenges younger than 34 s, which may still be answered."
@@ -70,6 +92,9 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
         caller: str | None,
         callee: str | None,
         account: str | None,
+        country: str | None,
+        dialled: str | None,
+        dialled_country: str | None,
         reason: str | None,
         min_duration: int | None,
         pending: bool,
@@ -90,6 +115,9 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
             caller=caller,
             callee=callee,
             account=account,
+            country=None if country is None else parse_country(country),
+            dialled=None if dialled is None else parse_dialled(dialled),
+            dialled_country=None if dialled_country is None else parse_country(dialled_country),
             reason=reason,
             min_duration_s=min_duration,
             pending=pending,
@@ -117,10 +145,12 @@ def list_command(session: Session, *, query: CdrQuery, limit: int, below: str | 
     start = None if below is None else Cursor.parse(below)
     with opened(session) as reader:
         is_table = session.output.form is Format.TABLE
-        columns = LISTED if is_table else COLUMN_NAMES
+        columns = (*LISTED, "callerGateway", "gateway_id") if is_table else COLUMN_NAMES
         page = reader.store.page(query, limit=limit, below=start, columns=columns)
     if is_table:
-        session.output.rows(SHOWN, [shown(row) for row in page.rows], empty="no records match")
+        unnamed = any(row.gateway_id and not row.callerGateway for row in page.rows)
+        names = _gateway_names(session) if unnamed else {}
+        session.output.rows(SHOWN, [shown(row, names) for row in page.rows], empty="no records match")
     else:
         session.output.rows(COLUMN_NAMES, (values(row) for row in page.rows))
     if page.older is not None and below is not None:
@@ -224,12 +254,27 @@ def _openable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def shown(row: Cdr) -> list[Value]:
-    """A record as a line of the table."""
+def _gateway_names(session: Session) -> dict[int, str]:
+    """What mapping gateways are called now, by number; none where the settings cannot be read."""
+    try:
+        with session.reading() as store:
+            return {gateway.id: gateway.name for gateway in store.gateways.all()}
+    except StoreError:
+        return {}
+
+
+def shown(row: Cdr, gateways: Mapping[int, str]) -> list[Value]:
+    """A record as a line of the table.
+
+    Shape: where the edge refused a gateway it wrote its number only; that is said by the name it has now, or
+    as "#7" if it is gone.
+    """
+    number = f"#{row.gateway_id}" if row.gateway_id else ""
     return [
         f"{row.recorded_at:%Y-%m-%dT%H:%M:%S}.{row.recorded_at.microsecond // 1000:03d}Z",
         row.kind,
         row.callerip,
+        row.callerGateway or gateways.get(row.gateway_id, number),
         row.method,
         row.callerAccessE164,
         row.calleeAccessE164,

@@ -13,7 +13,7 @@ from typing import Final
 
 from ringfence.errors import ConfigError
 from ringfence.ledger.dialled import AREA_DIGITS, INTERNATIONAL
-from ringfence.ledger.geography import areas_of_country
+from ringfence.ledger.geography import COUNTRIES, areas_of_country
 from ringfence.ledger.reasons import BillingMode
 from ringfence.ledger.schema import Cdr, quoted
 from ringfence.text import sentence
@@ -27,6 +27,8 @@ OLDEST_FIRST: Final = f"recorded_at, {quoted('flowNo')}, journal_id"
 
 _UNBILLED: Final = {"illegal": BillingMode.ILLEGAL_CALL, "event": BillingMode.UNBILLED}
 _CURSOR: Final = re.compile(r"(\d{1,16})-(\d{1,19})-([0-9a-f]{1,32})")
+_DIGITS: Final = re.compile(r"[0-9]{1,15}")
+_SHOWN: Final = 40
 _MAPPED_BITS: Final = 96
 _FLOW: Final = quoted("flowNo")
 
@@ -176,6 +178,34 @@ def parse_source(text: str) -> Network:
         if mapped is not None:
             return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
     return network
+
+
+def parse_country(text: str) -> str:
+    """Read a country.
+
+    Raises: ConfigError("bad_value") if it is none that an address or a number can have.
+    """
+    if text.upper() not in COUNTRIES:
+        raise ConfigError(
+            sentence("there is no country {given}", given=repr(text[:_SHOWN])),
+            hint="two letters (ISO 3166-1), such as NL",
+            code="bad_value",
+        )
+    return text.upper()
+
+
+def parse_dialled(text: str) -> str:
+    """Read how a number begins at its country code.
+
+    Raises: ConfigError("bad_value") if no number does.
+    """
+    if not _DIGITS.fullmatch(text):
+        raise ConfigError(
+            sentence("{given} begins no number at its country code", given=repr(text[:_SHOWN])),
+            hint="digits only, such as 44",
+            code="bad_value",
+        )
+    return text
 
 
 INTERNATIONAL_SQL: Final = " || ".join(

@@ -14,8 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
-from ringfence.ledger.geography import COUNTRIES
-from ringfence.ledger.query import CdrQuery, Cursor, Network, parse_source
+from ringfence.ledger.query import CdrQuery, Cursor, Network, parse_country, parse_dialled, parse_source
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, REASON_BY_NAME, BillingMode
 from ringfence.ledger.schema import KINDS
 from ringfence.settings.spelling import did_you_mean
@@ -36,7 +35,6 @@ _MOST_PAIRS: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _WHOLE: Final = re.compile(r"-?[0-9]{1,10}")
-_DIGITS: Final = re.compile(r"[0-9]{1,15}")
 _MOST_GATEWAYS: Final = 2**32 - 1
 _LONGEST_CALL_S: Final = 2**31 - 1
 _UNNAMED_REASON: Final = re.compile(r"reason_[0-9]{1,3}")
@@ -238,24 +236,6 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
-def _digits(text: str) -> str:
-    if not _DIGITS.fullmatch(text):
-        raise _wrong(
-            sentence("{given} begins no number at its country code", given=_short(text)),
-            "digits only, such as 44",
-        )
-    return text
-
-
-def _country(text: str) -> str:
-    if text.upper() not in COUNTRIES:
-        raise _wrong(
-            sentence("there is no country {given}", given=_short(text)),
-            "two letters (ISO 3166-1), such as NL",
-        )
-    return text.upper()
-
-
 def _gateway_id(text: str) -> int:
     if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _MOST_GATEWAYS:
         raise _wrong(
@@ -297,9 +277,9 @@ _CONDITIONS: Final = (
     _Condition(name="reason", field="reason", read=_reason, shown=_text),
     _Condition(name="min_duration", field="min_duration_s", read=_seconds, shown=_text),
     _Condition(name="max_duration", field="max_duration_s", read=_seconds, shown=_text),
-    _Condition(name="dialled", field="dialled", read=_digits, shown=_text),
-    _Condition(name="country", field="country", read=_country, shown=_text),
-    _Condition(name="dialled_country", field="dialled_country", read=_country, shown=_text),
+    _Condition(name="dialled", field="dialled", read=parse_dialled, shown=_text),
+    _Condition(name="country", field="country", read=parse_country, shown=_text),
+    _Condition(name="dialled_country", field="dialled_country", read=parse_country, shown=_text),
     _Condition(name="tool", field="tool", read=str, shown=_text),
     _Condition(name="method", field="method", read=str, shown=_text),
     _Condition(name="call_id", field="call_id", read=str, shown=_text),

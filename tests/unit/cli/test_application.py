@@ -156,6 +156,13 @@ def test_completion_script_is_data(cli: Cli, shell: str) -> None:
         (["gateway"], "im", ["import"]),
         (["param", "get"], "ss_auth", ["SS_AUTHENTICATION_MAX_RETRY", "SS_AUTHENTICATION_FAILED_SUSPEND"]),
         (["param", "list"], "--for", ["--format"]),
+        (["cdr", "count", "--reason"], "unk", ["unknown_source", "unknown_dialog"]),
+        (["cdr", "list", "--country"], "nz", ["NZ"]),
+        (
+            ["cdr", "export", "--dialled-country"],
+            "N",
+            ["NA", "NC", "NE", "NF", "NG", "NI", "NL", "NO", "NP", "NR", "NU", "NZ"],
+        ),
     ],
 )
 def test_words_are_completed(arguments: list[str], incomplete: str, found: list[str]) -> None:

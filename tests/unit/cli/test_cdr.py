@@ -62,6 +62,11 @@ def rows(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
         (["--caller", "1*"], 13, 17),
         (["--callee", "009721"], 2, 2),
         (["--account", "acme"], 1, 1),
+        (["--dialled", "442"], 1, 1),
+        (["--dialled", "972"], 0, 0),
+        (["--dialled-country", "gb"], 1, 1),
+        (["--dialled-country", "IL"], 0, 0),
+        (["--country", "NL"], 0, 0),
         (["--reason", "unknown_source"], 12, 16),
         (["--min-duration", "1"], 0, 0),
     ],
@@ -92,6 +97,29 @@ def test_a_table_shows_why(cli: Cli, journal: DiskJournal) -> None:
     assert "there are older ones" not in text
 
 
+def test_a_table_names_a_gateway_that_the_edge_refused(cli: Cli) -> None:
+    made = DiskJournal(cli.data_dir)
+    for number in (1, 2):
+        made.edge.attempt(time_us=made.now_us, source="192.0.2.1", gateway_id=number)
+    made.edge.commit(made.now_us)
+    assert "#1" in cli.ok("cdr", "list").stdout
+    cli.ok("gateway", "add", "carrier", "192.0.2.1")
+    text = cli.ok("cdr", "list").stdout
+    assert "carrier" in text
+    assert "#2" in text
+
+
+def test_records_are_found_by_the_country_of_their_source(cli: Cli) -> None:
+    made = DiskJournal(cli.data_dir)
+    for source in ("193.0.6.139", "198.51.100.7"):
+        made.edge.attempt(time_us=made.now_us, source=source)
+    made.edge.commit(made.now_us)
+    assert [row["callerip"] for row in rows(cli, "--country", "nl")] == ["193.0.6.139"]
+    refused = cli("cdr", "list", "--country", "Holland")
+    assert "there is no country 'Holland'" in refused.stderr
+    assert "two letters (ISO 3166-1), such as NL" in refused.stderr
+
+
 def test_counts_in_json_have_both_numbers(cli: Cli, journal: DiskJournal) -> None:
     assert json.loads(cli.ok("cdr", "count", "--format", "json").stdout) == {"records": 13, "attempts": 17}
 
@@ -101,6 +129,9 @@ def test_counts_in_json_have_both_numbers(cli: Cli, journal: DiskJournal) -> Non
     [
         ["list", "--source", "1.2.3"],
         ["list", "--reason", "unknwon_source"],
+        ["list", "--country", "Netherlands"],
+        ["list", "--dialled", "+44"],
+        ["list", "--dialled-country", "XX"],
         ["list", "--since", "yesterday"],
         ["list", "--since", "999999d"],
         ["list", "--below", "x"],
