@@ -12,9 +12,9 @@ from jinja2.ext import extract_from_ast
 from ringfence.defence.readings import LEDGER, SWITCH
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASONS, REASONS, SCOPES
 from ringfence.ledger.schema import COLUMNS, KINDS
-from ringfence.portal import filters
+from ringfence.portal import audit_words, filters
 from ringfence.portal.exports import JobState
-from ringfence.portal.pages import records, watch
+from ringfence.portal.pages import chips, records, watch
 from ringfence.settings import database
 from ringfence.settings.alarms_model import ALARM_KINDS, Level
 from ringfence.settings.model import Color, ListName, Role
@@ -144,4 +144,6 @@ def _named() -> set[str]:
         found |= {word.value for word in words}
     found |= set(records.TITLES.values()) | set(records.FORMATS.values()) | set(watch.DAYS)
     found |= set(filters.NAMES) | {SWITCH, LEDGER}
+    found |= set(chips.RANGES.values()) | set(chips.FLAGS.values())
+    found |= set(audit_words.VERBS.values()) | set(audit_words.OBJECTS.values())
     return {sentence for sentence in found if sentence}

@@ -25,6 +25,7 @@ from ringfence.errors import StoreError
 from ringfence.ledger.query import CdrQuery
 from ringfence.portal.access import Access
 from ringfence.portal.api import create_api
+from ringfence.portal.api.errors import error_answer
 from ringfence.portal.exports import ExportJobs
 from ringfence.portal.metrics import exposition
 from ringfence.portal.office import Office
@@ -106,7 +107,11 @@ class _KnowsSessions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         cookie = Request(scope).cookies.get(COOKIE, "") if scope["type"] == "http" else ""
         if cookie:
-            session = await run_in_threadpool(self._office.settings.sessions.find, cookie)
+            try:
+                session = await run_in_threadpool(self._office.settings.sessions.find, cookie)
+            except StoreError as error:
+                await error_answer(error)(scope, receive, send)
+                return
             if session is not None:
                 state = scope.setdefault("state", {})
                 state["caller"] = Caller(name=session.user.name, role=session.user.role)

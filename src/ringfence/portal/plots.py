@@ -4,7 +4,7 @@
 A plot carries its points for the page's script, which shows exact values and lets people select a range.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,7 +75,14 @@ def stacked(buckets: Sequence[Bucket], series: Sequence[str], *, title: str, ran
     )
 
 
-def heat(hours: Sequence[Sequence[int]], days: Sequence[str], *, title: str, unit: str) -> Markup:
+def heat(
+    hours: Sequence[Sequence[int]],
+    days: Sequence[str],
+    *,
+    title: str,
+    unit: str,
+    number: Callable[[int], str],
+) -> Markup:
     """How much fell into each hour of each weekday: seven rows of 24, one hue, five steps."""
     cell, left, top = 34, 60, 18
     most = max((value for row in hours for value in row), default=0)
@@ -87,7 +94,7 @@ def heat(hours: Sequence[Sequence[int]], days: Sequence[str], *, title: str, uni
             parts.append(
                 f'<rect class="h{step}" x="{left + hour * cell}" y="{top + day * 22}" '
                 f'width="{cell}" height="22">'
-                f"<title>{escape(days[day])} {hour:02d}:00: {value:,} {escape(unit)}</title></rect>"
+                f"<title>{escape(f'{days[day]} {hour:02d}:00: {number(value)} {unit}')}</title></rect>"
             )
     return Markup(  # noqa: S704 - numbers and escaped texts of ours
         f'<svg class="plot heat" viewBox="0 0 {left + 24 * cell} {top + 7 * 22}" role="img" '

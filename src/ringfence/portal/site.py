@@ -5,8 +5,9 @@ A handler is a plain function of a `Visit`; it runs in a worker thread. Its rout
 asks for, and forms are read, measured and checked for their token before it is called.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlencode
@@ -22,6 +23,7 @@ from starlette.routing import Route
 
 from ringfence.errors import ConfigError, ControlError, NotFoundError, RingfenceError, StoreError
 from ringfence.portal.access import Access, AccessError, form_token, is_form_token
+from ringfence.portal.audit_words import OBJECTS, VERBS
 from ringfence.portal.office import Office
 from ringfence.portal.rights import Caller, Right
 from ringfence.portal.text import ago, visible
@@ -136,6 +138,7 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.filters["visible"] = visible
+        self._templates.globals |= {"verbs": VERBS, "objects": OBJECTS}
 
     def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page, or a part of one, in the person's language and time zone."""
@@ -172,19 +175,27 @@ class Site:
 
     def problem(self, visit: Visit, error: RingfenceError) -> Response:
         """What went wrong, in words, with what to do about it."""
-        template = "problem_open.html" if visit.caller is None else "problem.html"
-        return self.page(visit, template, status=_status(error), problem=error)
+        return self._told(visit, error, _status(error))
+
+    def _told(self, visit: Visit, error: RingfenceError, status: int) -> Response:
+        if visit.caller is not None:
+            # The top bar asks the settings too, and they may be what does not answer.
+            with suppress(StoreError):
+                return self.page(visit, "problem.html", status=status, problem=error)
+            visit = replace(visit, caller=None)
+        return self.page(visit, "problem_open.html", status=status, problem=error)
 
     def missing(self, request: Request, status: int) -> Response:
         """What is answered where there is no page, or not in this way."""
-        visit = self._visit(request, None)
+        try:
+            visit = self._visit(request, None)
+        except StoreError:
+            visit = self._visit(request, None, is_known=False)
         message = (
             visit.say("There is no such page") if status == 404 else visit.say("This cannot be done here")
         )
         problem = NotFoundError(message, hint=visit.say("go on from the overview"))
-        return self.page(
-            visit, "problem.html" if visit.caller else "problem_open.html", status=status, problem=problem
-        )
+        return self._told(visit, problem, status)
 
     def done(self, where: str, sentence: str, change: Change[Any] | None = None) -> Response:
         """Have a change taken by the switch, then go on to a page that says what was done."""
@@ -286,16 +297,6 @@ def link(path: str, asked: Mapping[str, str] | None = None, /, **changed: str | 
 def without(asked: QueryParams, *names: str) -> QueryParams:
     """What was asked for but for some names."""
     return QueryParams([(name, value) for name, value in asked.multi_items() if name not in names])
-
-
-def chips(path: str, asked: QueryParams, *, besides: Collection[str]) -> list[tuple[str, str, str]]:
-    """Name, value and the address without it, for all that was asked for besides some names."""
-    pairs = asked.multi_items()
-    return [
-        (name, value, link(path, QueryParams([*pairs[:index], *pairs[index + 1 :]])))
-        for index, (name, value) in enumerate(pairs)
-        if name not in besides
-    ]
 
 
 def log_in(response: Response, cookie: str, request: Request) -> Response:

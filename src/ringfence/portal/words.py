@@ -2,14 +2,17 @@
 """Languages: English is written in the pages, the other catalogues translate it, sentence by sentence."""
 
 import json
+import string
 from collections.abc import Callable
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from ringfence.text import Sentence
 
 LANGUAGES: Final = {"en": "English", "es": "Español", "zh": "中文"}
 _POINTS_GROUP: Final = frozenset({"es"})
+_LEAST_GROUPED: Final = 10_000
+"""What is smaller has no separator where points group (CLDR `minimumGroupingDigits` 2)."""
 
 Translate = Callable[..., str]
 
@@ -25,6 +28,20 @@ CATALOGUES: Final[dict[str, dict[str, str]]] = {
 }
 
 
+class _Filler(string.Formatter):
+    """Fills in a sentence; numbers that stand there with their thousands apart are written as `grouped`."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """One value."""
+        if format_spec == ",":
+            return grouped(value, self._language)
+        formatted: str = super().format_field(value, format_spec)
+        return formatted
+
+
 def translator(language: str) -> Translate:
     """How a sentence of ours reads in a language; names in braces are filled in.
 
@@ -34,7 +51,7 @@ def translator(language: str) -> Translate:
     >>> translator("en")("{count} new", count=3)
     '3 new'
     """
-    words = CATALOGUES.get(language, {})
+    words, filler = CATALOGUES.get(language, {}), _Filler(language)
 
     def translate(text: str, /, **values: object) -> str:
         template = text
@@ -42,7 +59,7 @@ def translator(language: str) -> Translate:
             template, values = text.template, text.values
         said = words.get(template, template)
         filled = {name: translate(it) if isinstance(it, Sentence) else it for name, it in values.items()}
-        return said.format(**filled) if filled else said
+        return filler.format(said, **filled) if filled else said
 
     return translate
 
@@ -63,10 +80,14 @@ def preferred(asked: str, accepted: str) -> str:
 
 
 def grouped(number: int | float, language: str) -> str:
-    """A number with its thousands apart.
+    """A number with its thousands apart, as CLDR writes the language's numbers.
 
-    >>> grouped(1234567, "es")
-    '1.234.567'
+    >>> grouped(1234567, "es"), grouped(1234, "es")
+    ('1.234.567', '1234')
     """
     whole = f"{number:,.1f}" if isinstance(number, float) else f"{number:,}"
-    return whole.translate(str.maketrans(",.", ".,")) if language in _POINTS_GROUP else whole
+    if language not in _POINTS_GROUP:
+        return whole
+    if abs(number) < _LEAST_GROUPED:
+        whole = whole.replace(",", "")
+    return whole.translate(str.maketrans(",.", ".,"))

@@ -80,7 +80,7 @@ def test_logins_that_succeed_fail_and_are_held_up_are_shown_on_the_audit_page(si
     site.client.cookies.clear()
     site.log_in()
     text = site.get("/audit?kind=login").text
-    for said in ("address:testclient", "wrong_password", "locked_out", "user:ann", "log_in"):
+    for said in ("address:testclient", "wrong password", "locked out", "user:ann", "logged in"):
         assert f"<td>{said}</td>" in text
     assert '<span class="hint">attempts</span> 10' in text
     assert '<span class="hint">attempts</span> 2' in text

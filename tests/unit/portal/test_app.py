@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from kit.journal import T0_US, Journal
+from kit.journal import SOURCE_IS_AUTHORISED, T0_US, Journal
 from kit.site import Site, site_over
 from ringfence.errors import StoreError
 from ringfence.ledger.query import CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMNS
 from ringfence.ledger.service import Stats
 from ringfence.portal.text import visible
-from ringfence.settings.model import Role
+from ringfence.settings.model import GatewayDraft, Role
 
 PAGES = (
     "/",
@@ -99,6 +99,50 @@ def test_kinds_and_filters_are_links_and_chips_take_them_away(site: Site) -> Non
     assert 'href="/cdrs?kind=illegal&amp;source=198.51.100.1"' in text
     assert '<a class="chip" href="/cdrs?kind=event"' in text
     assert ">198.51.100.0<" not in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "english", "spanish"),
+    [
+        ("kind=event", "event", "evento"),
+        ("billing_mode=-9", "-9: nobody: an illegal call", "-9: nadie: llamada ilegal"),
+        ("billing_mode=PHONE", "0: the account of the phone", "0: la cuenta del teléfono"),
+        ("reason=unknown_source", "Unknown source", "Origen desconocido"),
+        ("range=24h", "24 hours", "24 horas"),
+        ("pending=1", "yes", "sí"),
+        ("min_duration=12000", "12,000 s", "12.000 s"),
+        ("since=2024-11-22T00:00:00%2B01:00", "2024-11-21 23:00:00", "2024-11-21 23:00:00"),
+        ("callee=00%2A", "00*", "00*"),
+        ("reason=no_such", "no_such", "no_such"),
+        ("since=soon", "soon", "soon"),
+    ],
+)
+def test_a_chip_says_what_it_asks_for_in_words(site: Site, asked: str, english: str, spanish: str) -> None:
+    site.log_in()
+    for language, words in (("en", english), ("es", spanish)):
+        site.client.cookies.set("ringfence_language", language)
+        [chip] = re.findall(r'<a class="chip".*?<b>(.*?)</b>', site.get(f"/cdrs?{asked}").text)
+        assert chip == words
+
+
+def test_a_gateway_that_the_edge_refused_is_named_as_it_is_called_now(tmp_path: Path) -> None:
+    journal = Journal()
+    for n in (1, 2):
+        journal.refuse(T0_US + n, flags=SOURCE_IS_AUTHORISED, gateway_id=n)
+    with site_over(journal, tmp_path) as site:
+        site.log_in()
+        made = site.settings.gateways.add(GatewayDraft(name="a<b", addresses=("192.0.2.1",)), actor="t")
+        assert made.after is not None
+        assert made.after.id == 1
+        columns = "columns=callerip,callerGateway"
+        text = site.get(f"/cdrs?{columns}").text
+        assert f'<a href="/cdrs?{columns.replace(",", "%2C")}&amp;gateway_id=1">a&lt;b</a>' in text
+        assert "gateway_id=2" in text
+        assert ">#2</a>" in text
+        places = re.findall(r'data-detail="([^"]+)"', text)
+        assert [">a&lt;b</a>" in site.get(place).text for place in places] == [False, True]
+        chip = re.findall(r'<a class="chip".*?<b>(.*?)</b>', site.get("/cdrs?gateway_id=1").text)
+        assert chip == ["1: a&lt;b"]
 
 
 def test_several_kinds_are_asked_for_at_once_on_the_page_in_its_count_links_and_exports(site: Site) -> None:
@@ -264,6 +308,26 @@ def test_settings_that_cannot_be_read_are_said_in_words(site: Site, monkeypatch:
     assert "the settings are locked by another program" in page.text
     assert "close it" in page.text
     assert "198.51.100.1" not in page.text
+
+
+def test_a_page_that_is_missing_is_said_so_while_settings_cannot_be_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.log_in()
+
+    def fail(*_: object) -> None:
+        raise StoreError("the settings are locked by another program", hint="close it")
+
+    monkeypatch.setattr(site.settings.alarms, "open", fail)
+    page = site.get("/cdrs")
+    assert (page.status, "the settings are locked by another program" in page.text) == (503, True)
+    assert site.get("/nowhere").status == 404
+    monkeypatch.setattr(site.settings.sessions, "find", fail)
+    page = site.get("/nowhere")
+    assert (page.status, "There is no such page" in page.text) == (404, True)
+    assert site.client.post("/cdrs").status_code == 405
+    answer = site.client.get("/api/v1/gateways")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store")
 
 
 def test_a_late_ledger_is_said_on_every_page_and_makes_the_office_unready(site: Site) -> None:

@@ -340,6 +340,9 @@ def test_rules_channels_and_webhooks_are_kept_and_no_secret_is_shown_again(admin
     assert secret not in everything
     assert shown[1] not in everything
     [hook] = admin.settings.webhooks.all()
+    rules = admin.get("/alarms/rules").text
+    assert "Remove siem?" in rules
+    assert rules.index("It is told of nothing from then on") < rules.index("/alarms/webhooks/remove")
     admin.post("/alarms/webhooks/set", id=str(hook.id), events="alarm")
     assert not admin.settings.webhooks.get(hook.id).enabled
     admin.post("/alarms/webhooks/remove", id=str(hook.id))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalogues say every sentence of the pages, and no other."""
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from kit.words import placeholders, sentences, unsayable
 from ringfence.errors import RingfenceError
 from ringfence.ids import AlarmId
-from ringfence.portal import filters
+from ringfence.portal import audit_words, filters
 from ringfence.portal.words import CATALOGUES, LANGUAGES, grouped, preferred, translator
 from ringfence.settings.alarms_model import AlarmRuleEdit
 from ringfence.settings.calls_model import (
@@ -20,6 +21,7 @@ from ringfence.settings.calls_model import (
     RoutingGatewayDraft,
 )
 from ringfence.settings.model import BlockDraft, Color, GatewayDraft, ListName, PhoneDraft, Role
+from ringfence.settings.objects.logins import Failure
 from ringfence.settings.parameters import lookup
 from ringfence.settings.store import SettingsStore
 from ringfence.text import Sentence, sentence
@@ -146,8 +148,27 @@ def test_the_language_is_the_one_chosen_or_accepted(asked: str, accepted: str, l
 
 
 def test_thousands_stand_apart_as_the_language_writes_them() -> None:
-    assert (grouped(1234567, "en"), grouped(1234567, "es"), grouped(1234.5, "es")) == (
-        "1,234,567",
-        "1.234.567",
-        "1.234,5",
-    )
+    numbers = (1234567, 12345.5, 1234, -9999)
+    assert [grouped(number, "en") for number in numbers] == ["1,234,567", "12,345.5", "1,234", "-9,999"]
+    assert [grouped(number, "zh") for number in numbers] == ["1,234,567", "12,345.5", "1,234", "-9,999"]
+    assert [grouped(number, "es") for number in numbers] == ["1.234.567", "12.345,5", "1234", "-9999"]
+
+
+def test_numbers_in_a_sentence_stand_apart_as_its_language_writes_them() -> None:
+    told = sentence("{count:,} calls from unauthorised sources were refused within a minute.", count=12345)
+    assert told.startswith("12,345 calls")
+    assert "12.345" in translator("es")(told)
+    assert "12,345" in translator("zh")(told)
+
+
+def test_what_the_audit_keeps_has_a_word_for_pages() -> None:
+    recorded = {
+        argument.value
+        for path in sorted(Path("src/ringfence/settings").rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in {"record", "note"} and call.args
+        for argument in ast.walk(call.args[0])
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+    assert {"add", "rotate", "log_in", "set_second_factor"} <= recorded
+    assert recorded | {failure.value for failure in Failure} <= audit_words.VERBS.keys()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Call records: the list with its filters, columns and saved views, one record whole, and exports."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,8 +18,9 @@ from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASON_BY_CODE, REAS
 from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, KINDS, VOS_COLUMNS, Cdr
 from ringfence.portal import filters
 from ringfence.portal.exports import ExportJobs
+from ringfence.portal.pages.chips import chips
 from ringfence.portal.rights import Right
-from ringfence.portal.site import GuardedRoute, Site, Visit, chips, link, without
+from ringfence.portal.site import GuardedRoute, Site, Visit, link, without
 
 ROWS: Final = 50
 _NEW_SHOWN: Final = 1000
@@ -46,6 +48,8 @@ _ALWAYS: Final = (
     "calleeAccessE164",
     "reason",
     "endReason",
+    "callerGateway",
+    "gateway_id",
     "proven",
     "scope",
 )
@@ -123,16 +127,17 @@ class _Records:
         except ConfigError as error:
             problem = error
         kept = without(asked, "below")
+        names = gateway_names(visit)
         return self._site.page(
             visit,
             "records.html",
             status=400 if problem else 200,
             problem=problem,
-            rows=[shown(visit, row) for row in rows],
+            rows=[shown(visit, row, names) for row in rows],
             older=link("/cdrs", kept, below=str(older)) if older else None,
             newest=link("/cdrs", kept) if "below" in asked else None,
             kept=kept,
-            chips=chips("/cdrs", kept, besides=("columns",)),
+            chips=chips(visit, "/cdrs", kept, besides=("columns",)),
             columns=[(name, TITLES.get(name, name)) for name in columns],
             numbers=_NUMBERS,
             choices=[
@@ -198,18 +203,18 @@ class _Records:
             )
         row = page.rows[0]
         is_part = visit.request.headers.get("x-part") is not None
-        gateways = self._site.office.settings.gateways.all() if visit.may(Right.SETTINGS) else ()
+        names = gateway_names(visit)
         return self._site.page(
             visit,
             "record_part.html" if is_part else "record.html",
-            item=shown(visit, row),
+            item=shown(visit, row, names),
             row=row,
             place=str(place),
             sentence=sentence(visit, row),
             fields=[(column, _value(row, column.name)) for column in COLUMNS if column.name != "raw"],
             vos=VOS_COLUMNS,
             raw=None if row.raw is None else row.raw.decode("utf-8", "backslashreplace"),
-            gateways=[gateway.name for gateway in gateways],
+            gateways=list(names.values()) if visit.may(Right.SETTINGS) else [],
         )
 
     def export(self, visit: Visit) -> Response:
@@ -283,8 +288,17 @@ def local_times(visit: Visit, asked: QueryParams) -> QueryParams:
     )
 
 
-def shown(visit: Visit, row: Cdr) -> dict[str, Any]:
-    """A record as lists and details show it."""
+def gateway_names(visit: Visit) -> dict[int, str]:
+    """What mapping gateways are called now, by the number that records have."""
+    return {gateway.id: gateway.name for gateway in visit.site.office.settings.gateways.all()}
+
+
+def shown(visit: Visit, row: Cdr, gateways: Mapping[int, str]) -> dict[str, Any]:
+    """A record as lists and details show it.
+
+    Shape: where the edge refused a gateway it wrote its number only; `gateway` is the name it has now, or the
+    number if it is gone.
+    """
     reason = REASON_BY_NAME.get(row.reason)
     ended = END_REASON_BY_CODE.get(row.endReason)
     return {
@@ -293,6 +307,8 @@ def shown(visit: Visit, row: Cdr) -> dict[str, Any]:
         "title": visit.say(reason.title if reason else ended.text if ended else ""),
         "why": visit.say(reason.text if reason else ended.text if ended else ""),
         "country": country_of_address(row.callerip),
+        "gateway": row.callerGateway
+        or (gateways.get(row.gateway_id, f"#{row.gateway_id}") if row.gateway_id else ""),
         "dialled": country_of_number(row.calleeAccessE164),
         "value": lambda name: _value(row, name),
     }

@@ -18,11 +18,12 @@ from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.reasons import REASON_BY_NAME
 from ringfence.ledger.reports import AreaLine, Reports, SourceLine, Timeline
 from ringfence.portal import filters
+from ringfence.portal.pages.chips import chips
 from ringfence.portal.pages.records import local_times
 from ringfence.portal.plots import Bucket, heat, stacked
 from ringfence.portal.rates import RateMeter
 from ringfence.portal.rights import Right
-from ringfence.portal.site import GuardedRoute, Site, Visit, chips, link, without
+from ringfence.portal.site import GuardedRoute, Site, Visit, link, without
 from ringfence.settings import checks
 from ringfence.settings.model import Block, ListName
 
@@ -118,7 +119,7 @@ class _Watch:
             **self._shared(visit, asked),
             parts_named=tuple(self._parts),
             views=self._site.office.settings.views.of(visit.known.name, "illegal"),
-            chips=chips("/illegal", asked, besides=("range", "kind", "show", "whole")),
+            chips=chips(visit, "/illegal", asked, besides=("range", "kind", "show", "whole")),
             **values,
         )
 
@@ -163,7 +164,7 @@ class _Watch:
         found = self._reports.heat_map(query, zone=visit.zone)
         days = [visit.say(day) for day in DAYS]
         title, unit = visit.say("Attempts by hour and weekday"), visit.say("attempts")
-        return heat(found.attempts, days, title=title, unit=unit)
+        return heat(found.attempts, days, title=title, unit=unit, number=visit.number)
 
     @property
     def _parts(self) -> Mapping[str, Callable[[Visit, CdrQuery], Any]]:
