@@ -27,7 +27,7 @@ PORTAL = SOURCE / "portal"
 _SHOWN = (
     *("control/client.py", "defence/delivery.py", "defence/webhooks.py", "ledger/country_sources.py"),
     *("ledger/exports.py", "ledger/query.py", "ledger/service.py", "ledger/store.py"),
-    *("settings/call_*.py", "settings/checks.py", "settings/database.py", "settings/parameters.py"),
+    *("settings/call_*.py", "settings/checks.py", "settings/database.py", "settings/parameters/*.py"),
     *("settings/objects/*.py", "settings/secret_box.py"),
     *("portal/*.py", "portal/pages/*.py"),
 )
