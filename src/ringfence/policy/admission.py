@@ -22,6 +22,7 @@ from ringfence.policy.refusal import (
 from ringfence.policy.steps import Step, changed, passed, refused
 from ringfence.policy.table import Caller, MappingGateway, PhoneCaller
 from ringfence.settings.call_rules import any_holds
+from ringfence.text import sentence
 
 _CALLEE: Final = re.compile(r"[0-9A-Za-z+*#._-]{1,64}", re.ASCII)
 
@@ -81,7 +82,9 @@ def admit(
 def _wrong_number(caller: str, callee: str) -> Step | None:
     if len(caller) > LONGEST_NUMBER or not caller.isprintable():
         return refused(
-            "caller_number", f"the caller's number is longer than {LONGEST_NUMBER} or cannot be printed"
+            "caller_number",
+            "the caller's number is longer than {longest} or cannot be printed",
+            longest=LONGEST_NUMBER,
         )
     if not _CALLEE.fullmatch(callee):
         return refused(
@@ -93,8 +96,12 @@ def _wrong_number(caller: str, callee: str) -> Step | None:
 def _by_phone(phone: PhoneNumber, numbers: CallNumbers) -> Admission:
     """A phone calls as itself, whatever its From says: the number is what it is billed by."""
     if numbers.caller == phone:
-        return Admission(steps=(passed("phone", f"phone {phone} may call"),), numbers=numbers, refusal=None)
-    step = changed("phone", f"phone {phone} may call, as itself and not as {numbers.caller}")
+        return Admission(
+            steps=(passed("phone", "phone {phone} may call", phone=phone),), numbers=numbers, refusal=None
+        )
+    step = changed(
+        "phone", "phone {phone} may call, as itself and not as {caller}", phone=phone, caller=numbers.caller
+    )
     return Admission(steps=(step,), numbers=replace(numbers, caller=phone), refusal=None)
 
 
@@ -107,19 +114,21 @@ def _by_gateway(
         return Admission(steps=(*steps, *more), numbers=numbers, refusal=refusal)
 
     if gateway.calls.locked:
-        return ended(LOCKED, refused("locked", f"gateway {gateway.name} is locked"))
-    steps.append(passed("gateway", f"gateway {gateway.name} may call"))
+        return ended(LOCKED, refused("locked", "gateway {name} is locked", name=gateway.name))
+    steps.append(passed("gateway", "gateway {name} may call", name=gateway.name))
     if gateway.windows:
         hours = ", ".join(map(str, gateway.windows))
         if not any_holds(gateway.windows, now_us):
-            return ended(OUTSIDE_HOURS, refused("window", f"it is outside {hours}"))
-        steps.append(passed("window", f"it is inside {hours}"))
+            return ended(OUTSIDE_HOURS, refused("window", "it is outside {hours}", hours=hours))
+        steps.append(passed("window", "it is inside {hours}", hours=hours))
     if gateway.calls.lines:
-        used = "not known" if lines_in_use is None else str(lines_in_use)
-        said = f"of {gateway.calls.lines} lines in use: {used}"
-        if lines_in_use is not None and lines_in_use >= gateway.calls.lines:
-            return ended(LINES_IN_USE, refused("lines", said))
-        steps.append(passed("lines", said))
+        lines = gateway.calls.lines
+        used = sentence("not known") if lines_in_use is None else lines_in_use
+        is_full = lines_in_use is not None and lines_in_use >= lines
+        verdict = refused if is_full else passed
+        steps.append(verdict("lines", "of {lines} lines in use: {used}", lines=lines, used=used))
+        if is_full:
+            return ended(LINES_IN_USE)
     caller = gateway.caller.apply(numbers.caller, turn)
     steps += caller.steps
     if caller.is_refused:

@@ -7,6 +7,7 @@ from typing import Final, Self
 from ringfence.policy.steps import Outcome, Step, changed, passed, refused
 from ringfence.settings.call_rules import DialRules, Lengths
 from ringfence.settings.calls_model import NumberRules
+from ringfence.text import sentence
 
 LONGEST_NUMBER: Final = 64
 
@@ -70,10 +71,15 @@ class NumberFilter:
         if not self.lengths:
             return None
         name = f"{self.whose}_length"
-        allowed = " or ".join(map(str, self.lengths))
-        said = f"{self.whose} {number} has {len(number)} characters; allowed: {allowed}"
-        is_allowed = any(lengths.allows(number) for lengths in self.lengths)
-        return passed(name, said) if is_allowed else refused(name, said)
+        verdict = passed if any(lengths.allows(number) for lengths in self.lengths) else refused
+        return verdict(
+            name,
+            "{whose} {number} has {count} characters; allowed: {lengths}",
+            whose=sentence(self.whose),
+            number=number,
+            count=len(number),
+            lengths=", ".join(map(str, self.lengths)),
+        )
 
     def _prefix(self, number: str) -> Step | None:
         """The longest prefix that fits counts; of two equal ones the one that denies."""
@@ -82,21 +88,35 @@ class NumberFilter:
         name = f"{self.whose}_prefix"
         allowed = max((prefix for prefix in self.allow if number.startswith(prefix)), key=len, default=None)
         denied = max((prefix for prefix in self.deny if number.startswith(prefix)), key=len, default=None)
+        said = {"whose": sentence(self.whose), "number": number}
         if denied is not None and (allowed is None or len(denied) >= len(allowed)):
-            return refused(name, f"{self.whose} {number} begins with {denied}, which is denied")
+            return refused(
+                name, "{whose} {number} begins with {prefix}, which is denied", **said, prefix=denied
+            )
         if allowed is not None:
-            return passed(name, f"{self.whose} {number} begins with {allowed}, which is allowed")
+            return passed(
+                name, "{whose} {number} begins with {prefix}, which is allowed", **said, prefix=allowed
+            )
         if self.allow:
-            return refused(name, f"{self.whose} {number} begins with no prefix that is allowed")
-        return passed(name, f"{self.whose} {number} begins with no prefix that is denied")
+            return refused(name, "{whose} {number} begins with no prefix that is allowed", **said)
+        return passed(name, "{whose} {number} begins with no prefix that is denied", **said)
 
     def _dial(self, number: str, turn: int) -> tuple[str, Step]:
         name = f"{self.whose}_dial_rule"
+        said = {"whose": sentence(self.whose), "number": number}
         applied = self.dial.apply(number, turn)
         if applied is None:
-            return number, passed(name, f"no dial rule fits {self.whose} {number}")
+            return number, passed(name, "no dial rule fits {whose} {number}", **said)
         rule, rewritten = applied
         if not 1 <= len(rewritten) <= LONGEST_NUMBER:
-            length = f"{len(rewritten)} characters; allowed: 1 to {LONGEST_NUMBER}"
-            return number, refused(name, f"dial rule {rule} makes {self.whose} {number} {length}")
-        return rewritten, changed(name, f"dial rule {rule} makes {self.whose} {number} {rewritten}")
+            return number, refused(
+                name,
+                "dial rule {rule} makes {whose} {number} {count} characters; allowed: 1 to {longest}",
+                **said,
+                rule=rule,
+                count=len(rewritten),
+                longest=LONGEST_NUMBER,
+            )
+        return rewritten, changed(
+            name, "dial rule {rule} makes {whose} {number} {made}", **said, rule=rule, made=rewritten
+        )

@@ -8,6 +8,7 @@ from typing import Self
 from ringfence.policy.steps import Step, refused
 from ringfence.routing.prefix_table import PrefixTable
 from ringfence.settings.model import Block, Color, ListName
+from ringfence.text import sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,14 @@ class NumberLists:
         for whose, table, number in (("callee", self.callees, callee), ("caller", self.callers, caller)):
             entry = _in_force(table, number, now_us)
             if entry is not None and entry.color is Color.BLACK:
-                said = f"{whose} {number} begins with {entry.value}, on the black list as entry {entry.id}"
-                return refused("black_list", said)
+                return refused(
+                    "black_list",
+                    "{whose} {number} begins with {prefix}, on the black list as entry {id}",
+                    whose=sentence(whose),
+                    number=number,
+                    prefix=entry.value,
+                    id=entry.id,
+                )
         return None
 
 

@@ -89,10 +89,10 @@ def plan(
         return stays(admission.refusal)
     phone = PhoneNumber(numbers.callee)
     if phone in policy.phones:
-        return stays(ToPhone(number=phone), passed("phone_called", f"{phone} is a phone of ours"))
+        return stays(ToPhone(number=phone), passed("phone_called", "{phone} is a phone of ours", phone=phone))
     if phone in policy.disabled_phones:
         # A number of ours stays ours: a vendor that serves everything must not be paid for it.
-        step = refused("phone_called", f"{phone} is a phone of ours that is disabled")
+        step = refused("phone_called", "{phone} is a phone of ours that is disabled", phone=phone)
         return stays(CALLED_NOT_ONLINE, step)
     selection = select(
         routes, _wanted(numbers, gateway, turn), None if live is None else live.routes, now_us=now_us

@@ -142,7 +142,12 @@ def _load(loads: Loads | None, route: Route) -> RouteLoad | None:
 
 def _not_reached(route: Route, prefix: str, ended_by: Considered) -> Considered:
     """A gateway of a shorter prefix than that of one which terminates."""
-    step = refused("prefix_mode", f"{ended_by.route.name} serves prefix {ended_by.prefix} and terminates")
+    step = refused(
+        "prefix_mode",
+        "{name} serves prefix {prefix} and terminates",
+        name=ended_by.route.name,
+        prefix=ended_by.prefix,
+    )
     return Considered(route=route, prefix=prefix, steps=(step,), candidate=None)
 
 
@@ -173,7 +178,7 @@ def _consider(route: Route, prefix: str, wanted: Wanted, load: RouteLoad | None,
     if momentary is not None:
         steps.append(momentary)
         return judged(None, ends_search=True)
-    steps.append(passed("taken", _standing(route, load)))
+    steps.append(_taken(route, load))
     candidate = Candidate(
         route=route, prefix=prefix, caller_to_gateway=caller.number, callee_to_gateway=callee.number
     )
@@ -184,19 +189,26 @@ def _barred(route: Route, wanted: Wanted, now_us: int) -> Step | None:
     """Why this caller may not use the gateway at all."""
     if wanted.groups:
         is_named = route.calls.group in wanted.groups
-        group = "in no group" if route.calls.group is None else f"in group {route.calls.group}"
         if is_named is (wanted.group_rule is GroupRule.DENY):
-            return refused("group", f"it is {group}, which the caller may not use")
+            return _of_another_group(route.calls.group)
     if route.calls.locked:
         return refused("locked", "it is locked")
     if isinstance(route.where, Registered):
         if route.where.username is None:
-            return refused("registered", f"gateway {route.where.gateway} is disabled or does not register")
+            return refused(
+                "registered", "gateway {name} is disabled or does not register", name=route.where.gateway
+            )
         if route.where.gateway_id == wanted.came_from:
             return refused("loop", "the call came from there")
     if not any_holds(route.windows, now_us):
-        return refused("window", f"it is outside {', '.join(map(str, route.windows))}")
+        return refused("window", "it is outside {hours}", hours=", ".join(map(str, route.windows)))
     return None
+
+
+def _of_another_group(group: str | None) -> Step:
+    if group is None:
+        return refused("group", "it is in no group, which the caller may not use")
+    return refused("group", "it is in group {group}, which the caller may not use", group=group)
 
 
 def busy(route: Route, load: RouteLoad, *, now_us: int) -> Step | None:
@@ -209,23 +221,39 @@ def busy(route: Route, load: RouteLoad, *, now_us: int) -> Step | None:
         return refused("health", "it does not answer OPTIONS")
     if load.paused_until_us > now_us:
         until = datetime.fromtimestamp(load.paused_until_us // 1_000_000, UTC)
-        return refused("paused", f"it asked for no calls until {until:%Y-%m-%dT%H:%M:%SZ}")
+        return refused("paused", "it asked for no calls until {until}", until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
     if calls.lines and load.lines >= calls.lines:
-        return refused("lines", f"{load.lines} of its {calls.lines} lines are in use")
+        return refused("lines", "{used} of its {lines} lines are in use", used=load.lines, lines=calls.lines)
     if calls.calls_per_second and load.calls_this_second >= calls.calls_per_second:
-        used = f"{load.calls_this_second} of {calls.calls_per_second}"
-        return refused("calls_per_second", f"{used} calls in this second were sent to it")
+        return refused(
+            "calls_per_second",
+            "{used} of {most} calls in this second were sent to it",
+            used=load.calls_this_second,
+            most=calls.calls_per_second,
+        )
     return None
 
 
-def _standing(route: Route, load: RouteLoad | None) -> str:
-    """What the order goes by, in words."""
+def _taken(route: Route, load: RouteLoad | None) -> Step:
+    """That it takes the call, with what the order goes by."""
     calls = route.calls
-    standing = f"priority {calls.priority}, {calls.cost_per_minute:f} a minute"
+    said: dict[str, object] = {"priority": calls.priority, "cost": f"{calls.cost_per_minute:f}"}
     if load is None:
-        return standing
-    lines = f"{load.lines} of {calls.lines} lines" if calls.lines else f"{load.lines} lines"
-    return f"{standing}, ASR {_asr_percent(load)} %, {lines} in use, {load.calls} calls so far"
+        return passed("taken", "priority {priority}, {cost} a minute", **said)
+    said |= {"asr": _asr_percent(load), "used": load.lines, "calls": load.calls}
+    if not calls.lines:
+        return passed(
+            "taken",
+            "priority {priority}, {cost} a minute, ASR {asr} %, {used} lines in use, {calls} calls so far",
+            **said,
+        )
+    return passed(
+        "taken",
+        "priority {priority}, {cost} a minute, ASR {asr} %, {used} of {lines} lines in use, "
+        "{calls} calls so far",
+        **said,
+        lines=calls.lines,
+    )
 
 
 def _asr_percent(load: RouteLoad) -> int:
