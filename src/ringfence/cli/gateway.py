@@ -7,15 +7,17 @@ from pathlib import Path
 
 import click
 
-from ringfence.cli.call_options import GATEWAY_FIELDS, call_options, shown, with_cells, with_given
+from ringfence.cli.call_options import call_options, is_given, with_given
 from ringfence.cli.output import Format, Value, note
 from ringfence.cli.secret_input import Password, obtain, password_options
 from ringfence.cli.session import Session, with_session
-from ringfence.cli.tables import read_lines, read_rows, shown_name, whole_number, yes_or_no
+from ringfence.cli.tables import read_lines, read_rows, shown_name
 from ringfence.errors import ConfigError
 from ringfence.settings import call_checks, checks
+from ringfence.settings.call_fields import GATEWAY_FIELDS, shown, with_cells
 from ringfence.settings.calls_model import GatewayCalls
 from ringfence.settings.model import Gateway, GatewayDraft, GatewayEdit
+from ringfence.settings.typed import whole_number, yes_or_no
 
 _COLUMNS = ("name", "addresses", "username", "calls_per_second", "burst", "in_flight", "enabled", "id")
 """Columns of the table; JSON and CSV have what each may do with calls too."""
@@ -145,7 +147,7 @@ def set_gateway(
             burst=burst,
             in_flight=in_flight,
             username=username,
-            calls=calls if any(value not in {None, ()} for value in given.values()) else None,
+            calls=calls if is_given(given) else None,
         )
         is_new_user = bool(username) and username != gateway.username
         password = _password(

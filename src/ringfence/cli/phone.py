@@ -9,9 +9,10 @@ import click
 from ringfence.cli.output import Format, Value, note
 from ringfence.cli.secret_input import Password, obtain, password_options
 from ringfence.cli.session import Session, with_session
-from ringfence.cli.tables import read_lines, read_rows, shown_name, yes_or_no
+from ringfence.cli.tables import read_lines, read_rows, shown_name
 from ringfence.settings import checks
 from ringfence.settings.model import Phone, PhoneDraft
+from ringfence.settings.typed import yes_or_no
 
 _COLUMNS = ("number", "enabled")
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from ringfence.cli.call_options import ROUTE_FIELDS, call_options, shown, with_cells, with_given
+from ringfence.cli.call_options import call_options, is_given, with_given
 from ringfence.cli.output import Format, Value, note
 from ringfence.cli.route_explain import explain
 from ringfence.cli.session import Session, with_session
-from ringfence.cli.tables import read_lines, read_rows, shown_name, whole_number, yes_or_no
+from ringfence.cli.tables import read_lines, read_rows, shown_name
 from ringfence.errors import ConfigError
 from ringfence.settings import call_checks, checks
+from ringfence.settings.call_fields import ROUTE_FIELDS, shown, with_cells
 from ringfence.settings.calls_model import (
     Registration,
     RouteCalls,
@@ -22,6 +23,7 @@ from ringfence.settings.calls_model import (
     RoutingGatewayDraft,
     RoutingGatewayEdit,
 )
+from ringfence.settings.typed import whole_number, yes_or_no
 
 _COLUMNS = (
     "name",
@@ -195,7 +197,7 @@ def set_route(
             enabled=enabled,
             calls=None if calls == route.calls else calls,
         )
-        is_named = any(value not in {None, ()} for value in given.values()) or prefixes_from is not None
+        is_named = is_given(given) or prefixes_from is not None
         if edit == RoutingGatewayEdit() and not is_named and register_as is None:
             raise click.UsageError("nothing to change was named")
         change = store.routing_gateways.edit(name, edit, actor=session.actor)

@@ -93,26 +93,3 @@ def at_line(name: str, line: int) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"{name}:{line}: {error.message}", hint=error.hint, code=error.code) from error
-
-
-def whole_number(text: str, column: str) -> int:
-    """A cell that holds a number.
-
-    Raises: ConfigError("bad_value").
-    """
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{column} has to be a whole number, not {text!r}", code="bad_value")
-    return int(text)
-
-
-def yes_or_no(text: str, column: str) -> bool:
-    """A cell that holds a truth.
-
-    Raises: ConfigError("bad_value").
-    """
-    word = text.lower()
-    if word in {"true", "yes", "1", "on"}:
-        return True
-    if word in {"false", "no", "0", "off"}:
-        return False
-    raise ConfigError(f"{column} has to be true or false, not {text!r}", code="bad_value")
