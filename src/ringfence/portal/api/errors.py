@@ -46,6 +46,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "conflict": Code(status=409, meaning="Someone else made the same change at the same moment."),
     "duplicate": Code(status=409, meaning="It is there already."),
+    "in_use": Code(status=409, meaning="Others name it: take it away from them first."),
     "last_admin": Code(status=409, meaning="Somebody has to stay who may let others in."),
     "export_not_done": Code(
         status=409, meaning="The export has no file: it is not done, or came to nothing."

@@ -14,7 +14,7 @@ from ringfence.portal.api.access import caller_of
 from ringfence.portal.api.errors import ApiError
 from ringfence.portal.office import Office
 from ringfence.portal.rights import Caller
-from ringfence.settings.model import Block, Change, Gateway, Phone, User
+from ringfence.settings.model import Block, Change, Phone, User
 from ringfence.settings.objects.tokens import ApiToken
 
 T = TypeVar("T")
@@ -70,31 +70,6 @@ class PageQuery(Asked):
 def moment(us: int | None) -> str | None:
     """A moment as the API writes it."""
     return None if us is None else iso_utc(us)
-
-
-class GatewayOut(BaseModel):
-    """A mapping gateway: a source that may send calls because of its address."""
-
-    id: int
-    name: str
-    enabled: bool
-    addresses: list[str] = Field(description="IP addresses, networks, or an address with a port.")
-    calls_per_second: int
-    burst: int
-    in_flight: int
-
-    @classmethod
-    def of(cls, gateway: Gateway) -> Self:
-        """As the API shows it."""
-        return cls(
-            id=gateway.id,
-            name=gateway.name,
-            enabled=gateway.enabled,
-            addresses=list(gateway.addresses),
-            calls_per_second=gateway.calls_per_second,
-            burst=gateway.burst,
-            in_flight=gateway.in_flight,
-        )
 
 
 class PhoneOut(BaseModel):
