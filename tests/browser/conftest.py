@@ -5,6 +5,7 @@
 """
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ PAGES = {
     "alarms": "/alarms",
     "alarm-rules": "/alarms/rules",
     "gateways": "/gateways",
+    "gateway": "/gateways/customer",
+    "routes": "/routes",
+    "route": "/routes/1",
+    "groups": "/groups",
+    "route-explain": "/route-explain?from=100&to=0044161496&via=customer&at=2026-11-23T09:00",
     "phones": "/phones",
     "parameters": "/parameters",
     "parameter": "/parameters/SERVER_BILLING_RECORD_ILLEGAL_CALL",
@@ -134,6 +140,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """A node that nobody has set up yet."""
     node = Node(tmp_path_factory.mktemp("portal"))
     try:
+        _add_routing(node)
         switch = node.switch()
         office = node.office()
         found = eventually(
@@ -143,6 +150,21 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         yield Portal(node=node, switch=switch, address=address, setup=setup)
     finally:
         node.end()
+
+
+def _add_routing(node: Node) -> None:
+    """A customer, and the vendors that its calls go to."""
+    for line in (
+        "group add europe --remark wholesale",
+        "gateway add customer 192.0.2.1 --lines 60 --groups europe --callee-rule 00: --first-policy cost",
+        "gateway set customer --callee-length 7-15",
+        "route add lisbon 192.0.2.10:5080 --group europe --cost-per-minute 0.0125 --lines 30",
+        "route set lisbon --prefixes '44 351 353' --window mon-fri/08:00-18:00/Europe/Madrid",
+        "route add madrid sip.example.com --group europe --cost-per-minute 0.02 --transport tcp",
+        "route set madrid --prefixes '44161 34' --prefix-mode continue",
+        "route add reserve 192.0.2.11 --priority 9",
+    ):
+        node.cli.ok(*shlex.split(line))
 
 
 @pytest.fixture(scope="module")

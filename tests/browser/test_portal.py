@@ -24,6 +24,9 @@ KEPT = {
     ("illegal", "light"),
     ("cdrs", "light"),
     ("parameters", "light"),
+    ("route", "light"),
+    ("route-explain", "light"),
+    ("route-explain", "dark"),
     ("overview", "phone-in-Spanish"),
 }
 """What goes into the documents."""

@@ -14,8 +14,8 @@ from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASONS, REASONS, SC
 from ringfence.ledger.schema import COLUMNS, KINDS
 from ringfence.portal import audit_words, filters
 from ringfence.portal.exports import JobState
-from ringfence.portal.pages import chips, records, watch
-from ringfence.settings import database
+from ringfence.portal.pages import call_forms, chips, records, watch
+from ringfence.settings import call_fields, database
 from ringfence.settings.alarms_model import ALARM_KINDS, Level
 from ringfence.settings.model import Color, ListName, Role
 from ringfence.settings.parameters import PARAMETERS
@@ -39,7 +39,7 @@ _ERRORS = {"ConfigError", "StoreError", "NotFoundError", "ControlError", "Access
 
 def sentences() -> set[str]:
     """All of them, in English."""
-    return _in_templates() | _in_code() | _named() | _in_errors() | _made()
+    return _in_templates() | _in_code() | _named() | _in_errors() | _made() | _steps()
 
 
 def placeholders(sentence: str) -> set[str]:
@@ -117,6 +117,20 @@ def _made() -> set[str]:
     }
 
 
+def _steps() -> set[str]:
+    """What `route explain` says of each rule."""
+    return {
+        call.args[1].value
+        for package in ("policy", "routing")
+        for path in sorted((SOURCE / package).glob("*.py"))
+        for call in _calls(path)
+        if _name(call) in {"passed", "changed", "refused", "verdict"}
+        and len(call.args) > 1
+        and isinstance(call.args[1], ast.Constant)
+        and isinstance(call.args[1].value, str)
+    }
+
+
 def _calls(path: Path) -> Iterator[ast.Call]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
@@ -145,5 +159,7 @@ def _named() -> set[str]:
     found |= set(records.TITLES.values()) | set(records.FORMATS.values()) | set(watch.DAYS)
     found |= set(filters.NAMES) | {SWITCH, LEDGER}
     found |= set(chips.RANGES.values()) | set(chips.FLAGS.values())
+    found |= {*call_forms.GATEWAY_SECTIONS, *call_forms.ROUTE_SECTIONS, *call_forms.CHOICES.values()}
+    found |= {each.help for each in (*call_fields.GATEWAY_FIELDS, *call_fields.ROUTE_FIELDS)}
     found |= set(audit_words.VERBS.values()) | set(audit_words.OBJECTS.values())
     return {sentence for sentence in found if sentence}

@@ -138,7 +138,11 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.filters["visible"] = visible
-        self._templates.globals |= {"verbs": VERBS, "objects": OBJECTS}
+        self._templates.globals |= {
+            "verbs": VERBS,
+            "objects": OBJECTS,
+            "pairs": lambda words: [(word, word) for word in words],
+        }
 
     def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page, or a part of one, in the person's language and time zone."""

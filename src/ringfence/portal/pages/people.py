@@ -2,6 +2,7 @@
 """Who may come in: users, their sessions, and what everybody did."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.responses import Response
@@ -118,7 +119,16 @@ def _fields(text: str | None) -> dict[str, str]:
     found: Any = json.loads(text)
     if not isinstance(found, dict):
         return {"": json.dumps(found, ensure_ascii=False)}
-    return {name: _for_eyes(name, value) for name, value in found.items()}
+    return {name: _for_eyes(name, value) for name, value in _flat(found, "")}
+
+
+def _flat(found: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    """Each value with its name; those of an object inside by its name, a dot, and theirs."""
+    for name, value in found.items():
+        if isinstance(value, dict) and not above.count("."):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def _for_eyes(name: str, value: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from ringfence.errors import ConfigError, RingfenceError
+from ringfence.portal.pages.call_forms import MOST_TYPED, sections, with_form
 from ringfence.portal.rights import Right
 from ringfence.portal.site import GuardedRoute, Site, Visit, link
 from ringfence.settings.checks import network_of
@@ -21,6 +22,7 @@ def routes(site: Site) -> list[GuardedRoute]:
         site.route("/gateways/address", gateways.add_address, Right.SETTINGS, methods=["POST"]),
         site.route("/gateways/{name}", gateways.one, Right.LOOK),
         site.route("/gateways/{name}/edit", gateways.edit, Right.SETTINGS, methods=["POST"]),
+        site.route("/gateways/{name}/calls", gateways.calls, Right.SETTINGS, methods=["POST"]),
         site.route("/gateways/{name}/remove", gateways.remove, Right.SETTINGS, methods=["POST"]),
         site.route("/phones", phones.all, Right.LOOK),
         site.route("/phones/add", phones.add, Right.SETTINGS, methods=["POST"]),
@@ -58,6 +60,8 @@ class _Gateways:
                 calls_per_second=_whole(visit, "calls_per_second", usual.calls_per_second),
                 burst=_whole(visit, "burst", usual.burst),
                 in_flight=_whole(visit, "in_flight", usual.in_flight),
+                username=visit.form.get("username", "").strip() or None,
+                password=visit.form.get("password") or None,
             )
             change = self._site.office.settings.gateways.add(draft, actor=visit.actor)
         except ConfigError as error:
@@ -78,7 +82,14 @@ class _Gateways:
         """One gateway."""
         return self._one(visit, self._site.office.settings.gateways.get(visit.request.path_params["name"]))
 
-    def _one(self, visit: Visit, gateway: Gateway, problem: RingfenceError | None = None) -> Response:
+    def _one(
+        self,
+        visit: Visit,
+        gateway: Gateway,
+        problem: RingfenceError | None = None,
+        *,
+        calls_typed: bool = False,
+    ) -> Response:
         settings = self._site.office.settings
         return self._site.page(
             visit,
@@ -88,7 +99,14 @@ class _Gateways:
             gateway=gateway,
             # Records have no filter for a source's port.
             records=[(each, link("/cdrs", source=str(network_of(each)))) for each in gateway.addresses],
-            form=visit.form if problem else {},
+            form=visit.form if problem and not calls_typed else {},
+            sections=sections(
+                visit,
+                gateway.calls,
+                groups=[group.name for group in settings.groups.all()],
+                typed=calls_typed,
+            ),
+            most_typed=MOST_TYPED,
             history=settings.audit(kind="gateway", name=gateway.name, limit=20),
         )
 
@@ -104,6 +122,8 @@ class _Gateways:
                 calls_per_second=_whole(visit, "calls_per_second", gateway.calls_per_second),
                 burst=_whole(visit, "burst", gateway.burst),
                 in_flight=_whole(visit, "in_flight", gateway.in_flight),
+                username=visit.form.get("username", "").strip() if "username" in visit.form else None,
+                password=visit.form.get("password") or None,
             )
             change = settings.gateways.edit(gateway.name, edit, actor=visit.actor)
         except ConfigError as error:
@@ -112,10 +132,27 @@ class _Gateways:
         said = visit.say("{name} is changed.", name=name) + _lifted(visit, change.lifted)
         return self._site.done(_path(name), said, change)
 
+    def calls(self, visit: Visit) -> Response:
+        """Change what a gateway may do with calls."""
+        settings = self._site.office.settings
+        gateway = settings.gateways.get(visit.request.path_params["name"])
+        try:
+            edit = GatewayEdit(calls=with_form(visit, gateway.calls))
+            change = settings.gateways.edit(gateway.name, edit, actor=visit.actor)
+        except ConfigError as error:
+            return self._one(visit, gateway, error, calls_typed=True)
+        return self._site.done(
+            _path(gateway.name), visit.say("{name} is changed.", name=gateway.name), change
+        )
+
     def remove(self, visit: Visit) -> Response:
         """Authorise a source no longer."""
-        name = visit.request.path_params["name"]
-        change = self._site.office.settings.gateways.remove(name, actor=visit.actor)
+        gateway = self._site.office.settings.gateways.get(visit.request.path_params["name"])
+        name = gateway.name
+        try:
+            change = self._site.office.settings.gateways.remove(name, actor=visit.actor)
+        except ConfigError as error:
+            return self._one(visit, gateway, error)
         return self._site.done("/gateways", visit.say("{name} may not call any longer.", name=name), change)
 
 
