@@ -125,7 +125,7 @@ def _fields(text: str | None) -> dict[str, str]:
 def _flat(found: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
     """Each value with its name; those of an object inside by its name, a dot, and theirs."""
     for name, value in found.items():
-        if isinstance(value, dict) and not above.count("."):
+        if isinstance(value, dict):
             yield from _flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
