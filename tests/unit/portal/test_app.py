@@ -105,7 +105,7 @@ def test_kinds_and_filters_are_links_and_chips_take_them_away(site: Site) -> Non
     ("asked", "english", "spanish"),
     [
         ("kind=event", "event", "evento"),
-        ("billing_mode=-9", "-9: nobody: an illegal call", "-9: nadie: llamada ilegal"),
+        ("billing_mode=1", "1: the account of the mapping gateway", "1: la cuenta de la pasarela de mapeo"),
         ("billing_mode=PHONE", "0: the account of the phone", "0: la cuenta del teléfono"),
         ("reason=unknown_source", "Unknown source", "Origen desconocido"),
         ("range=24h", "24 hours", "24 horas"),
