@@ -13,10 +13,11 @@ from dataclasses import replace
 
 from ringfence.call.calls import Calls
 from ringfence.call.engine import Ack, Event, Frame, Headers, Moment, Request, Response, Target
-from ringfence.call.identity import Identity, Party
-from ringfence.call.plan import Account, Heard, Live, Outcome, Plan, Refused, Route, Side, Stop, as_it_is
+from ringfence.call.plan import Account, Plan, Refused, Route, Side, Stop, as_it_is
 from ringfence.call.table import CallSettings
 from ringfence.core import Message
+from ringfence.policy.identity import Identity, Party
+from ringfence.routing.failover import Failure, Heard
 
 SDP = (
     b"v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n"
@@ -92,18 +93,23 @@ class OnePlan:
     """One route, then none."""
 
     side = Side(name="customer")
+    target = CUSTOMER
     account = ACCOUNT
     failure_status: Callable[[int], int] = staticmethod(as_it_is)
     longest_s = 0
 
-    def next_route(self, last: Outcome | None, heard: Heard, live: Live, now: Moment) -> Route | Stop:
+    def began(self, now: Moment) -> None: ...
+
+    def ended(self, talk_s: int | None, now: Moment) -> None: ...
+
+    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
         return ROUTE if last is None else Stop(why="there was one")
 
 
 class OneRouter:
     """Lets every call in."""
 
-    def admit(self, request: Request, live: Live, now: Moment) -> Plan | Refused:
+    def admit(self, request: Request, now: Moment) -> Plan | Refused:
         return OnePlan()
 
 

@@ -15,7 +15,7 @@ dialogs that are open or answered 481. What is lost is lost for good: the transa
 
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,21 +34,8 @@ from ringfence.call.engine import (
     Target,
     Why,
 )
-from ringfence.call.identity import Identity, Party, read_identity
-from ringfence.call.plan import (
-    Account,
-    Answered,
-    Heard,
-    Live,
-    Outcome,
-    Plan,
-    Refused,
-    Route,
-    Side,
-    Stop,
-    Timeouts,
-    as_it_is,
-)
+from ringfence.call.identity import read_identity
+from ringfence.call.plan import Account, Plan, Refused, Route, Side, Stop, as_it_is
 from ringfence.call.table import SPARE_WAKES, CallSettings
 from ringfence.core import Message
 from ringfence.ledger.frames import Opaque
@@ -60,6 +47,9 @@ from ringfence.ledger.schema import (
     CallEnded,
     decode_call_ended,
 )
+from ringfence.policy.identity import Identity, Party
+from ringfence.routing.failover import Answered, Failure, Heard
+from ringfence.routing.table import Timeouts
 
 T0_US = 1_795_305_600_000_000
 LOCAL = ("192.0.2.1", 5060)
@@ -524,18 +514,37 @@ class StubPlan:
 
     side: Side
     account: Account
+    target: Target
+    live: Counter[str]
     routes: list[Route]
     failure_status: Callable[[int], int] = as_it_is
     longest_s: int = 0
-    outcomes: list[Outcome | None] = field(default_factory=list)
+    outcomes: list[Failure | None] = field(default_factory=list)
+    on: str = ""
 
-    def next_route(  # the world knows no load
+    def began(self, now: Moment) -> None:  # noqa: ARG002 - as the Protocol says
+        self.live[self.side.name] += 1
+
+    def ended(self, talk_s: int | None, now: Moment) -> None:  # noqa: ARG002
+        self._go_to("")
+        self.live[self.side.name] -= 1
+
+    def next_route(
         self,
-        last: Outcome | None,
+        last: Failure | None,
         heard: Heard,  # noqa: ARG002
-        live: Live,  # noqa: ARG002
         now: Moment,  # noqa: ARG002
     ) -> Route | Stop:
+        found = self._next(last)
+        self._go_to(found.side.name if isinstance(found, Route) else "")
+        return found
+
+    def _go_to(self, name: str) -> None:
+        self.live[self.on] -= 1
+        self.on = name
+        self.live[name] += 1
+
+    def _next(self, last: Failure | None) -> Route | Stop:
         self.outcomes.append(last)
         if isinstance(last, Answered) and last.status in {404, 486, 600, 603}:
             return Stop(why="the callee's own word")
@@ -551,8 +560,14 @@ class StubRouter:
     world: "World"
     refused: Refused | None = None
     plans: list[StubPlan] = field(default_factory=list)
+    live: Counter[str] = field(default_factory=Counter)
 
-    def admit(self, request: Request, live: Live, now: Moment) -> Plan | Refused:  # noqa: ARG002
+    @property
+    def lines(self) -> dict[str, int]:
+        """Calls at once by gateway, on either side; those at 0 left out."""
+        return {name: lines for name, lines in self.live.items() if name and lines}
+
+    def admit(self, request: Request, now: Moment) -> Plan | Refused:  # noqa: ARG002
         if self.refused is not None:
             return self.refused
         message = request.message
@@ -560,6 +575,8 @@ class StubRouter:
         identity = read_identity(message)
         plan = StubPlan(
             side=world.caller_side,
+            target=request.came,
+            live=self.live,
             account=Account(
                 caller=identity.caller.number,
                 caller_access=identity.caller.number,
@@ -710,8 +727,8 @@ class World:
         assert not table.calls, [call.state for call in table.calls.values()]
         assert not table.by_tag
         assert not table.owners
-        assert not table.gateway_lines
-        assert not table.route_lines
+        assert not self.router.lines
+        assert self.calls.table.counts.live == self.calls.table.counts.talking == 0
         assert len(table.wakes) <= SPARE_WAKES
         assert not self.engine.open_tags
         assert not self.engine.late, self.engine.late

@@ -7,19 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from ringfence.control.address import socket_path
 from ringfence.control.messages import (
     Books,
+    CallCounts,
     Counters,
     Draining,
     Flow,
     Flows,
+    GatewayLoad,
+    HungUp,
     ListEntry,
     Lists,
+    LiveCall,
+    LiveCalls,
     SettingsInForce,
     Status,
 )
 from ringfence.control.server import ControlServer
+from ringfence.errors import NotFoundError
 
 FLOW = Flow(
     number="1001",
@@ -29,6 +37,40 @@ FLOW = Flow(
     contact="<sip:1001@192.0.2.7:5062>",
     user_agent="\x1b[31mphone",
     expires_at_us=5,
+)
+
+
+CALL = LiveCall(
+    id=4_294_967_297,
+    state="up",
+    caller="4930123",
+    caller_access="4930123",
+    callee="44207",
+    callee_access="0044207",
+    gateway="customer",
+    phone="",
+    source="192.0.2.7:5060",
+    callee_gateway="vendor",
+    callee_number="+44207",
+    attempts=2,
+    call_id="a-call\x1b[31m",
+    callee_call_id="b-call",
+    started_us=1_000_000,
+    answered_us=4_000_000,
+)
+RINGING = msgspec.structs.replace(
+    CALL, id=4_294_967_298, state="setup", gateway="", phone="1001", callee_gateway="", answered_us=0
+)
+LOAD = GatewayLoad(
+    id=7,
+    name="customer",
+    lines=2,
+    most_lines=30,
+    calls_this_second=1,
+    calls_today=10,
+    answered_today=6,
+    asr_percent=60,
+    acd_s=42,
 )
 
 
@@ -56,6 +98,7 @@ class FakeSwitch:
         self.failure: Exception | None = None
         self.books_now = some_books()
         self.version = 1
+        self.live = [CALL, RINGING]
 
     async def status(self) -> Status:
         if self.failure is not None:
@@ -83,6 +126,30 @@ class FakeSwitch:
 
     async def lists(self) -> Lists:
         return Lists(entries=(ListEntry(list="source", color="black", value="203.0.113.5", expires_at_us=0),))
+
+    async def calls(self, limit: int, call_id: int | None) -> LiveCalls:
+        found = [call for call in self.live if call_id in {None, call.id}]
+        if call_id is not None and not found:
+            raise NotFoundError(f"there is no live call {call_id}", hint="`ringfence call list`")
+        return LiveCalls(at_us=10_000_000, total=len(found), calls=tuple(found[:limit]))
+
+    async def call_counts(self) -> CallCounts:
+        return CallCounts(
+            run=3,
+            at_us=10_000_000,
+            started=10,
+            answered=6,
+            live=2,
+            talking=1,
+            failed={"NotFound": 2, "486": 1},
+            gateways=(LOAD,),
+            routes=(msgspec.structs.replace(LOAD, id=1, name="vendor"),),
+        )
+
+    async def hang_up(self, call_id: int) -> HungUp:
+        await self.calls(1, call_id)
+        self.live = [call for call in self.live if call.id != call_id]
+        return HungUp(id=call_id)
 
     async def settings_changed(self, version: int) -> SettingsInForce:
         if self.failure is not None:

@@ -37,8 +37,10 @@ def assert_sound(crowd: Crowd, calls: int) -> None:
     assert not table.calls, [(call.state, call.pending) for call in table.calls.values()]
     assert not table.by_tag
     assert not table.owners
-    assert not table.gateway_lines
-    assert not table.route_lines
+    assert not world.router.lines
+    assert table.counts.started == crowd.asked
+    assert table.counts.live == table.counts.talking == 0
+    assert table.counts.answered + sum(table.counts.failed.values()) == crowd.asked
     assert len(table.wakes) <= SPARE_WAKES
     assert not world.engine.open_tags
     assert open_calls(world.engine.frames) == []
@@ -79,7 +81,7 @@ def test_events_in_any_order_break_nothing(steps: list[tuple[str, int, int]]) ->
     assert len(world.ended) == 1
     assert not world.calls.table.calls
     assert not world.calls.table.by_tag
-    assert not world.calls.table.route_lines
+    assert not world.router.lines
 
 
 def an_event(world: World, kind: str, transaction: int, status: int) -> Event:

@@ -5,12 +5,12 @@ Nothing here waits, reads a clock or knows a socket. A fault in one call ends th
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from ringfence.call import session_timer
-from ringfence.call.b2bua import Call, State
+from ringfence.call.b2bua import Call
 from ringfence.call.dialog import Dialog, target_of
 from ringfence.call.engine import (
     Ack,
@@ -28,6 +28,7 @@ from ringfence.call.headers import ACCEPT, ALLOW, UNDERSTOOD, number, options, r
 from ringfence.call.plan import Account, Refused, Router
 from ringfence.call.record import call_of, ended
 from ringfence.call.session_timer import TooSmall
+from ringfence.call.state import State
 from ringfence.call.table import CallSettings, Chance, Table
 from ringfence.ledger.open_calls import OpenCall
 from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection, EndReason
@@ -47,15 +48,26 @@ _RETRY: Final = ("Retry-After", b"30")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallView:
-    """A live call as people see it; times in UTC microseconds, `answered_us` 0 = not answered."""
+    """A live call as people see it; times in UTC microseconds, `answered_us` 0 = not answered.
+
+    Shape: `gateway` empty = the caller is the `phone` of that number, `callee_gateway` empty = the callee is
+    one. `callee_number` is what leg B was sent; `attempts` counts the one that is out.
+    """
 
     id: int
     state: State
     caller: str
+    caller_access: str
     callee: str
+    callee_access: str
     gateway: str
+    phone: str
+    source: str
     callee_gateway: str
+    callee_number: str
+    attempts: int
     call_id: str
+    callee_call_id: str
     started_us: int
     answered_us: int
 
@@ -132,6 +144,9 @@ class Calls:
         dialog = None if leg is None else leg.dialogs.get((message.to_tag, message.from_tag))
         if leg is None or dialog is None or dialog.call_id != message.call_id:
             self._answer(request, 481, [])
+        elif leg.side.sources is not None and not leg.side.sources.hold(request.came.remote[0]):
+            # The gateway's calls are hung up by itself and by nobody who has seen its tags.
+            self._answer(request, 481, [])
         elif not dialog.takes(message.cseq):
             self._engine.respond(request.transaction, 500, [("Retry-After", b"0")])
         else:
@@ -149,7 +164,7 @@ class Calls:
         refused = self._wrong(request)
         plan = None
         if refused is None:
-            decided = self.table.router.admit(request, self.table, now)
+            decided = self.table.router.admit(request, now)
             if isinstance(decided, Refused):
                 refused = decided.reason, []
                 account = decided.account
@@ -210,6 +225,7 @@ class Calls:
     ) -> None:
         """Answer a call that goes nowhere; its record is its only frame."""
         status = why.sip or 503
+        self.table.counts.refused(why.code)
         frame = ended(
             call_of(request, account, call_id=0, now=now),
             self.table.settings,
@@ -285,14 +301,13 @@ class Calls:
 
     # --- people ---
 
-    def configure(self, settings: CallSettings, router: Router) -> None:
+    def configure(self, settings: CallSettings) -> None:
         """Bring settings into force; calls that are up keep what was agreed."""
         self.table.settings = settings
-        self.table.router = router
 
-    def list(self) -> list[CallView]:
+    def list(self) -> Iterator[CallView]:
         """The live calls, oldest first."""
-        return [_view(call) for call in self.table.calls.values() if call.state is not State.ENDED]
+        return (_view(call) for call in self.table.calls.values() if call.state is not State.ENDED)
 
     def show(self, call_id: int) -> CallView | None:
         """One live call."""
@@ -362,15 +377,24 @@ def _unknown(request: Request) -> Account:
 
 
 def _view(call: Call) -> CallView:
-    b = call.b
+    attempt, record = call.attempt, call.record
     return CallView(
         id=call.id,
         state=call.state,
-        caller=call.record.caller,
-        callee=call.record.callee,
-        gateway=call.record.gateway,
-        callee_gateway="" if b is None else b.side.name,
-        call_id=call.record.call_id,
-        started_us=call.record.started_us,
+        caller=record.caller,
+        caller_access=record.caller_access,
+        callee=record.callee,
+        callee_access=record.callee_access,
+        gateway=record.gateway,
+        phone="" if record.gateway else record.auth_number,
+        source=f"[{record.source}]:{record.source_port}"
+        if ":" in record.source
+        else f"{record.source}:{record.source_port}",
+        callee_gateway="" if attempt is None else attempt.route.side.name,
+        callee_number="" if attempt is None else attempt.route.callee_number,
+        attempts=call.attempts,
+        call_id=record.call_id,
+        callee_call_id="" if attempt is None else attempt.call_id,
+        started_us=record.started_us,
         answered_us=0 if call.answered_at is None else call.answered_at.utc_us,
     )

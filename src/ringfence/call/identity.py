@@ -4,34 +4,15 @@
 What a gateway's switches make of it lies between (policy); numbers pass, hosts of the other side never do.
 """
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 from ringfence.call.engine import Headers
 from ringfence.core import Message, read_address
+from ringfence.policy.identity import Identity, Party
 
 _USER_SAFE: Final = "-_.!~*'()&=+$,;?/#%"
 """What may stand in the user part of a URI (RFC 3261 §25.1), and `#` for dial codes. Escapes are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """A number and a display name, as one header field has them."""
-
-    number: str
-    display: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What a request says of its caller. Shape: None = the header is not there; `privacy` is its value."""
-
-    caller: Party
-    rpid: Party | None = None
-    pai: Party | None = None
-    ppi: Party | None = None
-    privacy: str | None = None
 
 
 def read_identity(message: Message) -> Identity:

@@ -2,90 +2,22 @@
 """What the call layer asks of policy and routing, and what it tells them.
 
 `Router.admit` is asked once for a call, then `Plan.next_route` for each attempt, with what came of the last.
-Both answer from memory at once.
+Both answer from memory at once. What came of an attempt and what the caller heard are `routing.failover`'s.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final, Protocol, assert_never
 
+from ringfence.call.digest import Credentials
 from ringfence.call.engine import Moment, Request, Target
-from ringfence.call.identity import Identity
 from ringfence.ledger.reasons import END_REASON_BY_NAME, EndReason, q850_of
-
-# --- what came of an attempt ---
-
-
-class Phase(Enum):
-    """How far an attempt came."""
-
-    INVITE = "invite"
-    TRYING = "trying"
-    PROGRESS = "progress"
-    PROGRESS_SDP = "progress_sdp"
-    RINGING = "ringing"
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The gateway gave a final failure answer. Shape: `retry_after_s` None = it asked for no pause."""
-
-    status: int
-    retry_after_s: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TimedOut:
-    """Nothing more came in the time of this phase."""
-
-    phase: Phase
-
-
-@dataclass(frozen=True, slots=True)
-class Unreachable:
-    """The request could not be delivered."""
-
-
-Outcome = Answered | TimedOut | Unreachable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What has reached the caller of this attempt or of one before."""
-
-    ringing: bool = False
-    sdp: bool = False
-
+from ringfence.policy.identity import Identity
+from ringfence.policy.sources import Sources
+from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unreachable
+from ringfence.routing.table import Phase, Timeouts
 
 # --- what is decided ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long to wait in each phase, in seconds."""
-
-    invite_s: int = 10
-    trying_s: int = 20
-    progress_s: int = 20
-    progress_sdp_s: int = 120
-    ringing_s: int = 120
-
-    def after(self, phase: Phase) -> int:
-        """The seconds of a phase."""
-        match phase:
-            case Phase.INVITE:
-                return self.invite_s
-            case Phase.TRYING:
-                return self.trying_s
-            case Phase.PROGRESS:
-                return self.progress_s
-            case Phase.PROGRESS_SDP:
-                return self.progress_sdp_s
-            case Phase.RINGING:
-                return self.ringing_s
-            case _:
-                assert_never(phase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +25,15 @@ class Side:
     """How we deal with a gateway or a phone, on whichever side of the call it is.
 
     Shape: `to_source` = requests inside the dialog go where its last message came from, whatever its Contact
-    says (phones behind NAT).
+    says (phones behind NAT). `sources` are the only ones that its requests inside the dialog may come from,
+    None = any.
     """
 
     name: str
     session_timer: bool = True
     rel100: bool = True
     to_source: bool = False
+    sources: Sources | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +42,8 @@ class Route:
 
     Shape: `id` is the routing gateway whose lines it takes, 0 = a phone. `host` stands in To and Request-URI.
     `uri` None = made of the number called and `host`. `follow_redirects` = a 3xx is followed with its first
-    Contact's user at the same gateway.
+    Contact's user at the same gateway. `credentials` answer its challenges. `route_set` are the values of
+    Route, the first of them the next hop (RFC 3327).
     """
 
     id: int
@@ -121,13 +56,21 @@ class Route:
     timeouts: Timeouts = field(default_factory=Timeouts)
     uri: str | None = None
     follow_redirects: bool = False
+    credentials: Credentials | None = None
+    route_set: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """No other gateway is tried. Shape: `why` is a sentence for the record."""
+    """No other gateway is tried.
+
+    Shape: `why` is a sentence for the record. The call ends with `reason`, or else with `outcome`, or else
+    with what came of the last attempt.
+    """
 
     why: str
+    reason: EndReason | None = None
+    outcome: Failure | None = None
 
 
 def as_it_is(status: int) -> int:
@@ -151,11 +94,19 @@ class Account:
 
 
 class Plan(Protocol):
-    """The decision on one call."""
+    """The decision on one call.
+
+    `began` and `ended` come once each, around all else: in between the call takes a line.
+    """
 
     @property
     def side(self) -> Side:
         """The caller's side."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """The way to the caller."""
         ...
 
     @property
@@ -173,8 +124,16 @@ class Plan(Protocol):
         """How long the call may be talked, in seconds; 0 = as long as it likes."""
         ...
 
-    def next_route(self, last: Outcome | None, heard: Heard, live: "Live", now: Moment) -> Route | Stop:
+    def began(self, now: Moment) -> None:
+        """The call is taken on."""
+        ...
+
+    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
         """Where to go first (`last` None), or after a failure."""
+        ...
+
+    def ended(self, talk_s: int | None, now: Moment) -> None:
+        """The call is over: talked for so many seconds, or (None) never answered."""
         ...
 
 
@@ -186,24 +145,10 @@ class Refused:
     account: Account
 
 
-class Live(Protocol):
-    """What is going on now: calls at once by mapping gateway and by routing gateway, those at 0 left out."""
-
-    @property
-    def gateway_lines(self) -> Mapping[int, int]:
-        """By id of the mapping gateway."""
-        ...
-
-    @property
-    def route_lines(self) -> Mapping[int, int]:
-        """By id of the routing gateway."""
-        ...
-
-
 class Router(Protocol):
     """Policy and routing, as the call layer sees them."""
 
-    def admit(self, request: Request, live: Live, now: Moment) -> Plan | Refused:
+    def admit(self, request: Request, now: Moment) -> Plan | Refused:
         """Decide on a call that comes in."""
         ...
 
@@ -226,14 +171,15 @@ class Verdict:
     text: str
 
 
-def verdict(outcome: Outcome) -> Verdict:
+def verdict(outcome: Failure) -> Verdict:
     """What the last attempt's outcome means for the call.
 
-    Shape: a redirection is told to nobody, since it names hosts of the other side: it is a 480.
+    Shape: a redirection is told to nobody, since it names hosts of the other side: it is a 480. A challenge
+    is about us and not about the caller: it is a 403.
     """
     match outcome:
         case Answered(status=status):
-            told = 480 if status < 400 else status
+            told = 480 if status < 400 else 403 if status in {401, 407} else status
             return Verdict(
                 end_reason=status, is_callee=True, status=told, q850=q850_of(status), text="gateway answered"
             )

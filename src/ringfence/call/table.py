@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
+from ringfence.call.counts import CallCounts
 from ringfence.call.engine import Engine, Event, Moment
 from ringfence.call.plan import Router
 from ringfence.call.session_timer import TimerSettings
@@ -75,9 +76,9 @@ class CallSettings:
 class Table:
     """Every live call, and the ways to it.
 
-    Shape: `by_tag` by our tags, `owners` by transactions; `gateway_lines` and `route_lines` count calls at
-    once, and hold nobody at 0. `wakes` is a heap of (when, call id); an entry is out of date if the call has
-    left or wants another time, and such entries are thrown out before they are more than half.
+    Shape: `by_tag` by our tags, `owners` by transactions. `wakes` is a heap of (when, call id); an entry is
+    out of date if the call has left or wants another time, and such entries are thrown out before they are
+    more than half.
     """
 
     engine: Engine
@@ -87,9 +88,8 @@ class Table:
     calls: "dict[int, Call]" = field(default_factory=dict)
     by_tag: "dict[str, Leg]" = field(default_factory=dict)
     owners: dict[int, Owner] = field(default_factory=dict)
-    gateway_lines: dict[int, int] = field(default_factory=dict)
-    route_lines: dict[int, int] = field(default_factory=dict)
     wakes: list[tuple[float, int]] = field(default_factory=list)
+    counts: CallCounts = field(default_factory=CallCounts)
 
     def open(self, tag: str, call_id: str, leg: "Leg") -> None:
         """Let requests inside a dialog of this tag come in, to this leg."""
@@ -112,13 +112,3 @@ class Table:
         """Whether an entry of `wakes` is what its call waits for."""
         call = self.calls.get(call_id)
         return call is not None and call.wakes_at == at_s
-
-
-def count(lines: dict[int, int], key: int, change: int) -> None:
-    """Add to the calls of a gateway; 0 is no gateway."""
-    if key:
-        left = lines.get(key, 0) + change
-        if left:
-            lines[key] = left
-        else:
-            del lines[key]

@@ -14,6 +14,7 @@ _SECTIONS: Final = {
     },
     "Look": {
         "cdr": Place("ringfence.cli.cdr:command", "List, count or export call records."),
+        "call": Place("ringfence.cli.call:command", "Look at live calls, and end them."),
         "books": Place("ringfence.cli.books:command", "Show whether every message is accounted for."),
         "top": Place("ringfence.cli.top:command", "Watch the switch at work."),
     },

@@ -11,6 +11,7 @@ from ringfence.cli.output import Format, note
 from ringfence.cli.session import Session, with_session
 from ringfence.clock import SystemClock, iso_utc
 from ringfence.ledger.cells import json_text
+from ringfence.ledger.reasons import ANSWERS
 from ringfence.policy.refusal import Refusal
 from ringfence.policy.steps import Outcome, Step
 from ringfence.routing.explanation import Question, document, where
@@ -43,7 +44,7 @@ def explain(session: Session, *, caller: str, callee: str, via: str, at_us: int 
     moment_us = SystemClock().utc_us() if at_us is None else at_us
     made = explained(state, Question(caller=caller, callee=callee, via=via, at_us=moment_us))
     if session.output.form is Format.JSON:
-        click.echo(json_text(document(made, via, iso_utc(moment_us))))
+        click.echo(json_text(document(made, via, iso_utc(moment_us), ANSWERS)))
     elif session.output.form is Format.CSV:
         session.output.rows(_CSV_COLUMNS, list(_rows(made)))
     else:
@@ -91,7 +92,8 @@ def _verdict(destination: Destination) -> str:
             return f"goes to phone {number}"
         case ToGateways(candidates=candidates):
             return f"goes to {', then '.join(candidate.route.name for candidate in candidates)}"
-        case Refusal(name=name, sip=sip, q850=q850):
+        case Refusal(value=name):
+            sip, q850 = ANSWERS[name]
             return f"is refused: {name}, SIP {sip}, Q.850 {q850}"
         case _:
             assert_never(destination)

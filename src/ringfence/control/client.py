@@ -13,6 +13,9 @@ from ringfence.control.messages import (
     VERSION,
     Books,
     BooksRequest,
+    CallCounts,
+    CallCountsRequest,
+    CallsRequest,
     Counters,
     CountersRequest,
     Draining,
@@ -20,8 +23,12 @@ from ringfence.control.messages import (
     Failure,
     Flows,
     FlowsRequest,
+    HangUpRequest,
+    HungUp,
     Lists,
     ListsRequest,
+    LiveCall,
+    LiveCalls,
     PingRequest,
     Pong,
     Request,
@@ -109,6 +116,25 @@ class ControlClient:
     def lists(self) -> Lists:
         """Black and white entries in force in the edge. Raises: ControlError."""
         return self._ask(ListsRequest(), Lists)
+
+    def calls(self, limit: int = 1000) -> LiveCalls:
+        """Live calls, oldest first, at most `limit`. Raises: ControlError."""
+        return self._ask(CallsRequest(limit=limit), LiveCalls)
+
+    def call(self, call_id: int) -> LiveCall:
+        """One live call. Raises: ControlError, "not_found" included."""
+        found = self._ask(CallsRequest(limit=1, id=call_id), LiveCalls).calls
+        if not found:
+            raise ControlError("the switch answered something else than was asked", hint="try again")
+        return found[0]
+
+    def call_counts(self) -> CallCounts:
+        """Calls of this run, counted, and gateways at work. Raises: ControlError."""
+        return self._ask(CallCountsRequest(), CallCounts)
+
+    def hang_up(self, call_id: int) -> HungUp:
+        """End a live call. Raises: ControlError, "not_found" included."""
+        return self._ask(HangUpRequest(id=call_id), HungUp)
 
     def settings_changed(self, version: int) -> SettingsInForce:
         """Have the switch judge by at least this version of the settings. Raises: ControlError."""

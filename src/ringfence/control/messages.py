@@ -15,6 +15,7 @@ VERSION: Final = 1
 REQUEST_LIMIT_BYTES: Final = 64 * 1024
 RESPONSE_LIMIT_BYTES: Final = 32 * 1024 * 1024
 FLOWS_LIMIT: Final = 10_000
+CALLS_LIMIT: Final = 10_000
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -47,6 +48,23 @@ class ListsRequest(_Body, frozen=True, kw_only=True, tag="lists"):
     """Black and white entries in force in the edge."""
 
 
+class CallsRequest(_Body, frozen=True, kw_only=True, tag="calls"):
+    """Live calls, oldest first, at most `limit`; with an `id` that call only."""
+
+    limit: Annotated[int, Meta(ge=1, le=CALLS_LIMIT)] = 1000
+    id: int | None = None
+
+
+class CallCountsRequest(_Body, frozen=True, kw_only=True, tag="call_counts"):
+    """Calls of this run, counted, and gateways at work."""
+
+
+class HangUpRequest(_Body, frozen=True, kw_only=True, tag="hang_up"):
+    """End a live call."""
+
+    id: int
+
+
 class SettingsChangedRequest(_Body, frozen=True, kw_only=True, tag="settings_changed"):
     """Bring the settings of at least this version into force."""
 
@@ -64,6 +82,9 @@ RequestBody = (
     | BooksRequest
     | FlowsRequest
     | ListsRequest
+    | CallsRequest
+    | CallCountsRequest
+    | HangUpRequest
     | SettingsChangedRequest
     | DrainRequest
 )
@@ -172,6 +193,83 @@ class Lists(_Body, frozen=True, kw_only=True, tag="lists"):
     entries: tuple[ListEntry, ...]
 
 
+class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A live call; numbers and Call-IDs are untrusted.
+
+    Shape: `state` is "setup", "answered" (its ACK has not come) or "up". `gateway` is the mapping gateway
+    that called, empty = the phone `phone`; `callee_gateway` the routing gateway, empty = a phone of ours.
+    `answered_us` 0 = not answered.
+    """
+
+    id: int
+    state: str
+    caller: str
+    caller_access: str
+    callee: str
+    callee_access: str
+    gateway: str
+    phone: str
+    source: str
+    callee_gateway: str
+    callee_number: str
+    attempts: int
+    call_id: str
+    callee_call_id: str
+    started_us: int
+    answered_us: int
+
+
+class LiveCalls(_Body, frozen=True, kw_only=True, tag="calls"):
+    """Live calls; `total` counts those beyond the limit too."""
+
+    at_us: int
+    total: int
+    calls: tuple[LiveCall, ...]
+
+
+class GatewayLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway at work.
+
+    Shape: `most_lines` 0 = no limit. Today is the day in UTC, since the start of the switch; calls count when
+    they have ended. ASR is the share of answered calls, ACD the average talk time of those.
+    """
+
+    id: int
+    name: str
+    lines: int
+    most_lines: int
+    calls_this_second: int
+    calls_today: int
+    answered_today: int
+    asr_percent: int
+    acd_s: int
+
+
+class CallCounts(_Body, frozen=True, kw_only=True, tag="call_counts"):
+    """Calls of authorised sources in this run.
+
+    Shape: `started` = `answered` + all of `failed` + `live` - `talking`. `failed` by the name of a reason of
+    ours or the SIP status of the far end. `gateways` are mapping gateways that called, `routes` routing
+    gateways that were called.
+    """
+
+    run: int
+    at_us: int
+    started: int
+    answered: int
+    live: int
+    talking: int
+    failed: dict[str, int]
+    gateways: tuple[GatewayLoad, ...]
+    routes: tuple[GatewayLoad, ...]
+
+
+class HungUp(_Body, frozen=True, kw_only=True, tag="hung_up"):
+    """The call was ended."""
+
+    id: int
+
+
 class SettingsInForce(_Body, frozen=True, kw_only=True, tag="settings_in_force"):
     """The version of the settings that the edge judges by now."""
 
@@ -192,7 +290,20 @@ class Failure(_Body, frozen=True, kw_only=True, tag="error"):
     hint: str | None = None
 
 
-ResponseBody = Pong | Status | Counters | Books | Flows | Lists | SettingsInForce | Draining | Failure
+ResponseBody = (
+    Pong
+    | Status
+    | Counters
+    | Books
+    | Flows
+    | Lists
+    | LiveCalls
+    | CallCounts
+    | HungUp
+    | SettingsInForce
+    | Draining
+    | Failure
+)
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

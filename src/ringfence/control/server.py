@@ -21,6 +21,9 @@ from ringfence.control.messages import (
     VERSION,
     Books,
     BooksRequest,
+    CallCounts,
+    CallCountsRequest,
+    CallsRequest,
     Counters,
     CountersRequest,
     Draining,
@@ -28,8 +31,11 @@ from ringfence.control.messages import (
     Failure,
     Flows,
     FlowsRequest,
+    HangUpRequest,
+    HungUp,
     Lists,
     ListsRequest,
+    LiveCalls,
     PingRequest,
     Pong,
     Request,
@@ -69,6 +75,18 @@ class Handler(Protocol):
 
     async def lists(self) -> Lists:
         """Black and white entries in force in the edge."""
+        ...
+
+    async def calls(self, limit: int, call_id: int | None) -> LiveCalls:
+        """Live calls, at most `limit`; with an id that one, or NotFoundError."""
+        ...
+
+    async def call_counts(self) -> CallCounts:
+        """Calls of this run, counted, and gateways at work."""
+        ...
+
+    async def hang_up(self, call_id: int) -> HungUp:
+        """End a live call. Raises: NotFoundError."""
         ...
 
     async def settings_changed(self, version: int) -> SettingsInForce:
@@ -218,6 +236,12 @@ class ControlServer:
                 return await handler.flows(limit)
             case ListsRequest():
                 return await handler.lists()
+            case CallsRequest(limit=limit, id=call_id):
+                return await handler.calls(limit, call_id)
+            case CallCountsRequest():
+                return await handler.call_counts()
+            case HangUpRequest(id=call_id):
+                return await handler.hang_up(call_id)
             case SettingsChangedRequest(version=version):
                 return await handler.settings_changed(version)
             case DrainRequest():

@@ -7,10 +7,12 @@ ledger keeps no state of calls that are up.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from ringfence.core import FrameBatch, JournalTail, Segment, segments
 from ringfence.ledger.schema import (
     CALL_ANSWERED_FRAME,
     CALL_ENDED_FRAME,
@@ -24,6 +26,11 @@ from ringfence.ledger.schema import (
     decode_call_started,
     decode_calls_alive,
 )
+
+SILENCE_US: Final = 30_000_000
+"""While a call is up the stream is never silent for so long: `calls_alive` comes every 10 s."""
+
+FRAMES_AT_ONCE: Final = 10_000
 
 
 class CallFrame(Protocol):
@@ -58,6 +65,67 @@ class OpenCall:
     answered_us: int = 0
     alive_us: int
     dialogs: tuple[DialogState, ...] = ()
+
+
+class _Frame(NamedTuple):
+    kind: int
+    seq: int
+    time_us: int
+    payload: bytes
+
+
+def left_open(directory: Path) -> list[OpenCall]:
+    """The calls that the calls stream in a directory leaves open, as `open_calls` has them.
+
+    Shape: reads back only as far as an open call can reach: to where the oldest call began that was up
+    shortly before the end, by the stream's own `calls_alive`.
+    Raises: StoreError if the directory cannot be read.
+    """
+    frames: list[_Frame] = []
+    last_us = 0
+    for segment in reversed(segments(directory)):
+        found, until_us = _read(directory, segment)
+        frames = found + frames
+        last_us = max(last_us, until_us)
+        if last_us and segment.first_time_us <= _horizon_us(frames, last_us):
+            break
+    return open_calls(frames)
+
+
+def _read(directory: Path, segment: Segment) -> tuple[list[_Frame], int]:
+    """The frames of a segment that may be about calls, and the time of its last frame of any kind."""
+    tail = JournalTail(directory, segment.first_seq - 1, skip_unreadable=True)
+    found: list[_Frame] = []
+    last_us = 0
+    while (batch := tail.read(FRAMES_AT_ONCE)) is not None:
+        frames = list(map(_Frame._make, batch.opaque()))
+        if segment.last_seq is not None:
+            frames = [frame for frame in frames if frame.seq <= segment.last_seq]
+        found += frames
+        last_us = max([last_us, _last_flow_us(batch), *(frame.time_us for frame in frames)])
+        if segment.last_seq is not None and batch.last_seq >= segment.last_seq:
+            break
+    return found, last_us
+
+
+def _last_flow_us(batch: FrameBatch) -> int:
+    _, rows, buffers = batch.flows()["time_us"]
+    values = buffers[-1]
+    return int.from_bytes(values[(rows - 1) * 8 : rows * 8], "little") if rows and values else 0
+
+
+def _horizon_us(frames: list[_Frame], last_us: int) -> int:
+    """Since when frames have to be looked at, by those at the end."""
+    since_us = last_us - SILENCE_US
+    for frame in reversed(frames):
+        if frame.time_us < since_us:
+            break
+        if frame.kind == CALLS_ALIVE_FRAME:
+            try:
+                return min(since_us, decode_calls_alive(frame.payload).since_us)
+            except msgspec.MsgspecError:
+                continue
+    return since_us
 
 
 def open_calls(frames: Iterable[CallFrame]) -> list[OpenCall]:

@@ -138,6 +138,11 @@ END_REASONS: Final[tuple[EndReason, ...]] = (
     EndReason(code=-43, name="InternalError", text="A fault of this server", sip=500, q850=41),
 )
 END_REASON_BY_CODE: Final[dict[int, EndReason]] = {reason.code: reason for reason in END_REASONS}
+ANSWERS: Final[dict[str, tuple[int, int]]] = {
+    reason.name: (reason.sip, reason.q850) for reason in END_REASONS
+}
+"""SIP status and Q.850 cause by name."""
+
 END_REASON_BY_NAME: Final[dict[str, EndReason]] = {reason.name: reason for reason in END_REASONS}
 
 NORMAL_CLEARING: Final = 16

@@ -10,15 +10,7 @@ from typing import Final, assert_never
 
 from ringfence.ids import PhoneNumber
 from ringfence.policy.number_filter import LONGEST_NUMBER
-from ringfence.policy.refusal import (
-    CALLEE_DENIED,
-    CALLER_DENIED,
-    INVALID_NUMBER,
-    LINES_IN_USE,
-    LOCKED,
-    OUTSIDE_HOURS,
-    Refusal,
-)
+from ringfence.policy.refusal import Refusal
 from ringfence.policy.steps import Step, changed, passed, refused
 from ringfence.policy.table import Caller, MappingGateway, PhoneCaller
 from ringfence.settings.call_rules import any_holds
@@ -69,7 +61,7 @@ def admit(
     )
     wrong = _wrong_number(caller_number, callee_number)
     if wrong is not None:
-        return Admission(steps=(wrong,), numbers=numbers, refusal=INVALID_NUMBER)
+        return Admission(steps=(wrong,), numbers=numbers, refusal=Refusal.INVALID_NUMBER)
     match caller:
         case PhoneCaller(number=number):
             return _by_phone(number, numbers)
@@ -114,12 +106,12 @@ def _by_gateway(
         return Admission(steps=(*steps, *more), numbers=numbers, refusal=refusal)
 
     if gateway.calls.locked:
-        return ended(LOCKED, refused("locked", "gateway {name} is locked", name=gateway.name))
+        return ended(Refusal.LOCKED, refused("locked", "gateway {name} is locked", name=gateway.name))
     steps.append(passed("gateway", "gateway {name} may call", name=gateway.name))
     if gateway.windows:
         hours = ", ".join(map(str, gateway.windows))
         if not any_holds(gateway.windows, now_us):
-            return ended(OUTSIDE_HOURS, refused("window", "it is outside {hours}", hours=hours))
+            return ended(Refusal.OUTSIDE_HOURS, refused("window", "it is outside {hours}", hours=hours))
         steps.append(passed("window", "it is inside {hours}", hours=hours))
     if gateway.calls.lines:
         lines = gateway.calls.lines
@@ -128,14 +120,14 @@ def _by_gateway(
         verdict = refused if is_full else passed
         steps.append(verdict("lines", "of {lines} lines in use: {used}", lines=lines, used=used))
         if is_full:
-            return ended(LINES_IN_USE)
+            return ended(Refusal.LINES_IN_USE)
     caller = gateway.caller.apply(numbers.caller, turn)
     steps += caller.steps
     if caller.is_refused:
-        return ended(CALLER_DENIED)
+        return ended(Refusal.CALLER_DENIED)
     callee = gateway.callee.apply(numbers.callee, turn)
     steps += callee.steps
     if callee.is_refused:
-        return ended(CALLEE_DENIED)
+        return ended(Refusal.CALLEE_DENIED)
     numbers = replace(numbers, caller=caller.number, callee=callee.number)
     return ended(None)

@@ -7,6 +7,7 @@ from typing import Self
 
 from ringfence.ids import GatewayId, PhoneNumber, SettingsVersion
 from ringfence.policy.number_filter import NumberFilter
+from ringfence.policy.sources import Sources
 from ringfence.settings.call_rules import FailureCodes, TimeWindow
 from ringfence.settings.calls_model import GatewayCalls
 from ringfence.settings.model import Gateway, SettingsState
@@ -24,6 +25,7 @@ class MappingGateway:
     caller: NumberFilter
     callee: NumberFilter
     failure_codes: FailureCodes
+    sources: Sources
 
     @classmethod
     def read(cls, gateway: Gateway) -> Self:
@@ -37,6 +39,7 @@ class MappingGateway:
             caller=NumberFilter.read("caller", gateway.calls.caller),
             callee=NumberFilter.read("callee", gateway.calls.callee),
             failure_codes=FailureCodes.parse(gateway.calls.failure_codes),
+            sources=Sources.read(gateway.addresses),
         )
 
 

@@ -31,6 +31,7 @@ from ringfence.portal.metrics import exposition
 from ringfence.portal.office import Office
 from ringfence.portal.pages import (
     alarms,
+    calls,
     door,
     firewall,
     parameters,
@@ -72,6 +73,7 @@ def create_app(office: Office, access: Access, jobs: ExportJobs, *, url: str | N
         *views.routes(site),
         *watch.routes(site, RateMeter(office.switch, office.clock)),
         *records.routes(site, jobs),
+        *calls.routes(site),
         *firewall.routes(site),
         *alarms.routes(site),
         *sources.routes(site),
@@ -164,7 +166,7 @@ class _Health:
 
     def metrics(self, _: Visit) -> Response:
         """Counters for Prometheus."""
-        body, media_type = exposition(self._office.ledger.stats, self._office.switch.counters)
+        body, media_type = exposition(self._office.ledger.stats, self._office.switch)
         return Response(body, headers={"content-type": media_type})
 
     def live(self, _: Visit) -> Response:

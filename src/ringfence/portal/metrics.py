@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus scrapes. Labels are names of counters and kinds of rows, never what a stranger sent."""
+"""What Prometheus scrapes. Labels are names of counters, reasons and gateways, never what a stranger sent."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from ringfence.control.messages import CallCounts
 from ringfence.ledger.service import Stats
 
-SwitchCounters = Callable[[], Mapping[str, int] | None]
-"""The counters of a running switch by name; None if none answers."""
+
+class Switch(Protocol):
+    """The switch that runs; None says that none answers."""
+
+    def counters(self) -> Mapping[str, int] | None:
+        """What the edge counted in this run, by name."""
+        ...
+
+    def call_counts(self) -> CallCounts | None:
+        """Calls of this run, counted, and gateways at work."""
+        ...
+
 
 _GAUGES: Final = frozenset({"tcp_connections_open"})
 
@@ -20,9 +31,10 @@ _GAUGES: Final = frozenset({"tcp_connections_open"})
 class _Snapshot(Collector):
     """One scrape."""
 
-    def __init__(self, stats: Stats, switch: Mapping[str, int] | None) -> None:
+    def __init__(self, stats: Stats, switch: Mapping[str, int] | None, calls: CallCounts | None) -> None:
         self._stats = stats
         self._switch = switch
+        self._calls = calls
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, as of the scrape."""
@@ -38,6 +50,8 @@ class _Snapshot(Collector):
             else:
                 edge.add_metric([name], value)
         yield edge
+        if self._calls is not None:
+            yield from _of_calls(self._calls)
         yield from self._ledger()
 
     def _ledger(self) -> Iterator[Metric]:
@@ -74,8 +88,47 @@ class _Snapshot(Collector):
             yield CounterMetricFamily(f"ringfence_ledger_{name}", text, value=value)
 
 
-def exposition(stats: Stats, switch: SwitchCounters) -> tuple[bytes, str]:
+def _of_calls(calls: CallCounts) -> Iterator[Metric]:
+    for name, text, count in (
+        ("started", "Calls of authorised sources in this run.", calls.started),
+        ("answered", "Calls that were answered in this run.", calls.answered),
+    ):
+        yield CounterMetricFamily(f"ringfence_calls_{name}", text, value=count)
+    failed = CounterMetricFamily(
+        "ringfence_calls_failed", "Calls that were not answered in this run.", labels=["reason"]
+    )
+    for reason, count in calls.failed.items():
+        failed.add_metric([reason], count)
+    yield failed
+    yield GaugeMetricFamily("ringfence_calls_live", "Calls that are live.", value=float(calls.live))
+    yield GaugeMetricFamily("ringfence_calls_talking", "Calls that are answered.", value=float(calls.talking))
+    for side, loads in (("gateway", calls.gateways), ("route", calls.routes)):
+        for name, text, values in (
+            ("lines", "Calls at once", {load.name: load.lines for load in loads}),
+            (
+                "calls_per_second",
+                "Calls begun in this second",
+                {load.name: load.calls_this_second for load in loads},
+            ),
+            ("calls_today", "Calls that ended today (UTC)", {load.name: load.calls_today for load in loads}),
+            (
+                "asr_percent",
+                "Answered calls in a hundred, today",
+                {load.name: load.asr_percent for load in loads},
+            ),
+            ("acd_seconds", "Average talk time, today", {load.name: load.acd_s for load in loads}),
+        ):
+            kind = "mapping" if side == "gateway" else "routing"
+            gauge = GaugeMetricFamily(
+                f"ringfence_{side}_{name}", f"{text}, by {kind} gateway.", labels=[side]
+            )
+            for gateway, value in values.items():
+                gauge.add_metric([gateway], value)
+            yield gauge
+
+
+def exposition(stats: Stats, switch: Switch) -> tuple[bytes, str]:
     """The body of a scrape and its media type."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(stats, switch()))
+    registry.register(_Snapshot(stats, switch.counters(), switch.call_counts()))
     return generate_latest(registry), CONTENT_TYPE_LATEST

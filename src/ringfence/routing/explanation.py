@@ -4,6 +4,7 @@
 Nothing is sent. What only live counters tell (lines in use, calls a second, pauses, health, ASR) is left out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -66,8 +67,11 @@ def where(route: Route) -> str:
             return sentence("where gateway {name} registers", name=registered.gateway)
 
 
-def document(made: Plan, via: str, at: str) -> dict[str, Any]:
-    """The plan as JSON; `docs/routing.md` names its fields. `at` is the moment as ISO 8601."""
+def document(made: Plan, via: str, at: str, answers: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """The plan as JSON; `docs/routing.md` names its fields.
+
+    Shape: `at` is the moment as ISO 8601, `answers` the SIP status and Q.850 cause of each refusal by name.
+    """
     numbers = made.numbers
     return {
         "via": via,
@@ -79,7 +83,7 @@ def document(made: Plan, via: str, at: str) -> dict[str, Any]:
         "callee": numbers.callee,
         "steps": [_step(step) for step in made.steps],
         "routes": [_considered(each) for each in made.considered],
-        "destination": _destination(made.destination),
+        "destination": _destination(made.destination, answers),
     }
 
 
@@ -102,13 +106,14 @@ def _considered(each: Considered) -> dict[str, Any]:
     }
 
 
-def _destination(destination: Destination) -> dict[str, Any]:
+def _destination(destination: Destination, answers: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
     match destination:
         case ToPhone(number=number):
             return {"kind": "phone", "phone": number}
         case ToGateways(candidates=candidates):
             return {"kind": "routes", "routes": [candidate.route.name for candidate in candidates]}
-        case Refusal(name=name, sip=sip, q850=q850):
+        case Refusal(value=name):
+            sip, q850 = answers[name]
             return {"kind": "refused", "reason": name, "sip": sip, "q850": q850}
         case _:
             assert_never(destination)

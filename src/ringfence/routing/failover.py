@@ -24,10 +24,15 @@ LONGEST_PAUSE_S: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The gateway gave a final failure answer. Shape: `retry_after_s` None = it asked for no pause."""
+    """The gateway gave a final failure answer.
+
+    Shape: `retry_after_s` None = it asked for no pause. `why` is for the record, where the status says too
+    little.
+    """
 
     status: int
     retry_after_s: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,7 @@ class Unreachable:
     """The request could not be delivered: no address, no connection, an ICMP error."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallerGone:
-    """The caller gave up."""
-
-
-Failure = Answered | TimedOut | Unreachable | CallerGone
+Failure = Answered | TimedOut | Unreachable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,38 +90,10 @@ def after_failure(
     )
 
 
-def status_of(failure: Failure) -> tuple[int, int]:
-    """The SIP status and the Q.850 cause that a failure stands for, before the caller's `failure_codes`."""
-    match failure:
-        case Answered(status=status):
-            return status, _Q850.get(status, 31 if status < 500 else 41)
-        case TimedOut(phase=Phase.RINGING):
-            return 480, 19
-        case TimedOut():
-            return 408, 102
-        case Unreachable():
-            return 503, 38
-        case CallerGone():
-            return 487, 16
-        case _:
-            assert_never(failure)
-
-
-# RFC 3398 §8.2.6.1, for those that are not covered by their class.
-_Q850: Final = {
-    401: 21, 402: 21, 403: 21, 404: 1, 405: 63, 406: 79, 407: 21, 408: 102, 410: 22, 413: 127, 414: 127,
-    415: 79, 416: 127, 420: 127, 421: 127, 423: 127, 480: 18, 481: 41, 482: 25, 483: 25, 484: 28, 485: 1,
-    486: 17, 487: 16, 488: 31, 500: 41, 501: 79, 502: 38, 503: 41, 504: 102, 505: 127, 513: 127, 600: 17,
-    603: 21, 604: 1, 606: 31,
-}  # fmt: skip
-
-
 def _stop(
     route: Route, failure: Failure, heard: Heard, rules: SwitchRules, *, switches: int, has_next: bool
 ) -> str | None:
     """Why no other gateway is tried; None if one is."""
-    if isinstance(failure, CallerGone):
-        return _said(failure)
     if isinstance(failure, Answered) and not _may_go_on(route, failure.status):
         return f"{_said(failure)}: no other gateway would change that"
     heard_too_much = _heard_too_much(route, heard, rules)
@@ -166,14 +138,12 @@ def _choice(own: Choice, *, system: bool) -> bool:
 
 def _said(failure: Failure) -> str:
     match failure:
-        case Answered(status=status):
-            return f"it answered {status}"
+        case Answered(status=status, why=why):
+            return f"it answered {status} ({why})" if why else f"it answered {status}"
         case TimedOut(phase=phase):
             return f"nothing came any more in state {phase.value}"
         case Unreachable():
             return "it could not be reached"
-        case CallerGone():
-            return "the caller gave up"
         case _:
             assert_never(failure)
 
@@ -193,7 +163,5 @@ def _result(failure: Failure) -> Result:
             return Result.CALLEE_REFUSED
         case TimedOut() | Unreachable():
             return Result.NETWORK_FAILED
-        case CallerGone():
-            return Result.CALLER_GAVE_UP
         case _:
             assert_never(failure)

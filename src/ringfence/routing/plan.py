@@ -10,13 +10,7 @@ from dataclasses import dataclass, field
 
 from ringfence.ids import GatewayId, PhoneNumber, RoutingGatewayId
 from ringfence.policy.admission import CallNumbers, admit
-from ringfence.policy.refusal import (
-    CALLED_NOT_ONLINE,
-    NO_AVAILABLE_ROUTER,
-    NOT_FOUND,
-    NUMBER_BLACKLISTED,
-    Refusal,
-)
+from ringfence.policy.refusal import Refusal
 from ringfence.policy.steps import Step, passed, refused
 from ringfence.policy.table import Caller, MappingGateway, PolicyTable
 from ringfence.routing.selection import Candidate, Considered, RouteLoad, Wanted, select
@@ -84,7 +78,7 @@ def plan(
 
     listed = _listed(routes, numbers, now_us)
     if listed is not None:
-        return stays(NUMBER_BLACKLISTED, listed)
+        return stays(Refusal.NUMBER_BLACKLISTED, listed)
     if admission.refusal is not None:
         return stays(admission.refusal)
     phone = PhoneNumber(numbers.callee)
@@ -93,7 +87,7 @@ def plan(
     if phone in policy.disabled_phones:
         # A number of ours stays ours: a vendor that serves everything must not be paid for it.
         step = refused("phone_called", "{phone} is a phone of ours that is disabled", phone=phone)
-        return stays(CALLED_NOT_ONLINE, step)
+        return stays(Refusal.CALLED_NOT_ONLINE, step)
     selection = select(
         routes, _wanted(numbers, gateway, turn), None if live is None else live.routes, now_us=now_us
     )
@@ -101,7 +95,7 @@ def plan(
     if selection.candidates:
         destination = ToGateways(candidates=selection.candidates)
     else:
-        destination = NO_AVAILABLE_ROUTER if selection.considered else NOT_FOUND
+        destination = Refusal.NO_AVAILABLE_ROUTER if selection.considered else Refusal.NOT_FOUND
     return Plan(numbers=numbers, steps=steps, considered=selection.considered, destination=destination)
 
 

@@ -27,13 +27,13 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long to wait in each phase, in seconds; the system's values are filled in."""
+    """How long to wait in each phase, in seconds; defaults are those of the parameters `SS_SIP_TIMEOUT_*`."""
 
-    invite_s: int
-    trying_s: int
-    progress_s: int
-    progress_sdp_s: int
-    ringing_s: int
+    invite_s: int = 10
+    trying_s: int = 20
+    progress_s: int = 20
+    progress_sdp_s: int = 120
+    ringing_s: int = 120
 
     def after(self, phase: Phase) -> int:
         """How many seconds may pass in this phase before the attempt has failed."""
@@ -98,12 +98,17 @@ class Route:
     timeouts: Timeouts
     failover_codes: tuple[CodeRange, ...]
 
+    @property
+    def registers(self) -> bool:
+        """Whether we register with it."""
+        return self.registration is not None and self.calls.registering.register
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingTable:
     """Every routing gateway by the prefixes it serves, and the lists of numbers.
 
-    Immutable: built once for each version of the settings.
+    Immutable: built once for each version of the settings. `timeouts` are the system's, for phones of ours.
     """
 
     version: SettingsVersion
@@ -111,6 +116,7 @@ class RoutingTable:
     by_prefix: PrefixTable[tuple[Route, ...]]
     lists: NumberLists
     rules: SwitchRules
+    timeouts: Timeouts
 
     @classmethod
     def build(cls, state: SettingsState) -> Self:
@@ -138,6 +144,7 @@ class RoutingTable:
                 stop_after_sdp=bool(state.parameters["SS_SIP_STOP_SWITCH_AFTER_SDP"]),
                 stop_after_rtp=bool(state.parameters["SS_GATEWAY_SWITCH_STOP_AFTER_RTP_START"]),
             ),
+            timeouts=system,
         )
 
 
@@ -148,7 +155,7 @@ def _route(gateway: RoutingGateway, registered: Mapping[str, Registered], system
             gateway.registered_as, Registered(gateway.registered_as, None, None)
         )
     else:
-        where = _address(gateway.address or "", gateway.calls.transport)
+        where = address_of(gateway.address or "", gateway.calls.transport)
     return Route(
         id=gateway.id,
         name=gateway.name,
@@ -163,7 +170,7 @@ def _route(gateway: RoutingGateway, registered: Mapping[str, Registered], system
     )
 
 
-def _address(text: str, transport: Transport) -> Address:
+def address_of(text: str, transport: Transport) -> Address:
     """The parts of a normal form of `call_checks.route_address`."""
     host, colon, port = text.rpartition(":")
     if colon and (":" not in host or host.endswith("]")):

@@ -4,15 +4,9 @@
 import pytest
 
 from kit.call_world import World, said
-from ringfence.call.identity import (
-    Identity,
-    Party,
-    identity_headers,
-    read_identity,
-    uri_of,
-    written,
-)
+from ringfence.call.identity import identity_headers, read_identity, uri_of, written
 from ringfence.core import read_address
+from ringfence.policy.identity import Identity, Party
 
 BASE = [
     ("Via", b"SIP/2.0/UDP h;branch=z9hG4bK1"),

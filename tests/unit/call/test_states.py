@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from kit.call_world import World
-from ringfence.call.b2bua import State
+from ringfence.call.state import State
 
 # --- states ---
 

@@ -2,7 +2,7 @@
 """What calls share: parameters, counts, and when each wants to be woken."""
 
 from kit.call_world import World
-from ringfence.call.table import SPARE_WAKES, CallSettings, count
+from ringfence.call.table import SPARE_WAKES, CallSettings
 from ringfence.settings.parameters import defaults
 
 
@@ -24,17 +24,6 @@ def test_a_call_that_is_not_to_be_recorded_says_so_in_its_last_frame() -> None:
     world.bob.expect("INVITE")
     world.bob.answer(486)
     assert [ended.is_recorded for ended in world.ended] == [False]
-
-
-def test_a_gateway_without_calls_takes_no_room() -> None:
-    lines: dict[int, int] = {}
-    count(lines, 7, 1)
-    count(lines, 7, 1)
-    count(lines, 0, 1)
-    assert lines == {7: 2}
-    count(lines, 7, -1)
-    count(lines, 7, -1)
-    assert lines == {}
 
 
 def test_calls_that_have_left_do_not_fill_the_list_of_wakes() -> None:

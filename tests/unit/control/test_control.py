@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kit.switch import FLOW, FakeSwitch, serving, some_books
+from kit.switch import CALL, FLOW, RINGING, FakeSwitch, serving, some_books
 from ringfence.control.address import socket_address, socket_path
 from ringfence.control.client import NOT_RUNNING, ControlClient
-from ringfence.control.messages import REQUEST_LIMIT_BYTES, Flows
+from ringfence.control.messages import REQUEST_LIMIT_BYTES, Flows, LiveCalls
 from ringfence.errors import ControlError, StoreError
 
 BOOKS = some_books()
@@ -53,6 +53,14 @@ def test_every_request_is_answered_with_its_own_kind(running: Path) -> None:
         assert client.books() == BOOKS
         assert client.flows(limit=1) == Flows(total=20_000, flows=(FLOW,))
         assert client.lists().entries[0].value == "203.0.113.5"
+        assert client.calls() == LiveCalls(at_us=10_000_000, total=2, calls=(CALL, RINGING))
+        assert client.calls(limit=1).calls == (CALL,)
+        assert client.call(RINGING.id) == RINGING
+        assert client.call_counts().routes[0].name == "vendor"
+        assert client.hang_up(CALL.id).id == CALL.id
+        with pytest.raises(ControlError, match="no live call") as none:
+            client.call(CALL.id)
+        assert none.value.code == "not_found"
         assert client.settings_changed(7).version == 7
         assert client.drain().calls == 2
 

@@ -5,8 +5,9 @@ import pytest
 
 from kit.routes import a_caller, a_gateway, a_state
 from ringfence.ids import PhoneNumber
-from ringfence.policy import refusal
+from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.admission import Admission, CallNumbers, admit
+from ringfence.policy.refusal import Refusal
 from ringfence.policy.steps import Outcome
 from ringfence.policy.table import MappingGateway, PhoneCaller, PolicyTable
 from ringfence.settings.calls_model import NumberRules
@@ -39,7 +40,7 @@ def test_gateway_without_rules_may_call_anywhere() -> None:
 
 def test_locked_gateway_may_not_call() -> None:
     admission = admitted(locked=True)
-    assert admission.refusal is refusal.LOCKED
+    assert admission.refusal is Refusal.LOCKED
     assert last(admission) == ("locked", Outcome.REFUSED)
 
 
@@ -47,14 +48,14 @@ def test_gateway_calls_inside_its_hours_only() -> None:
     caller = a_caller(windows=("mon-fri/08:00-18:00",))
     assert admit(caller, "1", "2", now_us=MONDAY_NOON_US).refusal is None
     evening = admit(caller, "1", "2", now_us=MONDAY_EVENING_US)
-    assert evening.refusal is refusal.OUTSIDE_HOURS
+    assert evening.refusal is Refusal.OUTSIDE_HOURS
     assert evening.steps[-1].text == "it is outside mon-fri/08:00-18:00"
 
 
 @pytest.mark.parametrize(("in_use", "refused"), [(None, False), (0, False), (1, False), (2, True), (3, True)])
 def test_lines_are_a_limit_where_they_are_known(in_use: int | None, refused: bool) -> None:
     admission = admitted(lines=2, lines_in_use=in_use)
-    assert (admission.refusal is refusal.LINES_IN_USE) is refused
+    assert (admission.refusal is Refusal.LINES_IN_USE) is refused
 
 
 def test_lines_of_a_gateway_without_a_limit_do_not_count() -> None:
@@ -64,7 +65,7 @@ def test_lines_of_a_gateway_without_a_limit_do_not_count() -> None:
 @pytest.mark.parametrize("callee", ["", "4" * 65, "44 20", "44\r\nVia: x", "44;isub=1", "44@x", "４４"])
 def test_number_called_that_no_number_is_goes_nowhere(callee: str) -> None:
     admission = admitted(callee=callee)
-    assert admission.refusal is refusal.INVALID_NUMBER
+    assert admission.refusal is Refusal.INVALID_NUMBER
     assert callee == "" or callee not in admission.steps[-1].text
 
 
@@ -75,7 +76,7 @@ def test_caller_may_call_itself_what_it_likes(caller: str) -> None:
 
 @pytest.mark.parametrize("caller", ["4" * 65, "49\r\nVia: x", "49\x00"])
 def test_caller_that_cannot_be_printed_goes_nowhere(caller: str) -> None:
-    assert admitted(caller=caller).refusal is refusal.INVALID_NUMBER
+    assert admitted(caller=caller).refusal is Refusal.INVALID_NUMBER
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,9 @@ def test_caller_that_cannot_be_printed_goes_nowhere(caller: str) -> None:
 )
 def test_number_called_is_judged_by_lengths_and_the_longest_prefix(rules: NumberRules, refused: bool) -> None:
     admission = admit(a_caller(callee=rules), "1", "00442079460000", now_us=MONDAY_NOON_US)
-    assert (admission.refusal is refusal.CALLEE_DENIED) is refused
+    assert (admission.refusal is Refusal.CALLEE_DENIED) is refused
     caller = admit(a_caller(caller=rules), "00442079460000", "1", now_us=MONDAY_NOON_US)
-    assert (caller.refusal is refusal.CALLER_DENIED) is refused
+    assert (caller.refusal is Refusal.CALLER_DENIED) is refused
 
 
 def test_numbers_before_and_after_the_rules_are_kept_apart() -> None:
@@ -119,13 +120,13 @@ def test_numbers_before_and_after_the_rules_are_kept_apart() -> None:
 def test_rules_judge_the_number_as_it_came_in() -> None:
     rules = NumberRules(allow=("00",), dial=("00:",))
     assert admit(a_caller(callee=rules), "1", "0044", now_us=MONDAY_NOON_US).refusal is None
-    assert admit(a_caller(callee=rules), "1", "44", now_us=MONDAY_NOON_US).refusal is refusal.CALLEE_DENIED
+    assert admit(a_caller(callee=rules), "1", "44", now_us=MONDAY_NOON_US).refusal is Refusal.CALLEE_DENIED
 
 
 @pytest.mark.parametrize(("dial", "callee"), [("00:", "00"), ("*:" + "9" * 63 + "*", "44")])
 def test_dial_rule_never_leaves_an_empty_or_endless_number(dial: str, callee: str) -> None:
     admission = admit(a_caller(callee=NumberRules(dial=(dial,))), "1", callee, now_us=MONDAY_NOON_US)
-    assert admission.refusal is refusal.CALLEE_DENIED
+    assert admission.refusal is Refusal.CALLEE_DENIED
     assert last(admission) == ("callee_dial_rule", Outcome.REFUSED)
     assert admission.numbers.callee == callee
 
@@ -160,10 +161,10 @@ def test_first_rule_that_refuses_is_the_last_step() -> None:
     assert [step.rule for step in admission.steps] == ["gateway", "lines"]
 
 
-def test_every_refusal_has_a_name_and_a_failure_status_of_its_own() -> None:
-    names = [each.name for each in refusal.REFUSALS]
-    assert len(set(names)) == len(names)
-    assert all(400 <= each.sip < 700 and 1 <= each.q850 <= 127 for each in refusal.REFUSALS)
+def test_every_refusal_is_an_end_reason_with_a_failure_status() -> None:
+    reasons = [END_REASON_BY_NAME[each.value] for each in Refusal]
+    assert len({each.code for each in reasons}) == len(Refusal)
+    assert all(400 <= each.sip < 700 and 1 <= each.q850 <= 127 for each in reasons)
 
 
 # Who calls

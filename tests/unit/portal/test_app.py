@@ -8,6 +8,7 @@ import pytest
 
 from kit.journal import SOURCE_IS_AUTHORISED, T0_US, Journal
 from kit.site import Site, site_over
+from ringfence.control.messages import CallCounts, GatewayLoad
 from ringfence.errors import StoreError
 from ringfence.ledger.query import CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMNS
@@ -361,6 +362,43 @@ def test_metrics_name_no_stranger(site: Site) -> None:
     assert "ringfence_ledger_held_frames 122.0" in text
     assert "ringfence_switch_up 1.0" in text
     assert "198.51" not in text
+
+
+def test_metrics_tell_of_calls_and_gateways(site: Site) -> None:
+    load = GatewayLoad(
+        id=1,
+        name="customer",
+        lines=2,
+        most_lines=30,
+        calls_this_second=1,
+        calls_today=10,
+        answered_today=6,
+        asr_percent=60,
+        acd_s=42,
+    )
+    site.switch.counts = CallCounts(
+        run=1,
+        at_us=0,
+        started=10,
+        answered=6,
+        live=2,
+        talking=1,
+        failed={"NotFound": 2, "486": 1},
+        gateways=(load,),
+        routes=(load,),
+    )
+    text = site.client.get("/metrics").text
+    for line in (
+        "ringfence_calls_started_total 10.0",
+        "ringfence_calls_answered_total 6.0",
+        'ringfence_calls_failed_total{reason="NotFound"} 2.0',
+        "ringfence_calls_live 2.0",
+        "ringfence_calls_talking 1.0",
+        'ringfence_gateway_lines{gateway="customer"} 2.0',
+        'ringfence_route_asr_percent{route="customer"} 60.0',
+        'ringfence_route_acd_seconds{route="customer"} 42.0',
+    ):
+        assert line in text
 
 
 def test_metrics_go_on_without_a_switch(site: Site) -> None:

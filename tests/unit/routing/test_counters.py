@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from kit.routes import a_gateway, a_vendor, tables
 from ringfence.ids import GatewayId, RoutingGatewayId
-from ringfence.policy import refusal
+from ringfence.policy.refusal import Refusal
 from ringfence.routing.counters import LiveCounters
 from ringfence.routing.plan import ToGateways, plan
 from ringfence.routing.quality import Result
@@ -43,6 +43,13 @@ def test_longer_pause_stays_and_ends_at_its_time() -> None:
     assert counters.live(now_us=0).routes[A].paused_until_us == 30 * SECOND_US
 
 
+def test_registration_is_what_was_said_last() -> None:
+    counters = LiveCounters()
+    assert counters.live(now_us=0).routes[A].is_registered
+    counters.registered(A, is_registered=False)
+    assert not counters.live(now_us=0).routes[A].is_registered
+
+
 def test_health_is_what_was_heard_last() -> None:
     counters = LiveCounters()
     counters.heard(A, is_alive=False)
@@ -55,10 +62,10 @@ def test_gateway_that_is_gone_is_forgotten_once_its_calls_are() -> None:
     counters = LiveCounters()
     counters.attempt_began(A, now_us=0)
     counters.heard(B, is_alive=True)
-    counters.forget_others(frozenset())
+    counters.forget_others((), ())
     assert list(counters.live(now_us=0).routes) == [A]
     counters.attempt_ended(A, Result.ANSWERED, now_us=0)
-    counters.forget_others(frozenset())
+    counters.forget_others((), ())
     assert len(counters.live(now_us=0).routes) == 0
     counters.attempt_ended(A, Result.ANSWERED, now_us=0)
     assert len(counters.live(now_us=0).routes) == 0
@@ -75,12 +82,12 @@ def test_plan_goes_by_the_counters() -> None:
         return [candidate.route.name for candidate in made.destination.candidates]
 
     assert tried() == ["a", "b"]
-    counters.call_began(GatewayId(1))
+    counters.call_began(GatewayId(1), now_us=0)
     counters.attempt_began(A, now_us=0)
     assert tried() == ["b"]
-    counters.call_began(GatewayId(1))
-    assert tried() is refusal.LINES_IN_USE
-    counters.call_ended(GatewayId(1))
+    counters.call_began(GatewayId(1), now_us=0)
+    assert tried() is Refusal.LINES_IN_USE
+    counters.call_ended(GatewayId(1), now_us=0)
     counters.attempt_ended(A, Result.CALLEE_REFUSED, now_us=0)
     assert tried() == ["b", "a"]
 
@@ -100,10 +107,10 @@ def test_lines_of_mapping_gateways_never_fall_below_zero_nor_stay(steps: list[tu
     counters, expected = LiveCounters(), dict.fromkeys((1, 2, 3), 0)
     for begins, number in steps:
         if begins:
-            counters.call_began(GatewayId(number))
+            counters.call_began(GatewayId(number), now_us=0)
             expected[number] += 1
         else:
-            counters.call_ended(GatewayId(number))
+            counters.call_ended(GatewayId(number), now_us=0)
             expected[number] = max(0, expected[number] - 1)
     lines = counters.live(now_us=0).gateway_lines
     assert lines == {GatewayId(number): count for number, count in expected.items() if count}

@@ -7,14 +7,12 @@ from kit.routes import a_read_route
 from ringfence.routing.failover import (
     LONGEST_PAUSE_S,
     Answered,
-    CallerGone,
     Decision,
     Failure,
     Heard,
     TimedOut,
     Unreachable,
     after_failure,
-    status_of,
 )
 from ringfence.routing.quality import Result
 from ringfence.routing.table import Phase, Route, SwitchRules
@@ -61,15 +59,6 @@ def test_silence_goes_on(failure: Failure) -> None:
 
 def test_gateway_that_cannot_be_reached_is_told_so() -> None:
     assert decided(Unreachable()).why == "it could not be reached: the next gateway is tried"
-
-
-def test_call_that_the_caller_gave_up_ends() -> None:
-    decision = decided(CallerGone())
-    assert (decision.goes_on, decision.why, decision.result) == (
-        False,
-        "the caller gave up",
-        Result.CALLER_GAVE_UP,
-    )
 
 
 def test_call_ends_where_no_gateway_is_left() -> None:
@@ -136,21 +125,17 @@ def test_pause_that_a_gateway_asks_for_is_kept(failure: Failure, pause_s: int) -
 
 
 @pytest.mark.parametrize(
-    ("failure", "status", "result"),
+    ("failure", "result"),
     [
-        (Answered(503), (503, 41), Result.GATEWAY_FAILED),
-        (Answered(486), (486, 17), Result.CALLEE_REFUSED),
-        (Answered(499), (499, 31), Result.CALLEE_REFUSED),
-        (Answered(599), (599, 41), Result.GATEWAY_FAILED),
-        (TimedOut(Phase.INVITE), (408, 102), Result.NETWORK_FAILED),
-        (TimedOut(Phase.PROGRESS_SDP), (408, 102), Result.NETWORK_FAILED),
-        (TimedOut(Phase.RINGING), (480, 19), Result.CALLEE_REFUSED),
-        (Unreachable(), (503, 38), Result.NETWORK_FAILED),
-        (CallerGone(), (487, 16), Result.CALLER_GAVE_UP),
+        (Answered(503), Result.GATEWAY_FAILED),
+        (Answered(486), Result.CALLEE_REFUSED),
+        (Answered(499), Result.CALLEE_REFUSED),
+        (Answered(599), Result.GATEWAY_FAILED),
+        (TimedOut(Phase.INVITE), Result.NETWORK_FAILED),
+        (TimedOut(Phase.PROGRESS_SDP), Result.NETWORK_FAILED),
+        (TimedOut(Phase.RINGING), Result.CALLEE_REFUSED),
+        (Unreachable(), Result.NETWORK_FAILED),
     ],
 )
-def test_failure_stands_for_a_status_a_cause_and_a_result(
-    failure: Failure, status: tuple[int, int], result: Result
-) -> None:
-    assert status_of(failure) == status
+def test_failure_counts_as_a_result(failure: Failure, result: Result) -> None:
     assert decided(failure).result is result

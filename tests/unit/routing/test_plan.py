@@ -5,7 +5,7 @@ import pytest
 
 from kit.routes import a_gateway, a_read_route, a_state, a_vendor, tables
 from ringfence.ids import BlockId, GatewayId, PhoneNumber, RoutingGatewayId
-from ringfence.policy import refusal
+from ringfence.policy.refusal import Refusal
 from ringfence.policy.table import PhoneCaller
 from ringfence.routing.plan import Live, Plan, ToGateways, ToPhone, plan
 from ringfence.routing.selection import RouteLoad
@@ -44,7 +44,7 @@ def test_call_to_a_phone_of_ours_stays_here() -> None:
 
 def test_call_to_a_disabled_phone_of_ours_is_sent_to_no_vendor() -> None:
     made = planned(a_vendor(), callee="1001", disabled_phones=("1001",))
-    assert made.destination is refusal.CALLED_NOT_ONLINE
+    assert made.destination is Refusal.CALLED_NOT_ONLINE
 
 
 def an_entry(value: str, *, list_name: ListName = ListName.CALLEE, **fields: Any) -> Block:
@@ -75,24 +75,24 @@ def test_lists_judge_numbers_as_they_came_in_and_as_they_were_made(entry: Block,
     customer = a_gateway("inbound", number=2, callee=NumberRules(dial=("00:",)))
     policy, routes = tables(customer, a_vendor(), blocks=(entry,))
     made = plan(policy, routes, policy.gateways[GatewayId(2)], "4930123", f"00{CALLEE}", now_us=0)
-    assert (made.destination is refusal.NUMBER_BLACKLISTED) is is_refused
+    assert (made.destination is Refusal.NUMBER_BLACKLISTED) is is_refused
     assert (made.steps[-1].rule == "black_list") is is_refused
 
 
 def test_longest_entry_in_force_decides() -> None:
     entries = (an_entry("44"), an_entry("4420", color=Color.WHITE), an_entry("442", expires_at_us=0))
     assert isinstance(planned(a_vendor(), blocks=entries).destination, ToGateways)
-    assert planned(a_vendor(), callee="4421", blocks=entries).destination is refusal.NUMBER_BLACKLISTED
+    assert planned(a_vendor(), callee="4421", blocks=entries).destination is Refusal.NUMBER_BLACKLISTED
 
 
 def test_number_that_nobody_serves_is_not_found() -> None:
-    assert planned(a_vendor(prefixes=("33",))).destination is refusal.NOT_FOUND
-    assert planned().destination is refusal.NOT_FOUND
+    assert planned(a_vendor(prefixes=("33",))).destination is Refusal.NOT_FOUND
+    assert planned().destination is Refusal.NOT_FOUND
 
 
 def test_number_that_nobody_can_take_now_has_no_router() -> None:
     made = planned(a_vendor(locked=True))
-    assert made.destination is refusal.NO_AVAILABLE_ROUTER
+    assert made.destination is Refusal.NO_AVAILABLE_ROUTER
     assert [each.route.name for each in made.considered] == ["vendor"]
 
 
@@ -108,7 +108,7 @@ def test_call_is_routed_by_the_number_after_the_callers_rules() -> None:
 def test_refused_call_looks_at_no_gateway() -> None:
     policy, routes = tables(a_gateway(locked=True), a_vendor())
     made = plan(policy, routes, policy.gateways[GatewayId(1)], "1", CALLEE, now_us=0)
-    assert (made.destination, made.considered) == (refusal.LOCKED, ())
+    assert (made.destination, made.considered) == (Refusal.LOCKED, ())
 
 
 def test_lines_in_use_come_from_the_live_counters() -> None:
@@ -119,9 +119,9 @@ def test_lines_in_use_come_from_the_live_counters() -> None:
         return plan(policy, routes, caller, "1", CALLEE, now_us=0, live=live).destination
 
     assert isinstance(destination(Live()), ToGateways)
-    assert destination(Live(gateway_lines={GatewayId(1): 1})) is refusal.LINES_IN_USE
+    assert destination(Live(gateway_lines={GatewayId(1): 1})) is Refusal.LINES_IN_USE
     full = Live(routes={RoutingGatewayId(1): RouteLoad(lines=1)})
-    assert destination(full) is refusal.NO_AVAILABLE_ROUTER
+    assert destination(full) is Refusal.NO_AVAILABLE_ROUTER
 
 
 def test_without_live_counters_lines_are_not_known_and_no_limit() -> None:

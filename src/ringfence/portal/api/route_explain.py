@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
+from ringfence.ledger.reasons import ANSWERS
 from ringfence.portal import filters
 from ringfence.portal.api.access import needs
 from ringfence.portal.api.cdrs import as_json
@@ -99,7 +100,7 @@ def explain_route(office: OfficeOf, asked: Annotated[ExplainQuery, Query()]) -> 
     at_us = office.clock.utc_us() if asked.at is None else _moment_us(asked.at)
     question = Question(caller=asked.caller, callee=asked.callee, via=asked.via, at_us=at_us)
     made = explain(office.settings.state(), question)
-    return as_json(document(made, asked.via, iso_utc(at_us)))
+    return as_json(document(made, asked.via, iso_utc(at_us), ANSWERS))
 
 
 def _moment_us(text: str) -> int:

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from ringfence.settings.parameters.parameter import VOS3000, Parameter, number
+from ringfence.settings.parameters.parameter import VOS3000, Parameter, number, switch
 
 REGISTRATION: Final = "Registration parameters"
 
@@ -43,5 +43,34 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         ),
         zero="forget at once",
         for_edge=True,
+    ),
+    number(
+        "RF_CONTACTS_PER_NUMBER",
+        REGISTRATION,
+        5,
+        (1, 20),
+        unit="contacts",
+        meaning=(
+            "How many contacts of one number are in force at once. One more takes the place of the oldest."
+        ),
+    ),
+    number(
+        "SS_SIP_USER_AGENT_RETRY_DELAY",
+        REGISTRATION,
+        60,
+        (30, 600),
+        unit="s",
+        meaning=(
+            "How long to wait after a registration of ours with a routing gateway failed. Each further "
+            "failure doubles it, up to half an hour. Each routing gateway may have its own."
+        ),
+        source=VOS3000,
+    ),
+    switch(
+        "SS_SIP_USER_AGENT_SEND_UNREGISTER",
+        REGISTRATION,
+        1,
+        meaning="End our registrations with routing gateways when the switch stops.",
+        source=VOS3000,
     ),
 )

@@ -9,6 +9,17 @@ ROUTING: Final = "Routing parameters"
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (
     number(
+        "RF_OPTIONS_FAILURES",
+        ROUTING,
+        3,
+        (1, 20),
+        unit="OPTIONS",
+        meaning=(
+            "After how many OPTIONS without an answer, one after the other, a routing gateway gets no "
+            "calls. The first answer brings it back."
+        ),
+    ),
+    number(
         "SS_SIP_TIMEOUT_INVITE",
         ROUTING,
         10,

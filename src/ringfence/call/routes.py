@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of one call: along the gateways that may take it, or to the contacts of a phone of ours."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from ringfence.call.credentials import credentials_of
+from ringfence.call.engine import Moment, Target
+from ringfence.call.phones import PhoneHunt, phone_route
+from ringfence.call.plan import Account, Route, Side, Stop
+from ringfence.core import read_uri
+from ringfence.ids import GatewayId
+from ringfence.ledger.reasons import END_REASON_BY_NAME
+from ringfence.policy.identity import Identity, Party, switched
+from ringfence.registrar.bindings import Binding
+from ringfence.routing import table as routing
+from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unreachable, after_failure
+from ringfence.routing.quality import Result
+from ringfence.routing.selection import Candidate, busy
+
+if TYPE_CHECKING:
+    from ringfence.call.router import SettingsRouter
+
+CALLED_NOT_ONLINE: Final = END_REASON_BY_NAME["CalledNotOnline"]
+ANONYMOUS: Final = Party("anonymous", "Anonymous")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a call comes from. Shape: `identity` is what the caller's switches left of it."""
+
+    side: Side
+    target: Target
+    account: Account
+    identity: Identity
+    failure_status: Callable[[int], int]
+
+
+class _Plan:
+    """What both ways have in common: the caller, and its line."""
+
+    longest_s = 0
+
+    def __init__(self, router: "SettingsRouter", origin: Origin) -> None:
+        self._router = router
+        self.side = origin.side
+        self.target = origin.target
+        self.account = origin.account
+        self.failure_status = origin.failure_status
+        self._identity = origin.identity
+
+    def began(self, now: Moment) -> None:
+        """The call is taken on."""
+        if self.account.gateway_id:
+            self._router.counters.call_began(GatewayId(self.account.gateway_id), now_us=now.utc_us)
+
+    def ended(self, talk_s: int | None, now: Moment) -> None:
+        """The call is over."""
+        if self.account.gateway_id:
+            self._router.counters.call_ended(
+                GatewayId(self.account.gateway_id), now_us=now.utc_us, talk_s=talk_s
+            )
+
+
+class GatewayPlan(_Plan):
+    """Routing gateways, one after the other (`routing.failover`)."""
+
+    def __init__(self, router: "SettingsRouter", origin: Origin, candidates: Sequence[Candidate]) -> None:
+        super().__init__(router, origin)
+        self._left = deque(candidates)
+        self._on: routing.Route | None = None
+        self._switches = 0
+
+    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
+        """The next gateway that can take the call at this moment, if it may go on at all."""
+        found = self._next(now)
+        if self._on is not None and last is not None:
+            decision = after_failure(
+                self._on,
+                last,
+                heard,
+                self._router.tables.routes.rules,
+                switches=self._switches,
+                has_next=found is not None,
+            )
+            if decision.result is Result.NETWORK_FAILED or (
+                isinstance(last, Answered) and last.status == 503
+            ):
+                self._router.doubt(self._on.id, now)
+            self._leave(decision.result, now, pause_s=decision.pause_s)
+            if not decision.goes_on:
+                return Stop(why=decision.why)
+            self._switches += 1
+        if found is None:
+            return Stop(why="")
+        self._left.popleft()
+        candidate, route = found
+        self._on = candidate.route
+        self._router.counters.attempt_began(candidate.route.id, now_us=now.utc_us)
+        return route
+
+    def _next(self, now: Moment) -> tuple[Candidate, Route] | None:
+        """The first candidate left that takes calls now; those before it are let go."""
+        while self._left:
+            route = self._route(self._left[0], now)
+            if route is not None:
+                return self._left[0], route
+            self._left.popleft()
+        return None
+
+    def _route(self, candidate: Candidate, now: Moment) -> Route | None:
+        """The way to a candidate as the settings are now; None if it takes no calls."""
+        router = self._router
+        known = router.tables.routes.routes.get(candidate.route.id)
+        if known is None or known.calls.locked:
+            return None
+        load = router.counters.live(now_us=now.utc_us).routes[known.id]
+        if busy(known, load, now_us=now.utc_us) is not None:
+            return None
+        way = self._way(known, now)
+        if way is None:
+            return None
+        host, target = way
+        calls = known.calls
+        return Route(
+            id=known.id,
+            side=Side(
+                name=known.name,
+                session_timer=calls.session_timer,
+                rel100=calls.rel100,
+                to_source=isinstance(known.where, routing.Registered),
+            ),
+            target=target,
+            host=host,
+            caller_number=candidate.caller_to_gateway,
+            callee_number=candidate.callee_to_gateway,
+            identity=switched(self._identity, calls.identity, candidate.caller_to_gateway),
+            timeouts=known.timeouts,
+            credentials=credentials_of(known, router.tables.secrets),
+        )
+
+    def _way(self, route: routing.Route, now: Moment) -> tuple[str, Target] | None:
+        """Host and target of a gateway; None if it is not registered, or we have no listener for it."""
+        ways, where = self._router.ways, route.where
+        if isinstance(where, routing.Address):
+            target = ways.to(
+                where.transport.name, where.host, where.port, local_address=route.calls.local_address
+            )
+            return None if target is None else (_host_port(where.host, where.port), target)
+        bindings = self._router.bindings.of(where.username or "", now.utc_us)
+        return (_host_of(bindings[0]), _over(bindings[0])) if bindings else None
+
+    def _leave(self, result: Result, now: Moment, *, pause_s: int = 0, talk_s: int = 0) -> None:
+        if self._on is not None:
+            self._router.counters.attempt_ended(
+                self._on.id, result, now_us=now.utc_us, talk_s=talk_s, pause_s=pause_s
+            )
+            self._on = None
+
+    def ended(self, talk_s: int | None, now: Moment) -> None:
+        """The call is over."""
+        if talk_s is None:
+            self._leave(Result.CALLER_GAVE_UP, now)
+        else:
+            self._leave(Result.ANSWERED, now, talk_s=talk_s)
+        super().ended(talk_s, now)
+
+
+class PhonePlan(_Plan):
+    """The contacts of a phone, one after the other (`call.phones`)."""
+
+    def __init__(self, router: "SettingsRouter", origin: Origin, bindings: Sequence[Binding]) -> None:
+        super().__init__(router, origin)
+        self._hunt = PhoneHunt([self._route(binding) for binding in bindings])
+        self._told: Failure | None = None
+
+    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:  # noqa: ARG002
+        """The next contact; after the last one the failure that says most counts (RFC 3261 §16.7)."""
+        if last is not None:
+            self._told = _more_telling(self._told, last)
+        found = self._hunt.next(last)
+        if isinstance(found, Route):
+            return found
+        if self._told is not None and _is_silence(self._told):
+            return Stop(why=found.why, reason=CALLED_NOT_ONLINE)
+        return Stop(why=found.why, outcome=self._told)
+
+    def _route(self, binding: Binding) -> Route:
+        target = _over(binding)
+        like = Route(
+            id=0,
+            side=Side(name=""),
+            target=target,
+            host=_host_port(*target.shown),
+            caller_number=self.account.caller,
+            callee_number=self.account.callee,
+            identity=shown_to_phone(self._identity),
+            timeouts=self._router.tables.routes.timeouts,
+        )
+        return phone_route(like, binding, target.shown)
+
+
+def _is_silence(outcome: Failure) -> bool:
+    """Whether nothing at all came back."""
+    return isinstance(outcome, Unreachable) or outcome == TimedOut(routing.Phase.INVITE)
+
+
+def _more_telling(told: Failure | None, last: Failure) -> Failure:
+    """Busy says most, then any answer, then that it rang, then silence; of equal ones the last."""
+    return last if told is None or _says(last) >= _says(told) else told
+
+
+def _says(outcome: Failure) -> int:
+    if isinstance(outcome, Answered):
+        return 4 if outcome.status == 486 else 5 if outcome.status >= 600 else 3
+    return 1 if _is_silence(outcome) else 2
+
+
+def shown_to_phone(identity: Identity) -> Identity:
+    """What a phone is told of its caller: nothing of one that wants to be hidden (RFC 3325 §7)."""
+    is_hidden = identity.privacy is not None and identity.privacy.strip().lower() != "none"
+    shown = replace(identity, rpid=None, pai=None, ppi=None)
+    return replace(shown, caller=ANONYMOUS) if is_hidden else shown
+
+
+def _over(binding: Binding) -> Target:
+    flow = binding.flow
+    return Target(
+        transport=flow.transport, remote=flow.source, local=flow.local, shown=flow.local, is_flow=True
+    )
+
+
+def _host_of(binding: Binding) -> str:
+    """The host that a registered gateway calls itself; where it sends from, if it says none."""
+    try:
+        parts = read_uri(binding.contact)
+    except ValueError:
+        return _host_port(*binding.flow.source)
+    return _host_port(parts.host.strip("[]"), parts.port) if parts.host else _host_port(*binding.flow.source)
+
+
+def _host_port(host: str, port: int | None) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"

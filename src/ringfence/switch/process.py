@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One running switch: its parts, and its life from the first socket to the last record."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+import ringfence
+from ringfence.call.attempt import RecordSwitches, gateway_of, is_recorded, unavailable
+from ringfence.call.router import Tables
+from ringfence.clock import SystemClock
+from ringfence.control.messages import (
+    Books,
+    CallCounts,
+    Counters,
+    Draining,
+    Flow,
+    Flows,
+    HungUp,
+    ListEntry,
+    Lists,
+    LiveCalls,
+    SettingsInForce,
+    Status,
+)
+from ringfence.control.server import ControlServer
+from ringfence.core import Edge, Request, Started
+from ringfence.errors import CoreError
+from ringfence.ledger.schema import encode_call_ended
+from ringfence.registrar.bindings import Bindings
+from ringfence.registrar.register import Limits
+from ringfence.settings.node import NodeConfig
+from ringfence.settings.store import SettingsStore
+from ringfence.switch.call_desk import no_call
+from ringfence.switch.registrations import Registrations
+from ringfence.switch.settings_in_force import Settings
+
+EVENTS_PER_TURN: Final = 256
+KIND_CALL_ENDED: Final = 8
+BUFFERED_BYTES: Final = 32 * 1024 * 1024
+"""What all TCP connections together may hold of unfinished messages."""
+FLOWS_EVERY_S: Final = 60.0
+ALLOW: Final = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
+_LOG: Final = structlog.get_logger("ringfence.switch")
+
+
+class Switch:
+    """One running switch: the edge, the settings in force, and the answers to control.sock.
+
+    Shape: `stopping` is set when it shall come to its end, `hurry` when it shall not wait for anything.
+    """
+
+    def __init__(self, config: NodeConfig, store: SettingsStore) -> None:
+        self._config = config
+        self._clock = SystemClock()
+        self._settings = Settings(config, store, self._clock, self._bring)
+        self._started_at_us = self._clock.utc_us()
+        self.stopping = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.edge: Edge
+        self.started: Started
+        self.edge, self.started = Edge.start(
+            edge_config(config), self._settings.snapshot(self._settings.state)
+        )
+        self._bindings = Bindings(self._settings.state.parameters["RF_CONTACTS_PER_NUMBER"])
+        self._registrations = Registrations(self.edge, self._bindings, self._clock)
+
+    def _bring(self, tables: Tables) -> None:
+        """Decide by other settings from now on."""
+
+    def stop(self) -> None:
+        """Come to an end; asked a second time, at once."""
+        (self.hurry if self.stopping.is_set() else self.stopping).set()
+
+    # What the edge let through
+
+    def take_events(self) -> None:
+        """Handle what waits, a bounded number of events per turn of the loop."""
+        for event in self.edge.events(EVENTS_PER_TURN):
+            if isinstance(event, str):
+                _LOG.warning("edge.trouble", what=event)
+                continue
+            try:
+                self._handle(event)
+            except CoreError:
+                # The edge is stopping, or forgot the request; there is nobody left to answer.
+                _LOG.exception("request.unanswered", method=event.method)
+
+    def _handle(self, request: Request) -> None:
+        match request.method:
+            case "REGISTER":
+                parameters = self._settings.state.parameters
+                limits = Limits(
+                    longest_s=parameters["SS_ENDPOINT_EXPIRE"], shortest_s=parameters["RF_MIN_EXPIRES"]
+                )
+                self._registrations.answer(request, limits)
+            case "INVITE":
+                self._call(request)
+            case _:
+                headers = [("Allow", ALLOW), ("Accept", b"application/sdp")]
+                self.edge.answer(request.id, 200, headers)
+
+    def _call(self, request: Request) -> None:
+        parameters = self._settings.state.parameters
+        gateway = gateway_of(request, self._settings.state.gateways)
+        record = unavailable(request, gateway, ended_us=self._clock.utc_us())
+        switches = RecordSwitches(
+            zero_hold_time=bool(parameters["SERVER_BILLING_RECORD_ZERO_HOLD_TIME"]),
+            server_hang_up=bool(parameters["SERVER_BILLING_RECORD_SERVER_HANG_UP"]),
+        )
+        frame = (KIND_CALL_ENDED, encode_call_ended(record)) if is_recorded(record, switches) else None
+        self.edge.answer(request.id, 503, [("Retry-After", b"30")], frame)
+
+    # What goes on beside them
+
+    async def watch_settings(self, until: asyncio.Event) -> None:
+        """Bring changed settings into force."""
+        await self._settings.watch(self.edge, until)
+
+    async def watch_flows(self, until: asyncio.Event) -> None:
+        """See which registrations the edge let go by itself."""
+        while not until.is_set():
+            asked_us = self._clock.utc_us()
+            self._registrations.let_go(await asyncio.to_thread(self.edge.flows), asked_us=asked_us)
+            await wait(until, FLOWS_EVERY_S)
+
+    # control.sock
+
+    async def status(self) -> Status:
+        """Who answers."""
+        now_us = self._clock.utc_us()
+        return Status(
+            node=self._config.name,
+            pid=os.getpid(),
+            software=ringfence.__version__,
+            run=self.started.run,
+            started_at_us=self._started_at_us,
+            uptime_s=(now_us - self._started_at_us) / 1e6,
+            listeners=tuple(self.started.listeners),
+            settings_version=self._settings.state.version,
+            draining=self.stopping.is_set(),
+        )
+
+    async def counters(self) -> Counters:
+        """All counters of this run, and the connections open now."""
+        counters = {**self.edge.counters(), "tcp_connections_open": self.edge.connections()}
+        return Counters(run=self.started.run, at_us=self._clock.utc_us(), counters=counters)
+
+    async def books(self) -> Books:
+        """The balance of this run."""
+        counters = self.edge.counters()
+        drops = counters["socket_drops_strangers"] + counters["socket_drops_known"]
+        ways = ("read", "admitted", "recorded", "challenged", "folded", "absorbed", "unrecordable")
+        return Books(
+            node=self._config.name,
+            run=self.started.run,
+            at_us=self._clock.utc_us(),
+            socket_drops=drops,
+            **{way: counters[way] for way in ways},
+        )
+
+    async def flows(self, limit: int) -> Flows:
+        """Registrations in force, by number."""
+        flows = sorted(await asyncio.to_thread(self.edge.flows), key=lambda flow: (flow.number, flow.source))
+        shown = tuple(
+            Flow(
+                number=flow.number,
+                transport=flow.transport,
+                source=flow.source,
+                local=flow.local,
+                contact=flow.contact,
+                user_agent=flow.user_agent,
+                expires_at_us=flow.expires_at_us,
+            )
+            for flow in flows[:limit]
+        )
+        return Flows(total=len(flows), flows=shown)
+
+    async def lists(self) -> Lists:
+        """Black and white entries in force in the edge."""
+        now_us = self._clock.utc_us()
+        return Lists(
+            entries=tuple(
+                ListEntry(
+                    list=block.list.value,
+                    color=block.color.value,
+                    value=block.value,
+                    expires_at_us=block.expires_at_us or 0,
+                )
+                for block in self._settings.state.blocks
+                if block.in_force(now_us)
+            )
+        )
+
+    async def calls(self, limit: int, call_id: int | None) -> LiveCalls:  # noqa: ARG002 - there are none
+        """Live calls: every one is over with its answer."""
+        if call_id is not None:
+            raise no_call(call_id)
+        return LiveCalls(at_us=self._clock.utc_us(), total=0, calls=())
+
+    async def call_counts(self) -> CallCounts:
+        """Calls of this run, counted."""
+        return CallCounts(
+            run=self.started.run,
+            at_us=self._clock.utc_us(),
+            started=0,
+            answered=0,
+            live=0,
+            talking=0,
+            failed={},
+            gateways=(),
+            routes=(),
+        )
+
+    async def hang_up(self, call_id: int) -> HungUp:
+        """End a call; none is live."""
+        raise no_call(call_id)
+
+    async def settings_changed(self, version: int) -> SettingsInForce:
+        """Bring at least this version into force, then answer."""
+        return SettingsInForce(version=await self._settings.reach(version, self.edge))
+
+    async def drain(self) -> Draining:
+        """Stop once the live calls have ended; there are none that outlive their answer."""
+        self.stopping.set()
+        return Draining(calls=0)
+
+
+async def wait(until: asyncio.Event, longest_s: float) -> None:
+    """Wait for an event, at most so long."""
+    try:
+        async with asyncio.timeout(longest_s):
+            await until.wait()
+    except TimeoutError:
+        pass
+
+
+def edge_config(config: NodeConfig) -> bytes:
+    """The edge's part of the node's configuration, as the JSON document that it reads."""
+    limits = config.tcp
+    return msgspec.json.encode(
+        {
+            "listen": [str(listen) for listen in config.listen],
+            "journal": str(config.data_dir / "journal"),
+            "receive_buffer_bytes": config.receive_buffer_bytes,
+            "stream": {
+                "max_connections": limits.max_connections,
+                "reserved_connections": limits.max_connections * limits.reserved_for_known_percent // 100,
+                "max_per_source": limits.max_connections_per_source,
+                "first_byte_s": limits.first_byte_s,
+                "message_s": limits.message_s,
+                "idle_s": limits.idle_s,
+                "buffered_bytes": BUFFERED_BYTES,
+            },
+        }
+    )
+
+
+async def serve(config: NodeConfig, store: SettingsStore, on_ready: Callable[[Started], None]) -> None:
+    """Run until SIGTERM, SIGINT or `drain`; a second signal ends it at once."""
+    switch = Switch(config, store)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, switch.stop)
+    for note in switch.started.notes:
+        _LOG.warning("journal.recovered", what=note)
+    events_fd = switch.edge.events_fd()
+    loop.add_reader(events_fd, switch.take_events)
+    over = asyncio.Event()
+    try:
+        async with ControlServer(switch, config.data_dir / "control.sock"), asyncio.TaskGroup() as tasks:
+            tasks.create_task(switch.watch_settings(over))
+            tasks.create_task(switch.watch_flows(over))
+            _LOG.info("switch.ready", listeners=switch.started.listeners, run=switch.started.run)
+            on_ready(switch.started)
+            await switch.stopping.wait()
+            over.set()
+    finally:
+        loop.remove_reader(events_fd)
+        await asyncio.to_thread(switch.edge.stop)
+    _LOG.info("switch.stopped")
