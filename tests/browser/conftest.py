@@ -28,6 +28,7 @@ PAGES = {
     "overview": "/",
     "illegal": "/illegal?range=1h",
     "cdrs": "/cdrs",
+    "calls": "/calls",
     "firewall": "/firewall",
     "alarms": "/alarms",
     "alarm-rules": "/alarms/rules",

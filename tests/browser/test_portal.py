@@ -81,6 +81,27 @@ def test_each_page_shows_itself_without_a_fault(viewer: Viewer, request: pytest.
             viewer.keep(f"{name}-{look}" if look != "light" else name)
 
 
+def test_a_vendor_is_changed_and_a_route_explained_by_keyboard_alone(viewer: Viewer) -> None:
+    viewer.log_in()
+    viewer.go("/routes/3")
+    viewer.page.fill("input[name=lines]", "many")
+    viewer.page.press("input[name=lines]", "Enter")
+    expect(viewer.page.get_by_role("alert")).to_contain_text("lines has to be a whole number, not 'many'")
+    [refused] = viewer.faults
+    assert "400" in refused
+    viewer.faults.clear()
+    viewer.page.fill("input[name=lines]", "12")
+    viewer.page.press("input[name=lines]", "Enter")
+    expect(viewer.page.get_by_role("status")).to_have_text("reserve is changed.")
+    expect(viewer.page.locator("input[name=lines]")).to_have_value("12")
+    expect(viewer.page.locator("main")).to_contain_text("calls.lines 0 → 12")
+    viewer.go("/route-explain")
+    for name, text in (("from", "100"), ("to", "0044161496"), ("via", "customer")):
+        viewer.page.fill(f"input[name={name}]", text)
+    viewer.page.press("input[name=via]", "Enter")
+    expect(viewer.page.locator(".note")).to_contain_text("The call goes to madrid")
+
+
 def test_logging_out_ends_the_session(viewer: Viewer) -> None:
     viewer.log_in()
     viewer.page.click("details summary")

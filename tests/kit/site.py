@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 from kit.clock import ManualClock
 from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of
-from ringfence.control.messages import Books, CallCounts, Flows, Lists, Status
+from ringfence.control.messages import Books, CallCounts, Flows, Lists, LiveCall, LiveCalls, Status
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
-from ringfence.errors import StoreError
+from ringfence.errors import ControlError, StoreError
 from ringfence.ids import AlarmId, ChannelId, WebhookId
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.reports import Reports
@@ -62,7 +62,9 @@ class FakeSwitch:
     taken: list[int] = field(default_factory=list)
     registered: Flows | None = None
     entries: Lists | None = None
-    calls: CallCounts | None = None
+    counts: CallCounts | None = None
+    live: LiveCalls | None = None
+    hung_up: list[int] = field(default_factory=list)
 
     def counters(self) -> Mapping[str, int] | None:
         return self.counted
@@ -74,7 +76,20 @@ class FakeSwitch:
         return Books(node="n1", run=1, at_us=T0_US, read=7, recorded=7, **dict.fromkeys(ways, 0))
 
     def call_counts(self) -> CallCounts | None:
-        return self.calls
+        return self.counts
+
+    def calls(self, limit: int) -> LiveCalls | None:
+        assert limit > 0
+        return self.live
+
+    def call(self, call_id: int) -> tuple[LiveCall, int] | None:
+        live = self.live
+        return next(((call, live.at_us) for call in live.calls if call.id == call_id), None) if live else None
+
+    def hang_up(self, call_id: int) -> None:
+        if self.call(call_id) is None:
+            raise ControlError("there is no such call", code="not_found")
+        self.hung_up.append(call_id)
 
     def flows(self) -> Flows | None:
         return self.registered

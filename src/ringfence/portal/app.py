@@ -31,6 +31,7 @@ from ringfence.portal.metrics import exposition
 from ringfence.portal.office import Office
 from ringfence.portal.pages import (
     alarms,
+    calls,
     door,
     firewall,
     parameters,
@@ -72,6 +73,7 @@ def create_app(office: Office, access: Access, jobs: ExportJobs, *, url: str | N
         *views.routes(site),
         *watch.routes(site, RateMeter(office.switch, office.clock)),
         *records.routes(site, jobs),
+        *calls.routes(site),
         *firewall.routes(site),
         *alarms.routes(site),
         *sources.routes(site),

@@ -16,6 +16,7 @@ VERBS: Final = {
     "set_password": "set a password",
     "set_second_factor": "set up a second factor",
     "remove_second_factor": "took the second factor away",
+    "hang_up": "hung up",
     "log_in": "logged in",
     "log_out": "logged out",
     "wrong_password": "wrong password",
@@ -38,6 +39,7 @@ OBJECTS: Final = {
     "alarm_rule": "alarm rule",
     "channel": "channel",
     "webhook": "webhook",
+    "call": "call",
     "nonce_key": "key of challenges",
 }
 """What it was done to, by the kind that the audit keeps."""

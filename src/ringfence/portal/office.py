@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from ringfence.clock import Clock
 from ringfence.control.client import NOT_RUNNING, ControlClient
-from ringfence.control.messages import Books, CallCounts, Flows, Lists, Status
+from ringfence.control.messages import Books, CallCounts, Flows, Lists, LiveCall, LiveCalls, Status
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError
@@ -65,6 +65,21 @@ class Switch(Protocol):
         """Calls of this run, counted, and gateways at work."""
         ...
 
+    def calls(self, limit: int) -> LiveCalls | None:
+        """Live calls, the oldest first, at most `limit`."""
+        ...
+
+    def call(self, call_id: int) -> tuple[LiveCall, int] | None:
+        """One live call, and the moment of it in UTC microseconds; None if it is over too."""
+        ...
+
+    def hang_up(self, call_id: int) -> None:
+        """End a live call.
+
+        Raises: ControlError, "not_found" included.
+        """
+        ...
+
     def flows(self) -> Flows | None:
         """Registrations in force."""
         ...
@@ -106,6 +121,30 @@ class LocalSwitch:
                 return client.call_counts()
         except ControlError:
             return None
+
+    def calls(self, limit: int) -> LiveCalls | None:
+        """Live calls, the oldest first, at most `limit`."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.calls(limit)
+        except ControlError:
+            return None
+
+    def call(self, call_id: int) -> tuple[LiveCall, int] | None:
+        """One live call, and the moment of it in UTC microseconds; None if it is over too."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.call(call_id), client.calls(1).at_us
+        except ControlError:
+            return None
+
+    def hang_up(self, call_id: int) -> None:
+        """End a live call.
+
+        Raises: ControlError, "not_found" included.
+        """
+        with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+            client.hang_up(call_id)
 
     def books(self) -> Books | None:
         """The balance of this run."""
@@ -198,3 +237,11 @@ class Office:
     clock: Clock
     node: str
     data_dir: Path
+
+    def hang_up(self, call_id: int, *, actor: str) -> None:
+        """End a live call, and note who did it.
+
+        Raises: ControlError, "not_found" included; StoreError if the call is ended and cannot be noted.
+        """
+        self.switch.hang_up(call_id)
+        self.settings.note_act("hang_up", "call", str(call_id), actor=actor)

@@ -23,6 +23,8 @@ class Right(Enum):
     """Acknowledge alarms."""
     SETTINGS = "settings"
     """Change gateways, phones, parameters, alarm rules and channels."""
+    HANG_UP = "hang_up"
+    """End live calls."""
     PEOPLE = "people"
     """See and change users, sessions of others, tokens, webhooks; read the audit."""
 

@@ -166,7 +166,7 @@ class SettingsStore:
         """What was done, newest first, at most `limit` rows, below a row if one is named.
 
         Shape: `kind` is parameter, gateway, route, group, phone, user, login, token, block, nonce_key,
-        alarm_rule, alarm, channel or webhook.
+        alarm_rule, alarm, channel, webhook or call.
         Raises: StoreError.
         """
         with suppress(StoreError):
@@ -194,6 +194,14 @@ class SettingsStore:
                 )
                 for row in connection.execute(query)
             )
+
+    def note_act(self, action: str, kind: str, name: str, *, actor: str) -> None:
+        """Note in the audit what somebody did that changes no settings.
+
+        Raises: StoreError.
+        """
+        with self._database.change(actor) as act:
+            act.note(action, kind, name, None, None)
 
     def rotate_nonce_key(self, *, actor: str) -> Change[int]:
         """Start a new nonce key; nonces under the one before stay good, older ones become stale.

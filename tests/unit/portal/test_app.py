@@ -106,7 +106,7 @@ def test_kinds_and_filters_are_links_and_chips_take_them_away(site: Site) -> Non
     ("asked", "english", "spanish"),
     [
         ("kind=event", "event", "evento"),
-        ("billing_mode=-9", "-9: nobody: an illegal call", "-9: nadie: llamada ilegal"),
+        ("billing_mode=1", "1: the account of the mapping gateway", "1: la cuenta de la pasarela de mapeo"),
         ("billing_mode=PHONE", "0: the account of the phone", "0: la cuenta del teléfono"),
         ("reason=unknown_source", "Unknown source", "Origen desconocido"),
         ("range=24h", "24 hours", "24 horas"),
@@ -376,7 +376,7 @@ def test_metrics_tell_of_calls_and_gateways(site: Site) -> None:
         asr_percent=60,
         acd_s=42,
     )
-    site.switch.calls = CallCounts(
+    site.switch.counts = CallCounts(
         run=1,
         at_us=0,
         started=10,

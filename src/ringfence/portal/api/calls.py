@@ -27,7 +27,7 @@ def _out(field: CallField) -> tuple[Any, Any]:
         kind = str | None
     elif issubclass(field.kind, Enum):
         kind = _words(field)
-    return kind, Field(description=field.help)
+    return kind, Field(alias=field.name, description=field.help)
 
 
 def _sent(field: CallField) -> tuple[Any, Any]:
@@ -45,15 +45,20 @@ def _sent(field: CallField) -> tuple[Any, Any]:
     elif issubclass(field.kind, Enum):
         kind = _words(field)
     more = ' "" = none.' if field.kind is str else ""
-    return kind | None, Field(None, description=f"{field.help}{more}")
+    return kind | None, Field(None, alias=field.name, description=f"{field.help}{more}")
 
 
 def _words(field: CallField) -> Any:
     return Literal[tuple(choice.value for choice in field.kind)]  # type: ignore[attr-defined]
 
 
+def _attribute(field: CallField) -> str:
+    """What a field is called inside a model: its own name may be that of a method."""
+    return f"field_{field.name}"
+
+
 def _model(name: str, doc: str, fields: Iterable[CallField], *, is_sent: bool) -> type[BaseModel]:
-    made: dict[str, Any] = {field.name: (_sent if is_sent else _out)(field) for field in fields}
+    made: dict[str, Any] = {_attribute(field): (_sent if is_sent else _out)(field) for field in fields}
     return create_model(name, __doc__=doc, __base__=Sent if is_sent else BaseModel, **made)
 
 
@@ -75,7 +80,7 @@ def with_sent(calls: Calls, fields: Iterable[CallField], sent: BaseModel | None)
     if sent is None:
         return calls
     known = tuple(fields)
-    given = {field: getattr(sent, field.name) for field in known}
+    given = {field: getattr(sent, _attribute(field)) for field in known}
     return with_values(
         calls,
         known,

@@ -57,6 +57,10 @@ ROUTE_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "When it fails": ("after_ring", "after_sdp", "after_rtp", "after_busy", "failover_codes"),
     "Identity and privacy": _IDENTITY,
+    "Our registration": (
+        *("register", "register_required", "registrar"),
+        *("contact_user", "auth_user", "register_retry_s"),
+    ),
     "How it is spoken to": (
         *("transport", "local_address", "options", "options_period_s"),
         *("session_timer", "100rel"),

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from ringfence.call.explanation import Question, explain, where
+from ringfence.control.messages import GatewayLoad
 from ringfence.errors import ConfigError, NotFoundError, RingfenceError
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.refusal import Refusal
@@ -35,6 +36,7 @@ def routes(site: Site) -> list[GuardedRoute]:
     vendors, groups, explained = _Vendors(site), _Groups(site), _Explained(site)
     return [
         site.route("/routes", vendors.all, Right.LOOK),
+        site.route("/live/routes", vendors.now, Right.LOOK),
         site.route("/routes/add", vendors.add, Right.SETTINGS, methods=["POST"]),
         site.route("/routes/{id:int}", vendors.one, Right.LOOK),
         site.route("/routes/{id:int}/edit", vendors.edit, Right.SETTINGS, methods=["POST"]),
@@ -64,10 +66,21 @@ class _Vendors:
             status=400 if problem else 200,
             problem=problem,
             routes=settings.routing_gateways.all(),
+            loads=self._loads(),
             groups=[group.name for group in settings.groups.all()],
             dynamic=_dynamic(self._site),
             form=visit.form if problem else {},
         )
+
+    def now(self, visit: Visit) -> Response:
+        """The table of routing gateways; a part of the page."""
+        routes = self._site.office.settings.routing_gateways.all()
+        return self._site.page(visit, "routes_part.html", routes=routes, loads=self._loads())
+
+    def _loads(self) -> dict[int, GatewayLoad] | None:
+        """The routing gateways at work, by id; None if no switch answers."""
+        counts = self._site.office.switch.call_counts()
+        return None if counts is None else {load.id: load for load in counts.routes}
 
     def add(self, visit: Visit) -> Response:
         """Have a vendor to send calls to."""
@@ -305,15 +318,15 @@ def _verdict(visit: Visit, made: Plan) -> str:
                 name=names[0],
                 others=", ".join(names[1:]),
             )
-        case Refusal():
-            reason = END_REASON_BY_NAME[made.destination.value]
-            why = visit.say(reason.text)
+        case Refusal(value=name):
+            reason = END_REASON_BY_NAME[name]
+            why, sip, q850 = visit.say(reason.text), reason.sip, reason.q850
             return visit.say(
                 "The call is refused: {why} ({name}, SIP {sip}, Q.850 {q850}).",
                 why=why,
-                name=reason.name,
-                sip=reason.sip,
-                q850=reason.q850,
+                name=name,
+                sip=sip,
+                q850=q850,
             )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from ringfence.control.messages import GatewayLoad
 from ringfence.errors import ConfigError, RingfenceError
 from ringfence.portal.pages.call_forms import MOST_TYPED, sections, with_form
 from ringfence.portal.rights import Right
@@ -18,6 +19,7 @@ def routes(site: Site) -> list[GuardedRoute]:
     gateways, phones = _Gateways(site), _Phones(site)
     return [
         site.route("/gateways", gateways.all, Right.LOOK),
+        site.route("/live/gateways", gateways.now, Right.LOOK),
         site.route("/gateways/add", gateways.add, Right.SETTINGS, methods=["POST"]),
         site.route("/gateways/address", gateways.add_address, Right.SETTINGS, methods=["POST"]),
         site.route("/gateways/{name}", gateways.one, Right.LOOK),
@@ -47,8 +49,19 @@ class _Gateways:
             status=400 if problem else 200,
             problem=problem,
             gateways=self._site.office.settings.gateways.all(),
+            loads=self._loads(),
             form=visit.form if problem else visit.asked,
         )
+
+    def now(self, visit: Visit) -> Response:
+        """The table of gateways; a part of the page."""
+        gateways = self._site.office.settings.gateways.all()
+        return self._site.page(visit, "gateways_part.html", gateways=gateways, loads=self._loads())
+
+    def _loads(self) -> dict[int, GatewayLoad] | None:
+        """The gateways at work, by id; None if no switch answers."""
+        counts = self._site.office.switch.call_counts()
+        return None if counts is None else {load.id: load for load in counts.gateways}
 
     def add(self, visit: Visit) -> Response:
         """Authorise a source."""

@@ -17,8 +17,17 @@ from kit.clock import ManualClock
 from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import ledger_of
 from kit.site import FakeAlarms, FakeLedger
-from kit.switch import FLOW, some_books
-from ringfence.control.messages import Books, CallCounts, Flows, ListEntry, Lists, Status
+from kit.switch import CALL, FLOW, some_books
+from ringfence.control.messages import (
+    Books,
+    CallCounts,
+    Flows,
+    ListEntry,
+    Lists,
+    LiveCall,
+    LiveCalls,
+    Status,
+)
 from ringfence.errors import ControlError
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.service import Stats
@@ -51,6 +60,8 @@ class FakeSwitch:
     run: int = 3
     asked: int = 0
     entries: tuple[ListEntry, ...] = ()
+    counts: CallCounts | None = None
+    hung_up: list[int] = field(default_factory=list)
 
     def counters(self) -> Mapping[str, int] | None:
         self.asked += 1
@@ -60,7 +71,19 @@ class FakeSwitch:
         return some_books(run=self.run, read=self.counted["read"]) if self.runs else None
 
     def call_counts(self) -> CallCounts | None:
-        return None
+        return self.counts if self.runs else None
+
+    def calls(self, limit: int) -> LiveCalls | None:
+        assert limit > 0
+        return LiveCalls(at_us=T0_US, total=1, calls=(CALL,)) if self.runs else None
+
+    def call(self, call_id: int) -> tuple[LiveCall, int] | None:
+        return (CALL, T0_US) if self.runs and call_id == CALL.id else None
+
+    def hang_up(self, call_id: int) -> None:
+        if self.call(call_id) is None:
+            raise ControlError("there is no such call", hint="look again", code="not_found")
+        self.hung_up.append(call_id)
 
     def flows(self) -> Flows | None:
         return Flows(total=2, flows=(FLOW, FLOW)) if self.runs else None
