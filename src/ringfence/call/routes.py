@@ -17,6 +17,7 @@ from ringfence.policy.identity import Identity, Party, switched
 from ringfence.registrar.bindings import Binding
 from ringfence.routing import table as routing
 from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unreachable, after_failure
+from ringfence.routing.locations import Place, name_of
 from ringfence.routing.quality import Result
 from ringfence.routing.selection import Candidate, busy
 
@@ -71,10 +72,15 @@ class GatewayPlan(_Plan):
         super().__init__(router, origin)
         self._left = deque(candidates)
         self._on: routing.Route | None = None
+        self._taken: Candidate | None = None
+        self._place: Place | None = None
+        self._tried: set[Place] = set()
         self._switches = 0
 
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
         """The next gateway that can take the call at this moment, if it may go on at all."""
+        if last is not None and _is_elsewhere(last):
+            self._leave_place(now)
         found = self._next(now)
         if self._on is not None and last is not None:
             decision = after_failure(
@@ -97,9 +103,22 @@ class GatewayPlan(_Plan):
             return Stop(why="")
         self._left.popleft()
         candidate, route = found
-        self._on = candidate.route
+        self._on, self._taken, self._place = candidate.route, candidate, _place_of(route.target)
         self._router.counters.attempt_began(candidate.route.id, now_us=now.utc_us)
         return route
+
+    def _leave_place(self, now: Moment) -> None:
+        """A gateway with several places is tried at the next one before others are (RFC 3263 §4.3)."""
+        if (
+            self._taken is None
+            or self._place is None
+            or not isinstance(self._taken.route.where, routing.Address)
+        ):
+            return
+        if name_of(self._taken.route.where) is not None:
+            self._router.ways.locations.doubt(self._place, now.mono_s)
+            self._tried.add(self._place)
+            self._left.appendleft(self._taken)
 
     def _next(self, now: Moment) -> tuple[Candidate, Route] | None:
         """The first candidate left that takes calls now; those before it are let go."""
@@ -142,11 +161,11 @@ class GatewayPlan(_Plan):
         )
 
     def _way(self, route: routing.Route, now: Moment) -> tuple[str, Target] | None:
-        """Host and target of a gateway; None if it is not registered, or we have no listener for it."""
+        """Host and target of a gateway; None if it is not registered, not found, or out of our reach."""
         ways, where = self._router.ways, route.where
         if isinstance(where, routing.Address):
-            target = ways.to(
-                where.transport.name, where.host, where.port, local_address=route.calls.local_address
+            target = ways.to_vendor(
+                where, now.mono_s, local_address=route.calls.local_address, tried=self._tried
             )
             return None if target is None else (_host_port(where.host, where.port), target)
         bindings = self._router.bindings.of(where.username or "", now.utc_us)
@@ -200,6 +219,16 @@ class PhonePlan(_Plan):
             timeouts=self._router.tables.routes.timeouts,
         )
         return phone_route(like, binding, target.shown)
+
+
+def _is_elsewhere(outcome: Failure) -> bool:
+    """Whether another place of the same gateway may do better (RFC 3263 §4.3)."""
+    return _is_silence(outcome) or (isinstance(outcome, Answered) and outcome.status == 503)
+
+
+def _place_of(target: Target) -> Place | None:
+    host, port = target.remote
+    return None if port is None else (host, port)
 
 
 def _is_silence(outcome: Failure) -> bool:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which of our addresses a message goes out from."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final, Self
 
 from ringfence.call.engine import Target
+from ringfence.routing.locations import USUAL_PORT, Locations, Place, name_of
+from ringfence.routing.table import Address
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
 
@@ -22,7 +24,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
-    """Our listeners.
+    """Our listeners, and where vendors named by host are.
 
     Shape: `source_for` says which address of this machine the system sends from to another one; it is asked
     only where we listen on all addresses.
@@ -30,6 +32,7 @@ class Ways:
 
     listeners: tuple[Listener, ...]
     source_for: Callable[[str], str]
+    locations: Locations = field(default_factory=Locations)
 
     @classmethod
     def read(cls, listeners: Iterable[str], source_for: Callable[[str], str]) -> Self:
@@ -41,28 +44,45 @@ class Ways:
         return cls(listeners=tuple(map(_listener, listeners)), source_for=source_for)
 
     def to(self, transport: str, host: str, port: int | None, *, local_address: str | None) -> Target | None:
-        """The way to an address or a host name; None if we do not listen where it could begin.
+        """The way to an IP address; None if we do not listen where it could begin.
 
-        Shape: `local_address` None = any. A host name is looked for by IPv4 where there is a choice.
+        Shape: `port` None = the usual one. `local_address` None = any.
         """
-        version = _version(host)
+        version = ip_address(host).version
         fitting = [
             listener
             for listener in self.listeners
             if listener.transport == transport
-            and (version is None or _version(listener.host) == version)
+            and ip_address(listener.host).version == version
             and _may_be(listener, local_address)
         ]
-        # Listeners on IPv4 first; sorting keeps the operator's order.
-        fitting.sort(key=lambda listener: _version(listener.host) or 0)
         if not fitting:
             return None
         chosen = fitting[0]
         ours = chosen.host
         if ours in ANYWHERE:
-            ours = local_address or self.source_for(host if version else _ELSEWHERE[_version(ours)])
+            ours = local_address or self.source_for(host)
         local = (ours, chosen.port)
-        return Target(transport=transport, remote=(host, port), local=local, shown=local)
+        remote = (host, USUAL_PORT[transport] if port is None else port)
+        return Target(transport=transport, remote=remote, local=local, shown=local)
+
+    def to_vendor(
+        self, address: Address, now_s: float, *, local_address: str | None, tried: Collection[Place] = ()
+    ) -> Target | None:
+        """The way to a vendor, named by host or by IP address.
+
+        Shape: None if no way begins at one of our listeners, its name is not found yet, or every place was
+        `tried` (RFC 3263 §4.3). Places that did not answer lately come last.
+        """
+        name = name_of(address)
+        if name is None:
+            host, port = address.host, address.port
+            return self.to(address.transport.name, host, port, local_address=local_address)
+        for place in self.locations.of(name, now_s):
+            target = self.to(name.transport, *place, local_address=local_address)
+            if target is not None and place not in tried:
+                return target
+        return None
 
     def back(self, came: Target, *, local_address: str | None) -> Target:
         """The way back to where a request came from; by another address of ours if there is one there."""
@@ -75,24 +95,14 @@ class Ways:
         return came if other is None else replace(came, local=other.local, shown=other.shown)
 
 
-_ELSEWHERE: Final = {4: "192.0.2.1", 6: "2001:db8::1", None: "192.0.2.1"}
-"""Addresses that stand for "anywhere out there" (RFC 5737, RFC 3849); nothing is sent to them."""
-
-
 def _listener(text: str) -> Listener:
     transport, _, rest = text.partition(":")
     host, _, port = rest.rpartition(":")
     return Listener(transport.upper(), host.strip("[]"), int(port))
 
 
-def _version(host: str) -> int | None:
-    try:
-        return ip_address(host).version
-    except ValueError:
-        return None
-
-
 def _may_be(listener: Listener, local_address: str | None) -> bool:
     if local_address is None or listener.host == local_address:
         return True
-    return listener.host in ANYWHERE and _version(listener.host) == _version(local_address)
+    version = ip_address(local_address).version
+    return listener.host in ANYWHERE and ip_address(listener.host).version == version

@@ -15,6 +15,7 @@ from ringfence.call.ways import Ways
 from ringfence.carrier.carrier import read_carriers
 from ringfence.carrier.carriers import Carriers
 from ringfence.clock import Clock
+from ringfence.routing.locations import names_of
 from ringfence.routing.table import Address
 
 FAREWELL_S: Final = 2.0
@@ -49,11 +50,16 @@ class CallLoop:
 
     def configure(self, tables: Tables, ways: Ways) -> None:
         """Go by other settings from now on; at start too, for vendors."""
+        self.service.configure(tables)
+        ways.locations.want(names_of(tables.routes))
+        self.locate(tables, ways)
+
+    def locate(self, tables: Tables, ways: Ways) -> None:
+        """Vendors are registered with and asked at where they are now."""
 
         def way(address: Address, local_address: str | None) -> Target | None:
-            return ways.to(address.transport.name, address.host, address.port, local_address=local_address)
+            return ways.to_vendor(address, self.now().mono_s, local_address=local_address)
 
-        self.service.configure(tables)
         wanted = read_carriers(tables.routes, tables.parameters, tables.secrets, way)
         self.carriers.configure(wanted, self.now())
         self._settle()

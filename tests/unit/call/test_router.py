@@ -8,7 +8,7 @@ import pytest
 
 from kit.call_world import FarEnd, said
 from kit.routes import a_gateway, a_vendor
-from kit.served_world import ServedWorld, bob_gw, carol_gw, customer
+from kit.served_world import BOB, ServedWorld, bob_gw, carol_gw, customer
 from ringfence.call.routes import shown_to_phone
 from ringfence.call.ways import Ways
 from ringfence.core import read_address
@@ -16,6 +16,7 @@ from ringfence.ids import BlockId, RoutingGatewayId
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.identity import Identity, Party
 from ringfence.policy.refusal import Refusal
+from ringfence.routing.locations import DOUBT_S, Found, Name
 from ringfence.settings.calls_model import (
     Asserted,
     CalleeFrom,
@@ -171,9 +172,6 @@ def test_a_gateways_own_address_of_ours_stands_in_contact_and_is_sent_from() -> 
     there = ways.to("UDP", "2001:db8::7", 5061, local_address=None)
     assert there is not None
     assert (there.remote, there.local) == (("2001:db8::7", 5061), ("2001:db8::1", 5060))
-    named = ways.to("UDP", "sip.example.com", None, local_address=None)
-    assert named is not None
-    assert named.local == ("192.0.2.1", 5060)
     came = world.alice.target
     assert ways.back(came, local_address="192.0.2.9").shown == ("192.0.2.9", 5062)
     assert ways.back(came, local_address="192.0.2.77") == ways.back(came, local_address=None) == came
@@ -181,10 +179,9 @@ def test_a_gateways_own_address_of_ours_stands_in_contact_and_is_sent_from() -> 
 
 def test_where_we_listen_everywhere_the_system_says_what_we_send_from() -> None:
     ways = Ways.read(["udp:0.0.0.0:5060"], lambda address: f"from {address}")
-    for host, ours in (("203.0.113.2", "from 203.0.113.2"), ("sip.example.com", "from 192.0.2.1")):
-        target = ways.to("UDP", host, None, local_address=None)
-        assert target is not None
-        assert target.shown == (ours, 5060)
+    target = ways.to("UDP", "203.0.113.2", None, local_address=None)
+    assert target is not None
+    assert target.shown == ("from 203.0.113.2", 5060)
     target = ways.to("UDP", "203.0.113.2", None, local_address="192.0.2.5")
     assert target is not None
     assert target.local == ("192.0.2.5", 5060)
@@ -209,6 +206,58 @@ def test_a_customer_whose_requests_have_to_come_from_itself_is_hung_up_by_nobody
     world.alice.host = "198.51.100.1"
     world.alice.ask("BYE")
     world.alice.expect(200)
+
+
+# Vendors named by host
+
+NAMED = Name("UDP", "sip.example.com")
+
+
+def named_world(*places: str) -> ServedWorld:
+    world = ServedWorld(customer(), a_vendor("bob", number=1, address="sip.example.com"), carol_gw())
+    world.ways.locations.want([NAMED])
+    if places:
+        found = Found(tuple((place, 5060) for place in places), 300)
+        world.ways.locations.learn(NAMED, found, world.now.mono_s)
+    return world
+
+
+def test_a_vendor_named_by_host_is_called_where_it_is_and_by_its_name() -> None:
+    world = named_world(BOB)
+    world.alice.invite("4930123")
+    invite = world.bob.expect("INVITE")
+    assert invite.uri == "sip:4930123@sip.example.com"
+
+
+def test_a_vendor_whose_name_is_not_found_yet_is_passed_over() -> None:
+    world = named_world()
+    world.alice.invite()
+    world.carol.expect("INVITE")
+
+
+def test_another_place_of_a_vendor_is_tried_before_another_vendor() -> None:
+    world = named_world(BOB, "203.0.113.9")
+    second = world.far_end("second", "203.0.113.9")
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(503)
+    second.expect("INVITE")
+    second.answer(503)
+    world.carol.expect("INVITE")
+    # Both are in doubt now; a call in a minute goes to the first again.
+    world.carol.answer(486)
+    world.pass_time(DOUBT_S)
+    world.alice.invite()
+    world.bob.expect("INVITE")
+
+
+def test_a_vendor_that_says_busy_is_not_asked_at_another_place() -> None:
+    world = named_world(BOB, "203.0.113.9")
+    second = world.far_end("second", "203.0.113.9")
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(486)
+    second.nothing()
 
 
 # Fail-over
