@@ -1,197 +1,290 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CPU of the call layer for a whole answered call: seven events, all orders, all frames, no engine.
+"""Calls per second through the switch, with a durable record each, held against Kamailio in the same run.
 
-Run `.venv/bin/python benches/calls.py`. Messages are made before the clock starts: native code makes them, at
-about 1 us each, and is measured with the edge.
+A call is INVITE, 100, 180, 200, ACK, BYE, 200, with no hold time. The subject has core 0, customer and
+vendor share core 1. The *highest rate* is that of an open loop with less than 0.1 % of failed calls, as the
+median of several runs at that rate; it is searched for anew for each subject.
 """
 
-import argparse
-import itertools
-import resource
-from collections.abc import Callable
-from dataclasses import replace
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from ringfence.call.calls import Calls
-from ringfence.call.engine import Ack, Event, Frame, Headers, Moment, Request, Response, Target
-from ringfence.call.plan import Account, Plan, Refused, Route, Side, Stop, as_it_is
-from ringfence.call.table import CallSettings
-from ringfence.core import Message
-from ringfence.policy.identity import Identity, Party
-from ringfence.routing.failover import Failure, Heard
+import call_subjects
+import machine
+import subjects
+from verdict import Verdict
 
-SDP = (
-    b"v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n"
-    b"m=audio 4000 RTP/AVP 8\r\n"
-)
-OURS = ("192.0.2.1", 5060)
-CUSTOMER = Target(transport="UDP", remote=("198.51.100.1", 5060), local=OURS, shown=OURS)
-VENDOR = Target(transport="UDP", remote=("203.0.113.2", 5060), local=OURS, shown=OURS)
-ROUTE = Route(
-    id=1,
-    side=Side(name="vendor"),
-    target=VENDOR,
-    host="203.0.113.2",
-    caller_number="1001",
-    callee_number="4930123",
-    identity=Identity(caller=Party("1001")),
-)
-ACCOUNT = Account(
-    caller="1001",
-    caller_access="1001",
-    callee="4930123",
-    callee_access="4930123",
-    billing_mode=1,
-    gateway_id=7,
-    gateway="customer",
-)
+MOST_FAILED_PERCENT = 0.1
+WARM_UP_S = 1.0
+FINEST = 1.06
+"""Rates are searched down to steps of this factor."""
+LIVE_CALLS = 10_000
+LIVE_RATE = 400.0
+SETTLE_S = 40.0
+"""Longest wait for calls to end after the last one began: 64 x T1 and some."""
+
+Report = dict[str, Any]
 
 
-class NoEngine:
-    """Numbers transactions, and does nothing."""
+@dataclass(frozen=True)
+class CallSample:
+    """One run at one rate."""
 
-    def __init__(self) -> None:
-        self.numbers = itertools.count(1_000_000_000)
-
-    def respond(
-        self,
-        transaction: int,
-        status: int,
-        headers: Headers,
-        body: bytes = b"",
-        *,
-        tag: str = "",
-        frame: Frame | None = None,
-    ) -> None: ...
-
-    def send(
-        self,
-        target: Target,
-        method: str,
-        uri: str,
-        headers: Headers,
-        body: bytes = b"",
-        *,
-        max_forwards: int = 70,
-        frame: Frame | None = None,
-    ) -> int:
-        return next(self.numbers)
-
-    def acknowledge(
-        self, transaction: int, target: Target, uri: str, headers: Headers, body: bytes = b""
-    ) -> None: ...
-
-    def cancel(self, transaction: int, headers: Headers | None = None) -> None: ...
-
-    def open(self, tag: str, call_id: str) -> None: ...
-
-    def close(self, tag: str) -> None: ...
-
-    def append(self, frame: Frame) -> None: ...
+    subject: str
+    offered_per_s: float
+    completed_per_s: float
+    failed_percent: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    resident_mib: float
+    noise_cores: float
+    recorded: int | None
+    started: int
+    answered: int
 
 
-class OnePlan:
-    """One route, then none."""
+@dataclass
+class CallFigures:
+    """What the part found, by subject."""
 
-    side = Side(name="customer")
-    target = CUSTOMER
-    account = ACCOUNT
-    failure_status: Callable[[int], int] = staticmethod(as_it_is)
-    longest_s = 0
-
-    def began(self, now: Moment) -> None: ...
-
-    def ended(self, talk_s: int | None, now: Moment) -> None: ...
-
-    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
-        return ROUTE if last is None else Stop(why="there was one")
+    highest_per_s: dict[str, float] = field(default_factory=dict)
+    at_highest: dict[str, list[CallSample]] = field(default_factory=dict)
+    at_half: dict[str, list[CallSample]] = field(default_factory=dict)
+    at_twice: dict[str, list[CallSample]] = field(default_factory=dict)
+    live_bytes: float = 0.0
+    live_calls: int = 0
+    live_setup_max_ms: float = 0.0
 
 
-class OneRouter:
-    """Lets every call in."""
-
-    def admit(self, request: Request, now: Moment) -> Plan | Refused:
-        return OnePlan()
-
-
-class InOrder:
-    """Tokens by number."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-
-    def token(self) -> str:
-        return f"token{next(self._numbers)}"
-
-    def fraction(self) -> float:
-        return 0.5
+@contextmanager
+def started(name: str) -> Iterator[tuple[call_subjects.CallSubject, "subprocess.Popen[bytes]", int]]:
+    """The subject, running afresh; its process and its port."""
+    subject = call_subjects.SUBJECTS[name]()
+    with tempfile.TemporaryDirectory(prefix="ringfence-bench-") as scratch:
+        port, subject.vendor_port = subjects.free_port(), subjects.free_port()
+        process = subject.start(port, Path(scratch))
+        try:
+            yield subject, process, port
+        finally:
+            subject.stop(process)
 
 
-def message(start: str, to: str, call_id: str, cseq: str, *, source: str, body: bytes = b"") -> Message:
-    """A message with the headers that real ones have."""
-    head = (
-        f"{start}\r\nVia: SIP/2.0/UDP {source}:5060;branch=z9hG4bKx;rport\r\nMax-Forwards: 70\r\n"
-        f"{to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq}\r\nContact: <sip:x@{source}:5060>\r\n"
-        "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, INFO, OPTIONS\r\nSupported: timer, replaces\r\n"
-        f"User-Agent: an agent/1.2\r\nContent-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n"
+def callload(port: int, vendor_port: int, rate: float, seconds: float, *options: str, seed: int) -> Report:
+    """Run customer and vendor on core 1."""
+    command = [
+        *(str(subjects.BIN / "callload"), "--target", f"127.0.0.1:{port}", "--core", "1"),
+        *("--customer", f"{call_subjects.CUSTOMER}:0", "--vendor", f"{call_subjects.VENDOR}:{vendor_port}"),
+        *("--rate", f"{rate:g}", "--seconds", f"{seconds + WARM_UP_S:g}", "--warm-up-s", f"{WARM_UP_S:g}"),
+        *("--linger-s", f"{SETTLE_S:g}", "--seed", str(seed), *options),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    machine.favour(process.pid)
+    out, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"callload ended with {process.returncode}")
+    report: Report = json.loads(out)
+    return report
+
+
+def measure(name: str, rate: float, seconds: float, seed: int) -> CallSample:
+    """Start the subject afresh, call through it at this rate, see what became of the calls."""
+    with started(name) as (subject, process, port):
+        noise = machine.Noise((process.pid,))
+        cpu = sum(machine.cpu_s(pid) for pid in machine.tree(process.pid))
+        report = callload(port, subject.vendor_port, rate, seconds, seed=seed)
+        cpu = sum(machine.cpu_s(pid) for pid in machine.tree(process.pid)) - cpu
+        foreign = noise.cores()
+        resident = machine.resident_bytes(process.pid)
+        recorded = settled(subject, report["answered"])
+    sample = CallSample(
+        subject=name,
+        offered_per_s=rate,
+        completed_per_s=report["as_fated"] / max(report["seconds"], 1e-9),
+        failed_percent=100.0 * report["failed"] / max(report["started"], 1),
+        p50_ms=report["set_up_us"]["p50"] / 1000,
+        p99_ms=report["set_up_us"]["p99"] / 1000,
+        cpu_us=cpu / max(report["started"], 1) * 1e6,
+        resident_mib=resident / 2**20,
+        noise_cores=foreign,
+        recorded=recorded,
+        started=report["started"],
+        answered=report["answered"],
     )
-    return Message(head.encode() + body)
+    print(
+        f"  calls     {name:<10} {rate:>8,.0f}/s offered  {sample.completed_per_s:>8,.0f}/s completed"
+        f"  failed {sample.failed_percent:6.3f} %  p50 {sample.p50_ms:>7.2f} ms  p99 {sample.p99_ms:>8.2f} ms"
+        f"  {sample.cpu_us:6.0f} us CPU  noise {foreign:.2f}",
+        file=sys.stderr,
+    )
+    if recorded is not None and recorded < report["answered"]:
+        raise RuntimeError(f"{name}: {report['answered']} calls answered but only {recorded} recorded")
+    return sample
 
 
-def events(number: int) -> list[Event]:
-    """The seven events of the call with this number, from 0 on; three tokens and two transactions each."""
-    first, client = number * 3 + 1, 1_000_000_000 + number * 2
-    ours, b_id, b_tag = f"token{first}", f"token{first + 1}@192.0.2.1", f"token{first + 2}"
-    a_id = f"call{number}@customer"
-    ask = f"From: <sip:1001@h>;tag=a{number}\r\nTo: <sip:4930123@192.0.2.1>"
-    inside = f"{ask};tag={ours}"
-    told = f"From: <sip:1001@192.0.2.1>;tag={b_tag}\r\nTo: <sip:4930123@203.0.113.2>;tag=b{number}"
-    a, b = "198.51.100.1", "203.0.113.2"
-    server = number * 2 + 1
-    uri = "sip:4930123@192.0.2.1"
-    invite = message(f"INVITE {uri} SIP/2.0", ask, a_id, "1 INVITE", source=a, body=SDP)
-    ack = message(f"ACK {uri} SIP/2.0", inside, a_id, "1 ACK", source=a)
-    bye = message(f"BYE {uri} SIP/2.0", inside, a_id, "2 BYE", source=a)
-    said = [
-        message("SIP/2.0 100 Trying", told, b_id, "1 INVITE", source=b),
-        message("SIP/2.0 180 Ringing", told, b_id, "1 INVITE", source=b),
-        message("SIP/2.0 200 OK", told, b_id, "1 INVITE", source=b, body=SDP),
+def settled(subject: call_subjects.CallSubject, answered: int) -> int | None:
+    """The subject's own count, once it holds every answered call (or after ten seconds)."""
+    deadline = time.monotonic() + 10
+    while True:
+        recorded = subject.records()
+        if recorded is None or recorded >= answered or time.monotonic() > deadline:
+            return recorded
+        time.sleep(0.5)
+
+
+def is_clean(sample: CallSample) -> bool:
+    """Less than 0.1 % of the calls failed, and the load was really offered."""
+    return (
+        sample.failed_percent < MOST_FAILED_PERCENT and sample.completed_per_s > 0.97 * sample.offered_per_s
+    )
+
+
+def search(name: str, seconds: float) -> float:
+    """The highest clean rate, to within a step; 0 if there is none."""
+    low, high = 0.0, 400.0
+    while high <= 51_200 and is_clean(measure(name, high, seconds, seed=1)):
+        low, high = high, high * 2
+    if not low:
+        return 0.0
+    while high / low > FINEST:
+        middle = (low * high) ** 0.5
+        if is_clean(measure(name, middle, seconds, seed=2)):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def confirmed(name: str, rate: float, rounds: int, seconds: float) -> tuple[float, list[CallSample]]:
+    """The rate at which the median of several runs is clean, no higher than this, and those runs."""
+    while rate > 1:
+        samples = [measure(name, rate, seconds, seed=10 + turn) for turn in range(rounds)]
+        if sum(map(is_clean, samples)) * 2 > rounds:
+            return rate, samples
+        rate /= FINEST
+    raise RuntimeError(f"{name}: no rate is clean")
+
+
+def live(figures: CallFigures, calls: int) -> None:
+    """Memory for each live call, and the longest set-up while they pile up."""
+    with started(call_subjects.CallSwitch.name) as (subject, process, port):
+        # The first calls bring in what is there once.
+        callload(port, subject.vendor_port, LIVE_RATE, 2.0, seed=3)
+        before = machine.resident_bytes(process.pid)
+        build_up_s = calls / LIVE_RATE
+        command_s = build_up_s + 5
+        peak = Peak(process.pid)
+        report = callload(
+            *(port, subject.vendor_port, LIVE_RATE, build_up_s - WARM_UP_S),
+            *("--hold-s", f"{command_s:g}"),
+            seed=4,
+        )
+        figures.live_calls = report["answered"]
+        figures.live_bytes = (peak.stop() - before) / max(report["answered"], 1)
+        figures.live_setup_max_ms = report["set_up_us"]["max"] / 1000
+        if report["failed"]:
+            raise RuntimeError(
+                f"{report['failed']} of {report['started']} long calls failed: {report['outcomes']}"
+            )
+
+
+class Peak:
+    """The most memory that a process has, looked at four times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._bytes = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="peak")
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.25):
+            self._bytes = max(self._bytes, machine.resident_bytes(self._pid))
+
+    def stop(self) -> int:
+        """Bytes."""
+        self._over.set()
+        self._thread.join()
+        return self._bytes
+
+
+def run(rounds: int, seconds: float, live_calls: int = LIVE_CALLS) -> CallFigures:
+    """All runs of the part."""
+    figures = CallFigures()
+    for name in call_subjects.available():
+        top, samples = confirmed(name, search(name, seconds), rounds, seconds)
+        figures.highest_per_s[name] = top
+        figures.at_highest[name] = samples
+        figures.at_half[name] = [measure(name, top / 2, seconds, seed=20 + turn) for turn in range(rounds)]
+        figures.at_twice[name] = [measure(name, top * 2, seconds, seed=30 + turn) for turn in range(rounds)]
+    live(figures, live_calls)
+    return figures
+
+
+def _median(samples: list[CallSample], what: str) -> float:
+    return float(statistics.median(getattr(sample, what) for sample in samples))
+
+
+def table(figures: CallFigures) -> str:
+    """Medians of each subject."""
+    heads = ("calls/s", "half p50", "half p99", "p50 ms", "p99 ms", "us CPU", "MiB", "at 2x")
+    lines = [f"{'subject':<12}" + "".join(f"{head:>11}" for head in heads)]
+    for name, top in figures.highest_per_s.items():
+        at_top, half, twice = figures.at_highest[name], figures.at_half[name], figures.at_twice[name]
+        cells = (
+            f"{top:,.0f}",
+            f"{_median(half, 'p50_ms'):.2f}",
+            f"{_median(half, 'p99_ms'):.2f}",
+            f"{_median(at_top, 'p50_ms'):.2f}",
+            f"{_median(at_top, 'p99_ms'):.2f}",
+            f"{_median(at_top, 'cpu_us'):.0f}",
+            f"{_median(at_top, 'resident_mib'):.0f}",
+            f"{_median(twice, 'completed_per_s') / top:.2f}",
+        )
+        lines.append(f"{name:<12}" + "".join(f"{cell:>11}" for cell in cells))
+    samples = [
+        s for kind in (figures.at_highest, figures.at_half, figures.at_twice) for n in kind for s in kind[n]
     ]
-    over = message("SIP/2.0 200 OK", told, b_id, "2 BYE", source=b)
-    return [
-        Request(transaction=server, message=invite, came=CUSTOMER, gateway_id=7),
-        *(Response(transaction=client, message=m, came=VENDOR) for m in said),
-        Ack(transaction=server, message=ack),
-        Request(transaction=server + 1, message=bye, came=CUSTOMER),
-        Response(transaction=client + 1, message=over, came=VENDOR),
+    lines.append(f"other programs used up to {max(s.noise_cores for s in samples):.2f} cores meanwhile")
+    return "\n".join(lines)
+
+
+def verdicts(figures: CallFigures) -> list[Verdict]:
+    """The bounds that the project has set itself for calls."""
+    name = call_subjects.CallSwitch.name
+    top = figures.highest_per_s[name]
+    twice = _median(figures.at_twice[name], "completed_per_s") / top
+    found = [
+        Verdict(
+            "calls per second, each with a durable record", top, "/s", ">= 800", ">= 2000", is_met=top >= 800
+        ),
+        Verdict("calls completed at 2x offered, ratio", twice, "", ">= 0.9", is_met=twice >= 0.9),
+        Verdict("set-up p50 at the highest rate", _median(figures.at_highest[name], "p50_ms"), "ms"),
+        Verdict("set-up p99 at the highest rate", _median(figures.at_highest[name], "p99_ms"), "ms"),
+        Verdict("processor time of a call", _median(figures.at_highest[name], "cpu_us"), "us CPU"),
+        Verdict(
+            f"memory of a live call, {figures.live_calls:,} of them",
+            figures.live_bytes / 1000,
+            "kB",
+            "",
+            "<= 20",
+            is_met=figures.live_bytes <= 20_000,
+        ),
+        Verdict("longest set-up while they pile up", figures.live_setup_max_ms, "ms"),
     ]
-
-
-def cpu_s() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_utime
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=5000)
-    parser.add_argument("--runs", type=int, default=5)
-    arguments = parser.parse_args()
-    taken: list[float] = []
-    for _ in range(arguments.runs):
-        faults: list[Exception] = []
-        calls = Calls(NoEngine(), OneRouter(), CallSettings(), InOrder(), run=1, on_fault=faults.append)
-        all_events = [events(number) for number in range(arguments.calls)]
-        now = Moment(1000.0, 1_795_305_600_000_000)
-        before = cpu_s()
-        for of_call in all_events:
-            for event in of_call:
-                calls.handle(event, now)
-            now = replace(now, mono_s=now.mono_s + 0.0005)
-        taken.append((cpu_s() - before) / arguments.calls * 1e6)
-        if faults or calls.table.calls:
-            raise SystemExit(f"calls were left: {len(calls.table.calls)}, faults: {faults[:1]}")
-    taken.sort()
-    print(f"{taken[len(taken) // 2]:.0f} us a call (median of {len(taken)} runs of {arguments.calls})")
-
-
-if __name__ == "__main__":
-    main()
+    if (peer := call_subjects.KamailioProxy.name) in figures.highest_per_s:
+        found.insert(
+            1, Verdict("ratio to Kamailio as a stateful proxy", top / figures.highest_per_s[peer], "")
+        )
+    return found

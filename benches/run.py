@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import calls
 import edge
 import ledger
 import machine
@@ -19,7 +20,7 @@ import routing
 import subjects
 from verdict import Verdict, verdict_lines
 
-PARTS = ("edge", "ledger", "query", "pages", "routing")
+PARTS = ("edge", "ledger", "query", "pages", "routing", "calls")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -32,6 +33,12 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="subjects of the edge part, such as bare403,kamailio,ringfence")
     parser.add_argument(
         "--rows", type=int, default=10_000_000, help="rows of the query and pages parts (default 10 million)"
+    )
+    parser.add_argument(
+        "--call-rounds", type=int, default=3, help="runs of each kind in the calls part (default 3)"
+    )
+    parser.add_argument(
+        "--live-calls", type=int, default=10_000, help="calls that are up at once (default 10,000)"
     )
     parser.add_argument(
         "--pages", type=int, default=40, help="pages asked for per filter or page (default 40)"
@@ -85,6 +92,11 @@ def main() -> int:
         costs = routing.run(arguments.rounds)
         results["routing"] = asdict(costs)
         verdicts += routing.verdicts(costs)
+    if "calls" in parts:
+        called = calls.run(arguments.call_rounds, arguments.seconds, arguments.live_calls)
+        print(calls.table(called) + "\n")
+        results["calls"] = asdict(called)
+        verdicts += calls.verdicts(called)
     print(verdict_lines(verdicts))
     results["verdicts"] = [asdict(verdict) for verdict in verdicts]
     written = subjects.ROOT / "benches" / "results" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls over a real switch: what becomes of each, and the one record that each leaves."""
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kit.calling import CUSTOMER, VENDOR, Called, Calling, free_port, let_in, records
+from kit.node import Node
+from kit.waiting import eventually
+from ringfence.core import call_load, flood
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+UDP = ("udp:127.0.0.1:0",)
+
+
+def live_calls(node: Node) -> int:
+    return len(node.cli.json("call", "list"))
+
+
+def rows_by_call(node: Node, calls: list[Called]) -> dict[str, dict[str, object]]:
+    """The record of each call; fails unless there is exactly one for each."""
+    eventually(lambda: len(records(node)) >= len(calls))
+    rows = records(node)
+    counts = Counter(row["call_id"] for row in rows)
+    assert counts == Counter(call.call_id for call in calls)
+    return {row["call_id"]: row for row in rows}
+
+
+def test_calls_of_every_fate_over_a_bad_network_leave_one_true_record_each(
+    node: Node, tmp_path: Path
+) -> None:
+    vendor_port = free_port(VENDOR)
+    node.cli.ok("gateway", "list")
+    let_in(node, vendor_port=vendor_port)
+    node.cli.ok("param", "set", "SS_SIP_TIMEOUT_INVITE", "5")
+    switch = node.switch(sip=UDP)
+    calling = Calling(
+        switch,
+        vendor_port,
+        tmp_path,
+        rate=60,
+        seconds=30,
+        count=600,
+        hold_s=(0.2, 3.0),
+        ring_s=0.1,
+        loss=0.01,
+        duplication=0.02,
+        fates={
+            "caller_hangs_up": 40,
+            "callee_hangs_up": 20,
+            "busy": 10,
+            "declined": 5,
+            "cancelled_ringing": 10,
+            "cancelled_trying": 5,
+            "silent": 5,
+            "crashes": 5,
+        },
+        linger_s=60.0,
+    )
+    report = calling.report(within_s=120)
+    assert (report.started, report.failed, report.unexpected) == (600, 0, 0), report
+    eventually(lambda: live_calls(node) == 0, within_s=60)
+    calls = calling.calls()
+    rows = rows_by_call(node, calls)
+    for call in calls:
+        row = rows[call.call_id]
+        assert row["calleeAccessE164"] == call.callee
+        held_s = (call.ended_us - call.answered_us) / 1e6 if call.answered_us else 0.0
+        hold_s = int(str(row["holdTime"]))
+        # Lost messages move what each side sees of the end by their repetitions.
+        assert abs(hold_s - held_s) <= 2.5, (call, row)
+        if call.fate == "busy":
+            assert (row["sip_status"], row["endDirection"]) == (486, 1), row
+        elif call.fate.startswith("cancelled"):
+            assert row["endDirection"] == 0, row
+        elif call.fate == "callee_hangs_up":
+            assert row["endDirection"] == 1, row
+    node.cli.ok("ledger", "verify")
+    assert node.books().difference == 0
+
+
+def test_a_killed_switch_hangs_up_its_calls_when_it_is_back_and_each_has_its_record(
+    node: Node, tmp_path: Path
+) -> None:
+    vendor_port = free_port(VENDOR)
+    let_in(node, vendor_port=vendor_port)
+    switch = node.switch(sip=UDP)
+    calling = Calling(
+        switch, vendor_port, tmp_path, rate=250, seconds=10, count=500, hold_s=(90.0, 90.0), linger_s=60.0
+    )
+    eventually(lambda: live_calls(node) == 500, within_s=30)
+    # They are up, and told to be every ten seconds.
+    address = f"udp:{switch.target}"
+    switch.kill()
+    node.switch(sip=(address,))
+    report = calling.report(within_s=100)
+    assert (report.started, report.answered, report.open) == (500, 500, 0), report
+    assert report.outcomes == {"caller_hangs_up: completed": 500}, report
+    assert report.unacknowledged == 0
+    calls = calling.calls()
+    rows = rows_by_call(node, calls)
+    for call in calls:
+        row = rows[call.call_id]
+        held_s = (call.ended_us - call.answered_us) / 1e6
+        hold_s = int(str(row["holdTime"]))
+        assert held_s - 15 <= hold_s <= held_s + 1, (call, row)
+        assert row["endDirection"] == 2, row
+
+
+def test_a_strangers_flood_disturbs_no_call(node: Node, tmp_path: Path) -> None:
+    vendor_port = free_port(VENDOR)
+    let_in(node, vendor_port=vendor_port)
+    switch = node.switch(sip=UDP)
+    calling = Calling(
+        switch, vendor_port, tmp_path, rate=50, seconds=8, hold_s=(0.5, 2.0), ring_s=0.05, linger_s=40.0
+    )
+    attack = flood(switch.target, seconds=6, rate=20_000, sources=4096)
+    report = calling.report(within_s=90)
+    assert attack.sent > 0
+    assert (report.failed, report.unexpected) == (0, 0), report
+    rows_by_call(node, calling.calls())
+    assert node.quiet().difference == 0
+
+
+def test_a_customer_beyond_its_rate_gets_503_and_another_does_not_notice(node: Node, tmp_path: Path) -> None:
+    vendor_port = free_port(VENDOR)
+    let_in(node, vendor_port=vendor_port)
+    node.cli.ok("gateway", "add", "greedy", "127.0.0.4", "--cps", "5", "--burst", "5")
+    switch = node.switch(sip=UDP)
+    calling = Calling(switch, vendor_port, tmp_path, rate=20, seconds=5, linger_s=40.0)
+    other_vendor = free_port("127.0.0.5")
+    greedy = call_load(
+        switch.target,
+        customer="127.0.0.4:0",
+        vendor=f"127.0.0.5:{other_vendor}",
+        rate=200,
+        seconds=3,
+        seed=2,
+        prefix="49",
+        linger_s=40.0,
+    )
+    report = calling.report(within_s=90)
+    assert (report.started, report.failed) == (report.as_fated, 0), report
+    refused = greedy.outcomes.get("caller_hangs_up: refused 503", 0)
+    assert refused >= 0.8 * greedy.started, greedy
+
+
+def test_a_drained_switch_lets_calls_end_and_hangs_up_the_rest(node: Node, tmp_path: Path) -> None:
+    vendor_port = free_port(VENDOR)
+    let_in(node, vendor_port=vendor_port)
+    config = tmp_path / "node.toml"
+    config.write_text("drain_s = 3\n")
+    switch = node.switch(sip=UDP, options=("--config", str(config)))
+    calling = Calling(
+        switch, vendor_port, tmp_path, rate=20, seconds=2, count=20, hold_s=(60.0, 60.0), linger_s=60.0
+    )
+    eventually(lambda: live_calls(node) == 20, within_s=20)
+    switch.process.send_signal(signal.SIGTERM)
+    report = calling.report(within_s=60)
+    assert report.outcomes == {"caller_hangs_up: completed": 20}, report
+    assert switch.process.wait(20) == 0
+    rows = rows_by_call(node, calling.calls())
+    assert {row["endDirection"] for row in rows.values()} == {2}
+    assert {row["callerip"] for row in rows.values()} == {CUSTOMER}
