@@ -355,6 +355,28 @@ def streams(
     byte_every_s: float = 0.2,
     seed: int = 1,
 ) -> dict[str, Any]: ...
+def call_load(
+    target: str,
+    *,
+    customer: str,
+    vendor: str,
+    rate: float = 10.0,
+    seconds: float = 5.0,
+    count: int | None = None,
+    hold_s: float = 0.0,
+    hold_at_most_s: float = 0.0,
+    ring_s: float = 0.0,
+    fates: str = "caller_hangs_up",
+    loss: float = 0.0,
+    duplication: float = 0.0,
+    caller: str = "1001",
+    prefix: str = "44",
+    core: int | None = None,
+    seed: int = 1,
+    linger_s: float = 40.0,
+    warm_up_s: float = 0.0,
+    calls_file: str | PathLike[str] | None = None,
+) -> dict[str, Any]: ...
 def drill_templates() -> list[tuple[str, str]]: ...
 def drill_message(
     template: str,

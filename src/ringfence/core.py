@@ -46,8 +46,10 @@ __all__ = [
     "SCOPES",
     "TRANSPORTS",
     "Address",
+    "CallLoadReport",
     "Column",
     "Edge",
+    "Fate",
     "FloodLatency",
     "FloodReport",
     "FrameBatch",
@@ -63,6 +65,7 @@ __all__ = [
     "TopVia",
     "UriParts",
     "archive_sealed",
+    "call_load",
     "drill_message",
     "drill_templates",
     "flood",
@@ -284,6 +287,104 @@ def streams(
         seed=seed,
     )
     return msgspec.convert(report, StreamReport)
+
+
+class CallLoadReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run of calls came to.
+
+    Shape: `started` = `as_fated` + `failed`; `outcomes` counts ends by fate and outcome, as in `busy: refused
+    486`; `open` had not ended when the run did. `set_up_us` goes from the first INVITE to the 200.
+    """
+
+    target: str
+    customer: str
+    vendor: str
+    seed: int
+    seconds: float
+    started: int
+    started_per_s: float
+    answered: int
+    as_fated: int
+    failed: int
+    failed_percent: float
+    outcomes: dict[str, int]
+    open: int
+    legs: int
+    unacknowledged: int
+    unexpected: int
+    retransmissions: int
+    skipped: int
+    dropped_here: int
+    set_up_us: FloodLatency
+    cpu_s: float
+
+
+Fate: TypeAlias = Literal[
+    "caller_hangs_up",
+    "callee_hangs_up",
+    "busy",
+    "declined",
+    "fails_over",
+    "cancelled_ringing",
+    "cancelled_trying",
+    "silent",
+    "crashes",
+]
+"""What becomes of a call of `call_load`; the vendor reads it from the number called."""
+
+
+def call_load(
+    target: str,
+    *,
+    customer: str,
+    vendor: str,
+    rate: float,
+    seconds: float,
+    count: int | None = None,
+    hold_s: tuple[float, float] = (0.0, 0.0),
+    ring_s: float = 0.0,
+    fates: Mapping[Fate, int] | None = None,
+    loss: float = 0.0,
+    duplication: float = 0.0,
+    caller: str = "1001",
+    prefix: str = "44",
+    core: int | None = None,
+    seed: int = 1,
+    linger_s: float = 40.0,
+    warm_up_s: float = 0.0,
+    calls_file: str | PathLike[str] | None = None,
+) -> CallLoadReport:
+    """Call through a switch on loopback: `customer` calls at `rate` per second, `vendor` answers.
+
+    Shape: addresses as `127.0.0.1:5060`. `fates` are shares, None = all answered; answered calls last between
+    the two `hold_s`. Of all datagrams a share of `loss` is lost and one of `duplication` comes twice. Blocks
+    until the last call has ended, at most `linger_s` after the last one began, or Ctrl-C is pressed.
+    Raises: ConfigError for an address that is not loopback or an option out of range, CoreError if the kernel
+    refuses.
+    """
+    shares: Mapping[Fate, int] = {"caller_hangs_up": 1} if fates is None else fates
+    report = _core.call_load(
+        target,
+        customer=customer,
+        vendor=vendor,
+        rate=rate,
+        seconds=seconds,
+        count=count,
+        hold_s=hold_s[0],
+        hold_at_most_s=hold_s[1],
+        ring_s=ring_s,
+        fates=",".join(f"{fate}={share}" for fate, share in shares.items()),
+        loss=loss,
+        duplication=duplication,
+        caller=caller,
+        prefix=prefix,
+        core=core,
+        seed=seed,
+        linger_s=linger_s,
+        warm_up_s=warm_up_s,
+        calls_file=calls_file,
+    )
+    return msgspec.convert(report, CallLoadReport)
 
 
 def drill_templates() -> dict[str, str]:

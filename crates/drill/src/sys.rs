@@ -353,9 +353,9 @@ pub fn dropped(socket: &UdpSocket) -> io::Result<u64> {
 }
 
 /// Waits until one of the sockets has something to read, at most this long.
-pub fn wait_readable(sockets: &[UdpSocket], limit: Duration) {
+pub fn wait_readable<'a>(sockets: impl IntoIterator<Item = &'a UdpSocket>, limit: Duration) {
     let mut polled: Vec<libc::pollfd> = sockets
-        .iter()
+        .into_iter()
         .map(|socket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 })
         .collect();
     let limit = libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: i64::from(limit.subsec_nanos()) as _ };

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use drill::calls::{self, Fates, Options, Weather};
 use drill::flood::{Flood, Mix, Pace, flood as run_flood};
 use drill::message::{self, MAX_MESSAGE_BYTES, Wanted, Writer};
 use drill::stream::{self, Streams};
@@ -26,6 +27,7 @@ use crate::error::from_drill;
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(flood, module)?)?;
     module.add_function(wrap_pyfunction!(streams, module)?)?;
+    module.add_function(wrap_pyfunction!(call_load, module)?)?;
     module.add_function(wrap_pyfunction!(drill_templates, module)?)?;
     module.add_function(wrap_pyfunction!(drill_message, module)?)?;
     Ok(())
@@ -179,6 +181,59 @@ fn streams<'py>(
         seed,
     };
     beside(py, move |stop| stream::run(&wanted, stop))
+}
+
+/// Calls through a switch on loopback, customer and vendor in one; returns what came of them.
+#[pyfunction]
+#[pyo3(signature = (target, *, customer, vendor, rate=10.0, seconds=5.0, count=None, hold_s=0.0, hold_at_most_s=0.0, ring_s=0.0,
+    fates="caller_hangs_up", loss=0.0, duplication=0.0, caller="1001", prefix="44", core=None, seed=1, linger_s=40.0,
+    warm_up_s=0.0, calls_file=None))]
+#[allow(clippy::too_many_arguments)]
+fn call_load<'py>(
+    py: Python<'py>,
+    target: &str,
+    customer: &str,
+    vendor: &str,
+    rate: f64,
+    seconds: f64,
+    count: Option<u32>,
+    hold_s: f64,
+    hold_at_most_s: f64,
+    ring_s: f64,
+    fates: &str,
+    loss: f64,
+    duplication: f64,
+    caller: &str,
+    prefix: &str,
+    core: Option<usize>,
+    seed: u64,
+    linger_s: f64,
+    warm_up_s: f64,
+    calls_file: Option<PathBuf>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let unread = |part: String| from_drill(DrillError::Usage(format!("fates: {part:?} cannot be read")));
+    let address = |text: &str| text.parse::<Target>().map_err(from_drill);
+    let wanted = Options {
+        target: address(target)?,
+        customer: address(customer)?,
+        vendor: address(vendor)?,
+        rate,
+        run_for: self::seconds(seconds)?,
+        count,
+        hold: self::seconds(hold_s)?,
+        hold_at_most: self::seconds(hold_at_most_s.max(hold_s))?,
+        ring: self::seconds(ring_s)?,
+        fates: Fates::parse(fates).map_err(unread)?,
+        weather: Weather { loss, duplication },
+        caller: caller.to_owned(),
+        callee_prefix: prefix.to_owned(),
+        core,
+        seed,
+        linger: self::seconds(linger_s)?,
+        warm_up: self::seconds(warm_up_s)?,
+        calls_file,
+    };
+    beside(py, move |stop| calls::run(&wanted, stop))
 }
 
 /// Names and methods of the message templates.
