@@ -6,7 +6,7 @@ from typing import Any
 from ringfence.ids import GatewayId, PhoneNumber, RoutingGatewayId, SettingsVersion
 from ringfence.policy.table import MappingGateway, PolicyTable
 from ringfence.routing.table import Route, RoutingTable
-from ringfence.settings.calls_model import GatewayCalls, RouteCalls, RoutingGateway
+from ringfence.settings.calls_model import GatewayCalls, Registration, RouteCalls, RoutingGateway
 from ringfence.settings.model import Block, Gateway, PhoneSecret, SettingsState
 from ringfence.settings.parameters import defaults
 
@@ -34,6 +34,7 @@ def a_vendor(
     number: int = 1,
     address: str | None = "198.51.100.1",
     registered_as: str | None = None,
+    registration: Registration | None = None,
     **calls: Any,
 ) -> RoutingGateway:
     """A routing gateway; `calls` are fields of `RouteCalls`."""
@@ -43,7 +44,7 @@ def a_vendor(
         enabled=True,
         address=None if registered_as else address,
         registered_as=registered_as,
-        registration=None,
+        registration=registration,
         calls=RouteCalls(**calls),
     )
 

@@ -13,7 +13,7 @@ from kit.routes import a_gateway, a_state, a_vendor
 from ringfence.call.router import Tables
 from ringfence.call.service import CallService
 from ringfence.call.ways import Ways
-from ringfence.registrar.bindings import Bindings, Contact
+from ringfence.registrar.bindings import Binding, Bindings, Flow
 from ringfence.settings.calls_model import RoutingGateway
 from ringfence.settings.model import Gateway
 
@@ -40,7 +40,7 @@ class ServedWorld(World):
 
     def __init__(self, *parts: Gateway | RoutingGateway, keeps_ladder: bool = True, **settings: Any) -> None:
         super().__init__(keeps_ladder=keeps_ladder)
-        self.bindings = Bindings()
+        self.bindings = Bindings(10)
         self.asked_for: list[str] = []
         self.service = CallService(
             self.engine,
@@ -59,7 +59,8 @@ class ServedWorld(World):
 
     def tables(self, *parts: Gateway | RoutingGateway, **settings: Any) -> Tables:
         """What calls are decided by, of these settings."""
-        return Tables.build(a_state(*parts, **settings))
+        secrets = settings.pop("secrets", {})
+        return Tables.build(a_state(*parts, **settings), secrets)
 
     def phone(self, name: str, host: str, number: str, *, expires_s: int = 3600, **changed: Any) -> FarEnd:
         """A phone that registers now."""
@@ -70,16 +71,14 @@ class ServedWorld(World):
     def register(self, far: FarEnd, *, expires_s: int = 3600) -> None:
         """A far end registers with its number."""
         now_us = self.now.utc_us
-        self.bindings.bound(
-            far.number or "",
-            Contact(
-                uri=far.contact.strip("<>"),
-                transport="UDP",
-                source=(far.host, 5060),
-                local=LOCAL,
+        self.bindings.bind(
+            Binding(
+                number=far.number or "",
+                contact=far.contact.strip("<>"),
+                flow=Flow(transport="UDP", source=(far.host, 5060), local=LOCAL),
                 since_us=now_us,
-                expires_at_us=now_us + expires_s * 1_000_000,
-            ),
+                expires_us=now_us + expires_s * 1_000_000,
+            )
         )
 
     @property

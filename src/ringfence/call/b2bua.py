@@ -153,8 +153,8 @@ class Call:
 
     def say_bye(self, leg: Leg, dialog: Dialog, headers: Headers) -> None:
         """Send a BYE; nobody waits for what is answered."""
-        transaction, _ = leg.send(self.table.engine, dialog, "BYE", headers)
-        self.own(transaction, Farewell(self, transaction))
+        sent = leg.send(self.table.engine, dialog, "BYE", headers)
+        self.own(sent.transaction, Farewell(leg, sent))
 
     def leave(self) -> None:
         """The call has left the table: its tags name nothing any more."""

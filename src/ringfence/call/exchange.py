@@ -12,7 +12,7 @@ from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Request, Response, Why
 from ringfence.call.headers import ACCEPT, ALLOW, passed, unsupported
-from ringfence.call.leg import Leg, Session, session_of
+from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.session_timer import Agreed, TooSmall
 from ringfence.core import Message
 
@@ -38,8 +38,7 @@ class Exchange:
         self._agreed = agreed
         self._method = request.message.method
         self._session = session_of(request.message)
-        self._client = 0
-        self._seq = 0
+        self._sent: Sent | None = None
         self._peer_dialog: Dialog | None = None
         self._is_answered = False
         self._owes_ack = False
@@ -77,6 +76,11 @@ class Exchange:
         """Whether it is about the session, and not over."""
         return self._method == "INVITE" or (self._method == "UPDATE" and self._session is not None)
 
+    @property
+    def _client(self) -> int:
+        """The transaction of what the peer was sent; transactions count from 1."""
+        return 0 if self._sent is None else self._sent.transaction
+
     def _send(self, peer_dialog: Dialog) -> None:
         message = self._request.message
         headers: Headers = []
@@ -88,7 +92,7 @@ class Exchange:
             headers.append(ACCEPT)
         self._peer_dialog = peer_dialog
         engine = self.call.table.engine
-        self._client, self._seq = self.peer.send(
+        self._sent = self.peer.send(
             engine, peer_dialog, self._method, headers + passed(message), message.body
         )
         self.call.exchanges.append(self)
@@ -105,7 +109,7 @@ class Exchange:
                     self.call.disown(self._client)
                     if message.status < 300:
                         self._success(message, now)
-                    else:
+                    elif not self._sent_again(message):
                         self._fail(message.status, passed(message), now)
             case Ended(transaction=transaction, why=why):
                 self.call.disown(transaction)
@@ -123,6 +127,17 @@ class Exchange:
                 pass  # begins a transaction
             case _:
                 assert_never(event)
+
+    def _sent_again(self, message: Message) -> bool:
+        """Whether the peer wants credentials of ours; then it is asked again."""
+        if self._sent is None or self._is_answered or message.status not in {401, 407}:
+            return False
+        again = self.peer.again(self.call.table.engine, self._sent, message)
+        if again is None:
+            return False
+        self._sent = again
+        self.call.own(self._client, self)
+        return True
 
     def _success(self, message: Message, now: Moment) -> None:
         is_invite = self._method == "INVITE"
@@ -181,14 +196,14 @@ class Exchange:
 
     def _acknowledge(self, message: Message | None) -> None:
         """The ACK for the other side; without an offer in the request it carries the answer."""
-        if not self._owes_ack or self._peer_dialog is None:
+        if not self._owes_ack or self._peer_dialog is None or self._sent is None:
             return
         self._owes_ack = False
         session = None if message is None else session_of(message)
         if session is not None:
             self.leg.got = self.peer.sent = session
         engine = self.call.table.engine
-        self.peer.acknowledge(engine, self._peer_dialog, self._client, self._seq, session)
+        self.peer.acknowledge(engine, self._peer_dialog, self._client, self._sent.seq, session)
 
     def _no_ack(self, now: Moment) -> None:
         self._acknowledge(None)

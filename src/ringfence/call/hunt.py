@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
+from ringfence.call.digest import DigestClient
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.headers import ALLOW, number, options
 from ringfence.call.identity import identity_headers, uri_of, written
-from ringfence.call.leg import Leg, Session, session_of
+from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.plan import Route
 from ringfence.call.record import callee_of
 from ringfence.core import Message, read_address
@@ -54,12 +55,15 @@ class Attempt:
             number=route.identity.caller.number,
         )
         self.leg.sent = session
+        if route.credentials is not None:
+            self.leg.digest = DigestClient(route.credentials, chance.token())
         self._tag = chance.token()
         self._from = f"{written(route.identity.caller, _host(route))};tag={self._tag}"
         self._uri = route.uri or uri_of(route.callee_number, route.host)
         self._seq = 0
         self._shortest_s = session_timer.SHORTEST_S
         self._again = 0
+        self._challenged = 0
         self._sent_at = now
         self._pdd_ms: int | None = None
         self._product = ""
@@ -67,10 +71,11 @@ class Attempt:
         call.open(self._tag, self.call_id, self.leg)
 
     def send(self, frame: Frame | None) -> None:
-        """Send the INVITE, or another one after a 422 or a 3xx."""
+        """Send the INVITE, or another one after a 401, 407, 422 or 3xx."""
         call, route, leg = self.call, self.route, self.leg
         self._seq += 1
         headers: Headers = [
+            *[("Route", value.encode()) for value in route.route_set],
             ("From", self._from.encode()),
             ("To", f"<{uri_of(route.callee_number, route.host)}>".encode()),
             ("Call-ID", self.call_id.encode()),
@@ -79,6 +84,7 @@ class Attempt:
             ALLOW,
             self._supported(),
             *identity_headers(route.identity, _host(route)),
+            *leg.credentials("INVITE", self._uri),
             *call.passed,
         ]
         if leg.side.session_timer:
@@ -182,8 +188,8 @@ class Attempt:
             return False
         self._acknowledged[dialog.remote_tag] = rseq
         rack = f"{rseq} {message.cseq} {message.cseq_method}".encode()
-        transaction, _ = self.leg.send(self.call.table.engine, dialog, "PRACK", [("RAck", rack)])
-        self.call.own(transaction, Farewell(self.call, transaction))
+        sent = self.leg.send(self.call.table.engine, dialog, "PRACK", [("RAck", rack)])
+        self.call.own(sent.transaction, Farewell(self.leg, sent))
         return True
 
     def _dialog(self, message: Message) -> Dialog:
@@ -235,14 +241,28 @@ class Attempt:
             self.call.setup.restarted(self, now)
             return
         retry_after_s = number(message.header("Retry-After"))
-        self._lose(Answered(message.status, retry_after_s), message, now)
+        why = ""
+        if message.status in {401, 407}:
+            why = "it refused our credentials" if self._challenged else _unanswered(self.leg)
+        self._lose(Answered(message.status, retry_after_s, why), message, now)
 
     def _lose(self, outcome: Failure, message: Message | None, now: Moment) -> None:
         self.is_lost = True
         self.call.setup.failed(self, outcome, message, now)
 
+    def _answers_challenge(self, message: Message) -> bool:
+        """Whether the INVITE went again with credentials: same Call-ID and From tag (RFC 3261 §22.2)."""
+        digest = self.leg.digest
+        if digest is None or not digest.takes(message, self._challenged):
+            return False
+        self._challenged += 1
+        self.send(None)
+        return True
+
     def _tries_again(self, message: Message) -> bool:
         """Whether another INVITE to the same gateway is the answer to a failure; if so, it is sent."""
+        if message.status in {401, 407}:
+            return self._answers_challenge(message)
         if self._again >= MOST_REDIRECTS:
             return False
         if message.status == 422:
@@ -266,14 +286,27 @@ class Attempt:
 class Farewell:
     """A request of ours whose answer changes nothing: BYE, PRACK, NOTIFY."""
 
-    def __init__(self, call: "Call", transaction: int) -> None:
-        self.call = call
-        self._transaction = transaction
+    def __init__(self, leg: Leg, sent: Sent) -> None:
+        self.call = leg.call
+        self._leg = leg
+        self._sent = sent
 
     def take(self, event: Event, _: Moment) -> None:
         """The answer, or that there is none."""
         if isinstance(event, Ended) or (isinstance(event, Response) and event.message.status >= 200):
-            self.call.disown(self._transaction)
+            self.call.disown(event.transaction)
+        if isinstance(event, Response) and event.message.status in {401, 407}:
+            again = self._leg.again(self.call.table.engine, self._sent, event.message)
+            if again is not None:
+                self._sent = again
+                self.call.own(again.transaction, self)
+
+
+def _unanswered(leg: Leg) -> str:
+    """Why a challenge was not answered at all."""
+    if leg.digest is None:
+        return "it asks for credentials, and has given us none"
+    return "it asks for credentials in a way that is not known here"
 
 
 def _host(route: Route) -> str:

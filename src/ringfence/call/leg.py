@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ringfence.call.dialog import Dialog
+from ringfence.call.digest import DigestClient
 from ringfence.call.engine import Engine, Headers, Target
 from ringfence.call.headers import options
 from ringfence.call.identity import uri_of
@@ -45,13 +46,30 @@ def session_of(message: Message) -> Session | None:
     return Session((message.header("Content-Type") or "application/sdp").encode(), message.body)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sent:
+    """A request of ours inside a dialog, so that it can be sent again with credentials.
+
+    Shape: `headers` without those of the dialog and credentials. `tries` = how often it was sent again.
+    """
+
+    transaction: int
+    seq: int
+    dialog: Dialog
+    method: str
+    headers: Headers
+    body: bytes
+    tries: int = 0
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Leg:
     """One side of a call.
 
     Shape: `dialogs` by our tag and the far end's: several while leg B is forked or leg A is told of forks;
     `dialog` is the confirmed one, or the one that spoke last. `got` and `sent` are the session descriptions
-    in force. `allows` are methods the far end names, empty = it did not say.
+    in force. `allows` are methods the far end names, empty = it did not say. `digest` has our credentials at
+    the far end, if it gave us any; `invited_with` are those of the last INVITE.
     """
 
     call: "Call"
@@ -66,6 +84,8 @@ class Leg:
     timer: Agreed | None = None
     got: Session | None = None
     sent: Session | None = None
+    digest: DigestClient | None = None
+    invited_with: Headers = field(default_factory=list)
 
     @property
     def contact(self) -> tuple[str, bytes]:
@@ -110,18 +130,51 @@ class Leg:
         return dialog.next_hop(self.target)
 
     def send(
-        self, engine: Engine, dialog: Dialog, method: str, headers: Headers, body: bytes = b""
-    ) -> tuple[int, int]:
-        """Send a request inside a dialog; its transaction and its CSeq number."""
+        self,
+        engine: Engine,
+        dialog: Dialog,
+        method: str,
+        headers: Headers,
+        body: bytes = b"",
+        *,
+        tries: int = 0,
+    ) -> Sent:
+        """Send a request inside a dialog; `tries` as in `Sent`."""
         seq = dialog.next_seq()
         uri, own = dialog.request(method, seq)
-        return engine.send(self.hop(dialog), method, uri, own + headers, body), seq
+        own += self.credentials(method, uri)
+        transaction = engine.send(self.hop(dialog), method, uri, own + headers, body)
+        return Sent(
+            transaction=transaction,
+            seq=seq,
+            dialog=dialog,
+            method=method,
+            headers=headers,
+            body=body,
+            tries=tries,
+        )
+
+    def credentials(self, method: str, uri: str) -> Headers:
+        """What a request to the far end carries because it asked for it."""
+        if self.digest is None:
+            return []
+        found = self.digest.headers(method, uri)
+        if method == "INVITE":
+            self.invited_with = found
+        return found
+
+    def again(self, engine: Engine, sent: Sent, message: Message) -> Sent | None:
+        """Send a request again that was answered 401 or 407; None = that is its answer (RFC 3261 §22.2)."""
+        if self.digest is None or not self.digest.takes(message, sent.tries):
+            return None
+        return self.send(engine, sent.dialog, sent.method, sent.headers, sent.body, tries=sent.tries + 1)
 
     def acknowledge(
         self, engine: Engine, dialog: Dialog, transaction: int, seq: int, session: Session | None
     ) -> None:
-        """Send the ACK for a 2xx to the INVITE with that number (RFC 3261 §13.2.2.4)."""
+        """Send the ACK for a 2xx to the INVITE with that number, and its credentials (RFC 3261 §13.2.2.4)."""
         uri, own = dialog.request("ACK", seq)
+        own += self.invited_with
         headers = own if session is None else own + session.headers
         body = b"" if session is None else session.body
         engine.acknowledge(transaction, self.hop(dialog), uri, headers, body)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol, assert_never
 
+from ringfence.call.digest import Credentials
 from ringfence.call.engine import Moment, Request, Target
 from ringfence.ledger.reasons import END_REASON_BY_NAME, EndReason, q850_of
 from ringfence.policy.identity import Identity
@@ -41,7 +42,8 @@ class Route:
 
     Shape: `id` is the routing gateway whose lines it takes, 0 = a phone. `host` stands in To and Request-URI.
     `uri` None = made of the number called and `host`. `follow_redirects` = a 3xx is followed with its first
-    Contact's user at the same gateway.
+    Contact's user at the same gateway. `credentials` answer its challenges. `route_set` are the values of
+    Route, the first of them the next hop (RFC 3327).
     """
 
     id: int
@@ -54,18 +56,21 @@ class Route:
     timeouts: Timeouts = field(default_factory=Timeouts)
     uri: str | None = None
     follow_redirects: bool = False
+    credentials: Credentials | None = None
+    route_set: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """No other gateway is tried.
 
-    Shape: `why` is a sentence for the record. `reason` is what the call ends with, None = what came of the
-    last attempt.
+    Shape: `why` is a sentence for the record. The call ends with `reason`, or else with `outcome`, or else
+    with what came of the last attempt.
     """
 
     why: str
     reason: EndReason | None = None
+    outcome: Failure | None = None
 
 
 def as_it_is(status: int) -> int:
@@ -153,7 +158,6 @@ class Router(Protocol):
 RESPONSE_TIMEOUT: Final = END_REASON_BY_NAME["ResponseTimeout"]
 NO_ANSWER: Final = END_REASON_BY_NAME["NoAnswer"]
 UNREACHABLE: Final = END_REASON_BY_NAME["Unreachable"]
-CHALLENGES: Final = frozenset({401, 407})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,11 +175,11 @@ def verdict(outcome: Failure) -> Verdict:
     """What the last attempt's outcome means for the call.
 
     Shape: a redirection is told to nobody, since it names hosts of the other side: it is a 480. A challenge
-    is for us and not for the caller: it is a 403.
+    is about us and not about the caller: it is a 403.
     """
     match outcome:
         case Answered(status=status):
-            told = 480 if status < 400 else 403 if status in CHALLENGES else status
+            told = 480 if status < 400 else 403 if status in {401, 407} else status
             return Verdict(
                 end_reason=status, is_callee=True, status=told, q850=q850_of(status), text="gateway answered"
             )

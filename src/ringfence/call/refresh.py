@@ -8,7 +8,7 @@ from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ended, Event, Headers, Moment, Response
 from ringfence.call.headers import ALLOW, number
-from ringfence.call.leg import Leg, Session
+from ringfence.call.leg import Leg, Sent, Session
 from ringfence.call.session_timer import Agreed
 from ringfence.core import Message
 
@@ -29,8 +29,7 @@ class Refresh:
         self._dialog = dialog
         self._method = method
         self._session = session
-        self._transaction = 0
-        self._seq = 0
+        self._sent: Sent | None = None
 
     @classmethod
     def begin(cls, call: "Call", leg: Leg, dialog: Dialog, agreed: Agreed, now: Moment) -> None:
@@ -57,9 +56,9 @@ class Refresh:
             headers += self._session.headers
             body = self._session.body
         engine = self.call.table.engine
-        self._transaction, self._seq = self.leg.send(engine, self._dialog, self._method, headers, body)
+        self._sent = self.leg.send(engine, self._dialog, self._method, headers, body)
         self.call.refreshes.append(self)
-        self.call.own(self._transaction, self)
+        self.call.own(self._sent.transaction, self)
 
     def take(self, event: Event, now: Moment) -> None:
         """The answer, or that there is none."""
@@ -69,17 +68,32 @@ class Refresh:
                 return
         elif not isinstance(event, Ended):
             return
-        self.call.disown(self._transaction)
-        self.call.refreshes.remove(self)
+        self.call.disown(event.transaction)
         message = event.message if isinstance(event, Response) else None
-        if message is not None and message.status < 300 and self.is_offer:
-            self.leg.acknowledge(self.call.table.engine, self._dialog, self._transaction, self._seq, None)
+        if message is not None and self._sent_again(message):
+            return
+        self.call.refreshes.remove(self)
+        sent = self._sent
+        if message is not None and message.status < 300 and self.is_offer and sent is not None:
+            engine = self.call.table.engine
+            self.leg.acknowledge(engine, self._dialog, sent.transaction, sent.seq, None)
         if self.call.is_over:
             return
         if message is None or message.status == 408:
             self.call.end_by_session(now)
         else:
             self._answered(message, now)
+
+    def _sent_again(self, message: Message) -> bool:
+        """Whether the far end wants credentials of ours; then it is asked again."""
+        if self._sent is None or message.status not in {401, 407} or self.call.is_over:
+            return False
+        again = self.leg.again(self.call.table.engine, self._sent, message)
+        if again is None:
+            return False
+        self._sent = again
+        self.call.own(again.transaction, self)
+        return True
 
     def _answered(self, message: Message, now: Moment) -> None:
         call, leg = self.call, self.leg

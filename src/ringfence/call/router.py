@@ -2,6 +2,7 @@
 """Policy and routing, asked for a call: who calls, with which numbers, and to whom it may go."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self, assert_never
 from urllib.parse import unquote
@@ -13,6 +14,7 @@ from ringfence.call.routes import GatewayPlan, Origin, PhonePlan
 from ringfence.call.table import CallSettings
 from ringfence.call.ways import Ways
 from ringfence.core import Message, read_address, read_uri
+from ringfence.ids import RoutingGatewayId
 from ringfence.ledger.reasons import END_REASON_BY_NAME, BillingMode, EndReason
 from ringfence.policy.identity import Identity, Party, callee_number, caller_number, switched
 from ringfence.policy.refusal import Refusal
@@ -30,14 +32,18 @@ UNAVAILABLE: Final = END_REASON_BY_NAME["ProcessingUnavailable"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """What calls are decided by, of one version of the settings."""
+    """What calls are decided by, of one version of the settings.
+
+    Shape: `secrets` are what vendors gave us, decrypted; one that cannot be read is not in it.
+    """
 
     policy: PolicyTable
     routes: RoutingTable
     calls: CallSettings
+    secrets: Mapping[RoutingGatewayId, str]
 
     @classmethod
-    def build(cls, state: SettingsState) -> Self:
+    def build(cls, state: SettingsState, secrets: Mapping[RoutingGatewayId, str]) -> Self:
         """Read the settings; takes a second where there are hundreds of thousands of prefixes.
 
         Raises: ConfigError if a rule cannot be read; those that are stored were checked.
@@ -46,6 +52,7 @@ class Tables:
             policy=PolicyTable.build(state),
             routes=RoutingTable.build(state),
             calls=CallSettings.read(state.parameters),
+            secrets=secrets,
         )
 
 
@@ -97,10 +104,10 @@ class SettingsRouter:
             case Refusal():
                 return Refused(reason=_reason(destination), account=account)
             case ToPhone(number=phone):
-                contacts = self.bindings.of(phone, now_us=now.utc_us)
-                if not contacts:
+                bindings = self.bindings.of(phone, now.utc_us)
+                if not bindings:
                     return Refused(reason=_reason(Refusal.CALLED_NOT_ONLINE), account=account)
-                return PhonePlan(self, self._origin(request, caller, account, came), contacts)
+                return PhonePlan(self, self._origin(request, caller, account, came), bindings)
             case ToGateways(candidates=candidates):
                 return GatewayPlan(self, self._origin(request, caller, account, came), candidates)
             case _:

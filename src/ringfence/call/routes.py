@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from ringfence.call.credentials import credentials_of
 from ringfence.call.engine import Moment, Target
-from ringfence.call.plan import NO_ANSWER, Account, Route, Side, Stop
+from ringfence.call.phones import PhoneHunt, phone_route
+from ringfence.call.plan import Account, Route, Side, Stop
 from ringfence.core import read_uri
 from ringfence.ids import GatewayId
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.identity import Identity, Party, switched
-from ringfence.registrar.bindings import Contact
+from ringfence.registrar.bindings import Binding
 from ringfence.routing import table as routing
 from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unreachable, after_failure
 from ringfence.routing.quality import Result
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 CALLED_NOT_ONLINE: Final = END_REASON_BY_NAME["CalledNotOnline"]
 ANONYMOUS: Final = Party("anonymous", "Anonymous")
-NEXT_CONTACT: Final = frozenset({408, 410, 430, 480, *range(500, 600)})
-"""Answers of a phone after which the next one of its number is asked: that it is not there, or not able."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +134,7 @@ class GatewayPlan(_Plan):
             callee_number=candidate.callee_to_gateway,
             identity=switched(self._identity, calls.identity, candidate.caller_to_gateway),
             timeouts=known.timeouts,
+            credentials=credentials_of(known, router.tables.secrets),
         )
 
     def _way(self, route: routing.Route, now: Moment) -> tuple[str, Target] | None:
@@ -144,8 +145,8 @@ class GatewayPlan(_Plan):
                 where.transport.name, where.host, where.port, local_address=route.calls.local_address
             )
             return None if target is None else (_host_port(where.host, where.port), target)
-        contacts = self._router.bindings.of(where.username or "", now_us=now.utc_us)
-        return (_host_of(contacts[0]), _over(contacts[0])) if contacts else None
+        bindings = self._router.bindings.of(where.username or "", now.utc_us)
+        return (_host_of(bindings[0]), _over(bindings[0])) if bindings else None
 
     def _leave(self, result: Result, now: Moment, *, pause_s: int = 0, talk_s: int = 0) -> None:
         if self._on is not None:
@@ -164,36 +165,53 @@ class GatewayPlan(_Plan):
 
 
 class PhonePlan(_Plan):
-    """The contacts of a phone, the newest first, one after the other (RFC 3261 §16.6, serial search)."""
+    """The contacts of a phone, one after the other (`call.phones`)."""
 
-    def __init__(self, router: "SettingsRouter", origin: Origin, contacts: Sequence[Contact]) -> None:
+    def __init__(self, router: "SettingsRouter", origin: Origin, bindings: Sequence[Binding]) -> None:
         super().__init__(router, origin)
-        self._left = deque(contacts)
-        self._was_there = False
+        self._hunt = PhoneHunt([self._route(binding) for binding in bindings])
+        self._told: Failure | None = None
 
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:  # noqa: ARG002
-        """The next contact, if the last one was not there."""
+        """The next contact; after the last one the failure that says most counts (RFC 3261 §16.7)."""
         if last is not None:
-            is_silent = isinstance(last, Unreachable) or last == TimedOut(routing.Phase.INVITE)
-            self._was_there = self._was_there or not is_silent
-            if isinstance(last, Answered) and last.status not in NEXT_CONTACT:
-                return Stop(why="the phone's own word")
-            if not self._left:
-                reason = NO_ANSWER if self._was_there else CALLED_NOT_ONLINE
-                return Stop(why="no other contact", reason=reason if is_silent else None)
-        contact = self._left.popleft()
-        target = _over(contact)
-        return Route(
+            self._told = _more_telling(self._told, last)
+        found = self._hunt.next(last)
+        if isinstance(found, Route):
+            return found
+        if self._told is not None and _is_silence(self._told):
+            return Stop(why=found.why, reason=CALLED_NOT_ONLINE)
+        return Stop(why=found.why, outcome=self._told)
+
+    def _route(self, binding: Binding) -> Route:
+        target = _over(binding)
+        like = Route(
             id=0,
-            side=Side(name="", to_source=True),
+            side=Side(name=""),
             target=target,
             host=_host_port(*target.shown),
             caller_number=self.account.caller,
             callee_number=self.account.callee,
             identity=shown_to_phone(self._identity),
             timeouts=self._router.tables.routes.timeouts,
-            uri=contact.uri,
         )
+        return phone_route(like, binding, target.shown)
+
+
+def _is_silence(outcome: Failure) -> bool:
+    """Whether nothing at all came back."""
+    return isinstance(outcome, Unreachable) or outcome == TimedOut(routing.Phase.INVITE)
+
+
+def _more_telling(told: Failure | None, last: Failure) -> Failure:
+    """Busy says most, then any answer, then that it rang, then silence; of equal ones the last."""
+    return last if told is None or _says(last) >= _says(told) else told
+
+
+def _says(outcome: Failure) -> int:
+    if isinstance(outcome, Answered):
+        return 4 if outcome.status == 486 else 5 if outcome.status >= 600 else 3
+    return 1 if _is_silence(outcome) else 2
 
 
 def shown_to_phone(identity: Identity) -> Identity:
@@ -203,23 +221,20 @@ def shown_to_phone(identity: Identity) -> Identity:
     return replace(shown, caller=ANONYMOUS) if is_hidden else shown
 
 
-def _over(contact: Contact) -> Target:
+def _over(binding: Binding) -> Target:
+    flow = binding.flow
     return Target(
-        transport=contact.transport,
-        remote=contact.source,
-        local=contact.local,
-        shown=contact.local,
-        is_flow=True,
+        transport=flow.transport, remote=flow.source, local=flow.local, shown=flow.local, is_flow=True
     )
 
 
-def _host_of(contact: Contact) -> str:
+def _host_of(binding: Binding) -> str:
     """The host that a registered gateway calls itself; where it sends from, if it says none."""
     try:
-        parts = read_uri(contact.uri)
+        parts = read_uri(binding.contact)
     except ValueError:
-        return _host_port(*contact.source)
-    return _host_port(parts.host.strip("[]"), parts.port) if parts.host else _host_port(*contact.source)
+        return _host_port(*binding.flow.source)
+    return _host_port(parts.host.strip("[]"), parts.port) if parts.host else _host_port(*binding.flow.source)
 
 
 def _host_port(host: str, port: int | None) -> str:

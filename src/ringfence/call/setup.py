@@ -22,7 +22,7 @@ from ringfence.call.timers import Timer
 from ringfence.core import Message
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import RouteAttempt
-from ringfence.routing.failover import Failure, Heard, TimedOut
+from ringfence.routing.failover import Answered, Failure, Heard, TimedOut
 from ringfence.routing.table import Phase
 
 if TYPE_CHECKING:
@@ -55,14 +55,15 @@ class Setup:
         match chosen:
             case Route():
                 self._try(chosen, now)
-            case Stop(why=why, reason=ended_by):
+            case Stop(why=why, reason=ended_by, outcome=outcome):
                 if self.reports and why:
                     self.reports[-1] = structs.replace(self.reports[-1], why=why)
                 if ended_by is not None or last is None:
                     end_unanswered(call, ours(ended_by or NO_ROUTER), now)
                     return
-                said = verdict(last)
-                end_unanswered(call, said if q850 is None else replace(said, q850=q850), now)
+                said = verdict(outcome or last)
+                is_own = q850 is None or outcome not in {None, last}
+                end_unanswered(call, said if is_own or q850 is None else replace(said, q850=q850), now)
             case _:
                 assert_never(chosen)
 
@@ -165,5 +166,7 @@ def _why(outcome: Failure) -> str:
     match outcome:
         case TimedOut(phase=phase):
             return f"nothing came any more in phase {phase.value}"
+        case Answered(why=why):
+            return why
         case _:
             return ""

@@ -130,6 +130,14 @@ ROUTE_FIELDS: Final = (
     CallField("after_busy", "failover.after_busy", bool, "Let calls go on after busy (486, 600)."),
     CallField("failover_codes", "failover.codes", tuple, "Answers after which calls go on: 503 or 500-599."),
     *_IDENTITY,
+    CallField("register", "registering.register", bool, "Register with it, if it gave us a user."),
+    CallField(
+        "register_required", "registering.required", bool, "Send it no calls while we are not registered."
+    ),
+    CallField("registrar", "registering.registrar", str, "Where we register, if not at its address."),
+    CallField("contact_user", "registering.contact_user", str, "User in our Contact, if another one."),
+    CallField("auth_user", "registering.auth_user", str, "User in our credentials, if another one."),
+    CallField("register_retry_s", "registering.retry_s", int, "Seconds after a failure; 0 = the system's."),
     CallField("options", "options", bool, "Ask it by OPTIONS whether it is there."),
     CallField("options_period_s", "options_period_s", int, "Seconds between two OPTIONS."),
     *_DIALOG,

@@ -52,6 +52,7 @@ class _RouteCounts(_Counts):
 
     paused_until_us: int = 0
     is_alive: bool = True
+    is_registered: bool = True
     window: QualityWindow = field(default_factory=QualityWindow)
     read_at: int = -1
     quality: Quality = field(default_factory=Quality)
@@ -120,6 +121,10 @@ class LiveCounters:
         """A routing gateway answered OPTIONS, or did not."""
         self._routes.setdefault(route_id, _RouteCounts()).is_alive = is_alive
 
+    def registered(self, route_id: RoutingGatewayId, *, is_registered: bool) -> None:
+        """Our registration with a routing gateway began or ended."""
+        self._routes.setdefault(route_id, _RouteCounts()).is_registered = is_registered
+
     def forget_others(self, routes: Collection[RoutingGatewayId], gateways: Collection[GatewayId]) -> None:
         """Let go of gateways that are no more in the settings, once no call is on them."""
         for route_id in [id_ for id_, c in self._routes.items() if id_ not in routes and not c.lines]:
@@ -168,6 +173,7 @@ class _View(Mapping[RoutingGatewayId, RouteLoad]):
             calls=counts.calls,
             paused_until_us=counts.paused_until_us,
             is_alive=counts.is_alive,
+            is_registered=counts.is_registered,
             quality=counts.quality,
         )
 

@@ -24,10 +24,15 @@ LONGEST_PAUSE_S: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The gateway gave a final failure answer. Shape: `retry_after_s` None = it asked for no pause."""
+    """The gateway gave a final failure answer.
+
+    Shape: `retry_after_s` None = it asked for no pause. `why` is for the record, where the status says too
+    little.
+    """
 
     status: int
     retry_after_s: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +138,8 @@ def _choice(own: Choice, *, system: bool) -> bool:
 
 def _said(failure: Failure) -> str:
     match failure:
-        case Answered(status=status):
-            return f"it answered {status}"
+        case Answered(status=status, why=why):
+            return f"it answered {status} ({why})" if why else f"it answered {status}"
         case TimedOut(phase=phase):
             return f"nothing came any more in state {phase.value}"
         case Unreachable():

@@ -6,7 +6,8 @@
 2. A gateway is passed over if the caller may not use its group, if it is locked, outside its hours, or
    denies a number. It then counts for nothing, so its `terminate` does not either.
 3. A gateway is passed over for the moment if its lines or calls a second are used up, if it asked for a
-   pause (Retry-After), or does not answer OPTIONS. Its `terminate` counts: load must not open a dearer way.
+   pause (Retry-After), does not answer OPTIONS, or wants a registration that we do not have. Its `terminate`
+   counts: load must not open a dearer way.
 4. Of one prefix: the caller's first route policy, then the second, then priority (small first), then lines in
    use in proportion to lines, then fewer calls so far, then id.
 """
@@ -44,6 +45,7 @@ class RouteLoad:
     calls: int = 0
     paused_until_us: int = 0
     is_alive: bool = True
+    is_registered: bool = True
     quality: Quality | None = None
 
 
@@ -207,6 +209,8 @@ def busy(route: Route, load: RouteLoad, *, now_us: int) -> Step | None:
     calls = route.calls
     if calls.options and not load.is_alive:
         return refused("health", "it does not answer OPTIONS")
+    if route.registers and calls.registering.required and not load.is_registered:
+        return refused("registration", "we are not registered with it")
     if load.paused_until_us > now_us:
         until = datetime.fromtimestamp(load.paused_until_us // 1_000_000, UTC)
         return refused("paused", f"it asked for no calls until {until:%Y-%m-%dT%H:%M:%SZ}")

@@ -98,6 +98,11 @@ class Route:
     timeouts: Timeouts
     failover_codes: tuple[CodeRange, ...]
 
+    @property
+    def registers(self) -> bool:
+        """Whether we register with it."""
+        return self.registration is not None and self.calls.registering.register
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingTable:
@@ -150,7 +155,7 @@ def _route(gateway: RoutingGateway, registered: Mapping[str, Registered], system
             gateway.registered_as, Registered(gateway.registered_as, None, None)
         )
     else:
-        where = _address(gateway.address or "", gateway.calls.transport)
+        where = address_of(gateway.address or "", gateway.calls.transport)
     return Route(
         id=gateway.id,
         name=gateway.name,
@@ -165,7 +170,7 @@ def _route(gateway: RoutingGateway, registered: Mapping[str, Registered], system
     )
 
 
-def _address(text: str, transport: Transport) -> Address:
+def address_of(text: str, transport: Transport) -> Address:
     """The parts of a normal form of `call_checks.route_address`."""
     host, colon, port = text.rpartition(":")
     if colon and (":" not in host or host.endswith("]")):

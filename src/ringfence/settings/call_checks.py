@@ -14,6 +14,7 @@ from ringfence.settings.call_rules import CodeRange, DialRule, FailureCodes, Len
 from ringfence.settings.calls_model import (
     GatewayCalls,
     NumberRules,
+    RegisterRules,
     Registration,
     RouteCalls,
     RoutePolicy,
@@ -223,6 +224,7 @@ def route_calls(calls: RouteCalls) -> RouteCalls:
         failover=replace(
             calls.failover, codes=_each(sentence("fail-over codes"), calls.failover.codes, _codes)
         ),
+        registering=_registering(calls.registering),
         options_period_s=checks.limit(sentence("the period of OPTIONS"), calls.options_period_s, 5, 3600),
         local_address=local_address(calls.local_address),
     )
@@ -235,6 +237,18 @@ def registration(found: Registration) -> Registration:
     """
     expires_s = checks.limit(sentence("the expiry of our registration"), found.expires_s, 20, 7200)
     return Registration(user=register_user(found.user), expires_s=expires_s)
+
+
+def _registering(rules: RegisterRules) -> RegisterRules:
+    return replace(
+        rules,
+        registrar=None if not rules.registrar else route_address(rules.registrar),
+        contact_user=None if not rules.contact_user else username(rules.contact_user),
+        auth_user=None if not rules.auth_user else register_user(rules.auth_user),
+        retry_s=checks.limit(
+            sentence("the wait after a failed registration"), rules.retry_s, 0, _LONGEST_TIMEOUT_S
+        ),
+    )
 
 
 def _number_rules(whose: Sentence, rules: NumberRules) -> NumberRules:

@@ -168,6 +168,24 @@ class FailOverRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterRules:
+    """How the user and the secret that a vendor gave us are used; nothing of it counts without them.
+
+    Shape: `register` False = they only answer its challenges. `required` = it gets no calls while we are not
+    registered. `registrar` as an address, None = the gateway's own. `contact_user` None = the user.
+    `auth_user` is the name in credentials, None = the user without its domain.
+    Units: `retry_s` seconds, 0 = as the system says.
+    """
+
+    register: bool = True
+    required: bool = True
+    registrar: str | None = None
+    contact_user: str | None = None
+    auth_user: str | None = None
+    retry_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteCalls:
     """What a routing gateway may be sent.
 
@@ -194,6 +212,7 @@ class RouteCalls:
     identity: IdentitySwitches = field(default_factory=IdentitySwitches)
     session_timer: bool = True
     rel100: bool = True
+    registering: RegisterRules = field(default_factory=RegisterRules)
     options: bool = False
     options_period_s: int = 30
     local_address: str | None = None
@@ -201,7 +220,7 @@ class RouteCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """How we register with a vendor; its secret is kept apart, encrypted."""
+    """Who we are to a vendor; the secret is kept apart, encrypted. `RegisterRules` say what becomes of it."""
 
     user: str
     expires_s: int = 3600

@@ -355,6 +355,46 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         for_edge=True,
     ),
     _number(
+        "RF_CONTACTS_PER_NUMBER",
+        REGISTRATION,
+        5,
+        (1, 20),
+        unit="contacts",
+        meaning=(
+            "How many contacts of one number are in force at once. One more takes the place of the oldest."
+        ),
+    ),
+    _number(
+        "SS_SIP_USER_AGENT_RETRY_DELAY",
+        REGISTRATION,
+        60,
+        (30, 600),
+        unit="s",
+        meaning=(
+            "How long to wait after a registration of ours with a routing gateway failed. Each further "
+            "failure doubles it, up to half an hour. Each routing gateway may have its own."
+        ),
+        source=_VOS,
+    ),
+    _switch(
+        "SS_SIP_USER_AGENT_SEND_UNREGISTER",
+        REGISTRATION,
+        1,
+        meaning="End our registrations with routing gateways when the switch stops.",
+        source=_VOS,
+    ),
+    _number(
+        "RF_OPTIONS_FAILURES",
+        ROUTING,
+        3,
+        (1, 20),
+        unit="OPTIONS",
+        meaning=(
+            "After how many OPTIONS without an answer, one after the other, a routing gateway gets no "
+            "calls. The first answer brings it back."
+        ),
+    ),
+    _number(
         "SS_SIP_TIMEOUT_INVITE",
         ROUTING,
         10,

@@ -67,7 +67,7 @@ class Switch:
         self.edge, self.started = Edge.start(
             edge_config(config), self._settings.snapshot(self._settings.state)
         )
-        self._bindings = Bindings()
+        self._bindings = Bindings(self._settings.state.parameters["RF_CONTACTS_PER_NUMBER"])
         self._registrations = Registrations(self.edge, self._bindings, self._clock)
 
     def _bring(self, tables: Tables) -> None:
@@ -126,7 +126,7 @@ class Switch:
         """See which registrations the edge let go by itself."""
         while not until.is_set():
             asked_us = self._clock.utc_us()
-            self._bindings.reload(await asyncio.to_thread(self.edge.flows), asked_us=asked_us)
+            self._registrations.let_go(await asyncio.to_thread(self.edge.flows), asked_us=asked_us)
             await wait(until, FLOWS_EVERY_S)
 
     # control.sock

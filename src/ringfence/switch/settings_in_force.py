@@ -11,7 +11,8 @@ import structlog
 from ringfence.call.router import Tables
 from ringfence.clock import Clock
 from ringfence.core import Edge
-from ringfence.errors import RingfenceError
+from ringfence.errors import RingfenceError, StoreError
+from ringfence.ids import RoutingGatewayId
 from ringfence.policy.snapshot import snapshot_json
 from ringfence.settings.model import SettingsState
 from ringfence.settings.node import NodeConfig
@@ -38,6 +39,18 @@ class Settings:
         """What the edge needs of them."""
         return snapshot_json(state, node=self._config.name, now_us=self._clock.utc_us())
 
+    def tables(self, state: SettingsState) -> Tables:
+        """What calls are decided by."""
+        secrets: dict[RoutingGatewayId, str] = {}
+        for gateway in state.routing_gateways:
+            if gateway.registration is not None:
+                try:
+                    secrets[gateway.id] = self._store.routing_gateways.secret(gateway.id)
+                except StoreError as error:
+                    # Calls go on without it: the vendor's challenge is not answered then.
+                    _LOG.warning("settings.no_secret", what=error.message, hint=error.hint)
+        return Tables.build(state, secrets)
+
     async def reach(self, version: int, edge: Edge) -> int:
         """Bring at least this version into force; the version that is.
 
@@ -47,7 +60,7 @@ class Settings:
             if version > self.state.version:
                 # What the edge does not take is not in force either, and is tried again.
                 state = await asyncio.to_thread(self._store.state)
-                tables = await asyncio.to_thread(Tables.build, state)
+                tables = await asyncio.to_thread(self.tables, state)
                 await asyncio.to_thread(edge.configure, self.snapshot(state))
                 self.state = state
                 self._bring(tables)

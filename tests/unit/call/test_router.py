@@ -12,7 +12,7 @@ from kit.served_world import ServedWorld, bob_gw, carol_gw, customer
 from ringfence.call.routes import shown_to_phone
 from ringfence.call.ways import Ways
 from ringfence.core import read_address
-from ringfence.ids import BlockId
+from ringfence.ids import BlockId, RoutingGatewayId
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.identity import Identity, Party
 from ringfence.policy.refusal import Refusal
@@ -24,6 +24,7 @@ from ringfence.settings.calls_model import (
     IdentitySwitches,
     NumberRules,
     Privacy,
+    Registration,
     RouteTimeouts,
     Transport,
 )
@@ -527,7 +528,7 @@ def test_a_gateway_that_registers_is_customer_and_vendor() -> None:
     world.alice.invite("7123")
     invite = far.expect("INVITE")
     assert invite.uri == "sip:7123@10.1.1.1:5060"
-    world.bindings.unbound("b1", None)
+    world.bindings.unbind("b1", None)
     world.far_end("erin", "198.51.100.5", gateway_id=7).invite("7123")
     world.far_ends["198.51.100.5"].expect(503)
 
@@ -543,3 +544,35 @@ def test_a_message_without_a_number_called_is_refused_as_that() -> None:
     )
     world.engine.request(world.alice, bare)
     world.alice.expect(484)
+
+
+def test_a_vendor_that_asks_for_credentials_gets_those_that_it_gave_us() -> None:
+    asks = [("Proxy-Authenticate", 'Digest realm="v", nonce="n", qop="auth", algorithm=SHA-256')]
+    vendor = replace(bob_gw(), registration=Registration(user="us@vendor.example"))
+    for secrets, is_answered in (({RoutingGatewayId(1): "Kxq9"}, True), ({}, False)):
+        world = ServedWorld(customer(), vendor, secrets=secrets)
+        world.service.counters.registered(RoutingGatewayId(1), is_registered=True)
+        world.alice.invite()
+        world.bob.expect("INVITE")
+        world.bob.answer(407, headers=asks)
+        if is_answered:
+            given = world.bob.expect("INVITE").header("Proxy-Authorization") or ""
+            assert 'username="us"' in given
+        else:
+            world.alice.expect(403)
+            assert "credentials" in world.ended[0].route_attempts[0].why
+
+
+def test_the_failure_that_says_most_is_what_the_caller_of_a_phone_hears() -> None:
+    world = ServedWorld(phones=("1002",))
+    dead = world.phone("dead", "198.51.100.22", "1002")
+    dead.is_reachable = False
+    world.pass_time(1.0)
+    two = world.phone("two", "198.51.100.23", "1002")
+    world.alice.invite("1002")
+    two.expect("INVITE")
+    two.answer(486)
+    world.pass_time(1.0)
+    world.alice.expect(486)
+    [ended] = world.ended
+    assert (ended.end_reason, ended.q850_cause, ended.end_direction) == (486, 17, 1)

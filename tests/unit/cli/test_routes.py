@@ -127,6 +127,19 @@ def test_password_of_a_registration_is_never_shown(routed: Cli) -> None:
     assert routed.json("route", "set", "uk", "--unregister")["register_as"] is None
 
 
+def test_how_we_register_is_shown_exported_and_checked(routed: Cli) -> None:
+    shown = routed.json(
+        "route", "set", "uk", "--registrar", "Reg.example.com", "--contact-user", "4930", "--auth-user", "me",
+        "--register-retry-s", "45", "--no-register-required",
+    )  # fmt: skip
+    names = ("register", "register_required", "registrar", "contact_user", "auth_user", "register_retry_s")
+    assert [shown[name] for name in names] == [True, False, "reg.example.com", "4930", "me", 45]
+    assert "reg.example.com" in routed.ok("route", "list", "--format", "csv").stdout
+    assert routed.json("route", "set", "uk", "--registrar", "")["registrar"] is None
+    assert "is not an address" in routed("route", "set", "uk", "--registrar", "a b").stderr
+    assert "0 to 600" in routed("route", "set", "uk", "--register-retry-s", "601").stderr
+
+
 def test_routes_that_were_exported_can_be_imported(routed: Cli, tmp_path: Path) -> None:
     routed.ok("route", "set", "all", "--callee-rule", "00:+ *:9*|8*", "--prefixes", "+44 *72", "--window", "daily/22:00-06:00/Europe/Madrid", "--cost-per-minute", "0.5")  # fmt: skip # noqa: E501
     exported = routed.ok("route", "list", "--format", "csv").stdout

@@ -43,6 +43,13 @@ def test_longer_pause_stays_and_ends_at_its_time() -> None:
     assert counters.live(now_us=0).routes[A].paused_until_us == 30 * SECOND_US
 
 
+def test_registration_is_what_was_said_last() -> None:
+    counters = LiveCounters()
+    assert counters.live(now_us=0).routes[A].is_registered
+    counters.registered(A, is_registered=False)
+    assert not counters.live(now_us=0).routes[A].is_registered
+
+
 def test_health_is_what_was_heard_last() -> None:
     counters = LiveCounters()
     counters.heard(A, is_alive=False)

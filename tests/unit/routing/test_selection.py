@@ -16,6 +16,8 @@ from ringfence.settings.calls_model import (
     GroupRule,
     NumberRules,
     PrefixMode,
+    RegisterRules,
+    Registration,
     RoutePolicy,
     RoutingGateway,
 )
@@ -130,6 +132,24 @@ def test_gateway_takes_calls_up_to_its_limits(load: RouteLoad) -> None:
 def test_limits_of_zero_are_none_and_health_counts_only_where_it_is_asked_for() -> None:
     load = RouteLoad(lines=10_000, calls_this_second=10_000, is_alive=False)
     assert names(selected(a_vendor(), loads={1: load})) == ["vendor"]
+
+
+@pytest.mark.parametrize(
+    ("registration", "rules", "taken"),
+    [
+        (Registration(user="us"), RegisterRules(), False),
+        (Registration(user="us"), RegisterRules(required=False), True),
+        (Registration(user="us"), RegisterRules(register=False), True),
+        (None, RegisterRules(), True),
+    ],
+)
+def test_gateway_that_wants_a_registration_gets_no_calls_without_it(
+    registration: Registration | None, rules: RegisterRules, taken: bool
+) -> None:
+    vendor = a_vendor(registration=registration, registering=rules)
+    selection = selected(vendor, loads={1: RouteLoad(is_registered=False)})
+    assert names(selection) == (["vendor"] if taken else [])
+    assert why_not(selection) == ({} if taken else {"vendor": "registration"})
 
 
 # Who may use what

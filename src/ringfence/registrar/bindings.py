@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which contacts of which numbers are in force. Pure: the moment comes in.
+
+Only phones that proved who they are get in, and each number has a limit: one contact more takes the place of
+the oldest, so that a phone that lost its state is not locked out by what it left behind.
+"""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ringfence.registrar.contact import BEST_Q
+
+SPARE_EXPIRIES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """The way that a REGISTER came, and requests to the phone go back: transport, its address, and ours."""
+
+    transport: str
+    source: tuple[str, int]
+    local: tuple[str, int]
+
+
+Key = tuple[str, int, str]
+"""What a binding replaces and is replaced by: a device's instance and flow, or a contact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One contact of a number.
+
+    Shape: `q` in thousandths. `path` are the values of Path (RFC 3327), nearest to us first. `reg_id` None =
+    the phone did not ask for an outbound flow. `call_id` and `cseq` are of the REGISTER, empty after a
+    restart.
+    Units: UTC microseconds.
+    """
+
+    number: str
+    contact: str
+    flow: Flow
+    since_us: int
+    expires_us: int
+    q: int = BEST_Q
+    path: tuple[str, ...] = ()
+    instance: str | None = None
+    reg_id: int | None = None
+    user_agent: str = ""
+    call_id: str = ""
+    cseq: int = 0
+
+    @property
+    def key(self) -> Key:
+        """What it is told apart by (RFC 3261 §10.3 step 7, RFC 5626 §6)."""
+        if self.instance is not None:
+            # Without reg-id a device has one binding: after a reboot it comes from another port.
+            return (self.instance, self.reg_id or 0, "")
+        return ("", 0, self.contact)
+
+
+class Bindings:
+    """The bindings of all numbers; `most` of one number at once."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._by_number: dict[str, dict[Key, Binding]] = {}
+        self._expiries: list[tuple[int, str, Key]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def is_late(self, binding: Binding) -> bool:
+        """Whether a newer REGISTER of the same phone was taken already (RFC 3261 §10.3 step 7)."""
+        held = self._by_number.get(binding.number, {}).get(binding.key)
+        return held is not None and held.call_id == binding.call_id != "" and held.cseq >= binding.cseq
+
+    def bind(self, binding: Binding) -> tuple[Binding, ...]:
+        """Put a binding in force; those that it takes the place of, but for its own older self.
+
+        Shape: over the limit the oldest of the number goes.
+        """
+        held = self._by_number.setdefault(binding.number, {})
+        before = held.pop(binding.key, None)
+        self._count += before is None
+        held[binding.key] = binding
+        self._push(binding)
+        gone: list[Binding] = []
+        if before is not None and (before.contact, before.flow) != (binding.contact, binding.flow):
+            gone.append(before)
+        while len(held) > self.most:
+            oldest = min(held.values(), key=lambda each: each.since_us)
+            gone.append(self._remove(oldest))
+        return tuple(gone)
+
+    def unbind(self, number: str, contact: str | None) -> tuple[Binding, ...]:
+        """End one contact of a number, or all of them for None; those that ended."""
+        held = self._by_number.get(number, {})
+        ended = [each for each in held.values() if contact is None or each.contact == contact]
+        return tuple(map(self._remove, ended))
+
+    def lose(self, flow: Flow) -> tuple[Binding, ...]:
+        """A connection is closed: what was bound to it is gone (RFC 5626 §5.3); those that ended."""
+        lost = [each for held in self._by_number.values() for each in held.values() if each.flow == flow]
+        return tuple(map(self._remove, lost))
+
+    def of(self, number: str, now_us: int) -> tuple[Binding, ...]:
+        """Where a number is, in the order to be tried: by q, then the newest first.
+
+        Shape: of several flows of one device the newest only (RFC 5626 §7); the others stand by.
+        """
+        live = [each for each in self._by_number.get(number, {}).values() if each.expires_us > now_us]
+        live.sort(key=lambda each: (-each.q, -each.since_us))
+        seen: set[str] = set()
+        first: list[Binding] = []
+        spare: list[Binding] = []
+        for each in live:
+            is_again = each.instance is not None and each.instance in seen
+            (spare if is_again else first).append(each)
+            if each.instance is not None:
+                seen.add(each.instance)
+        return (*first, *spare)
+
+    def numbers(self) -> Iterable[str]:
+        """The numbers that have bindings."""
+        return self._by_number.keys()
+
+    def restore(self, bindings: Iterable[Binding], now_us: int) -> None:
+        """Take over what was in force before a restart, oldest first."""
+        for binding in sorted(bindings, key=lambda each: each.since_us):
+            if binding.expires_us > now_us:
+                self.bind(binding)
+
+    # --- time ---
+
+    def next_expiry_us(self) -> int | None:
+        """When `expire` has something to do, in UTC microseconds; None = there is no binding."""
+        while self._expiries and not self._is_current(self._expiries[0]):
+            heapq.heappop(self._expiries)
+        return self._expiries[0][0] if self._expiries else None
+
+    def expire(self, now_us: int) -> tuple[Binding, ...]:
+        """Let go of what has run out; those that ended."""
+        ended: list[Binding] = []
+        while (at_us := self.next_expiry_us()) is not None and at_us <= now_us:
+            _, number, key = heapq.heappop(self._expiries)
+            ended.append(self._remove(self._by_number[number][key]))
+        return tuple(ended)
+
+    def _push(self, binding: Binding) -> None:
+        if len(self._expiries) > 2 * self._count + SPARE_EXPIRIES:
+            self._expiries = [each for each in self._expiries if self._is_current(each)]
+            heapq.heapify(self._expiries)
+        heapq.heappush(self._expiries, (binding.expires_us, binding.number, binding.key))
+
+    def _is_current(self, expiry: tuple[int, str, Key]) -> bool:
+        at_us, number, key = expiry
+        held = self._by_number.get(number, {}).get(key)
+        return held is not None and held.expires_us == at_us
+
+    def _remove(self, binding: Binding) -> Binding:
+        held = self._by_number[binding.number]
+        del held[binding.key]
+        self._count -= 1
+        if not held:
+            del self._by_number[binding.number]
+        return binding

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contact values with their parameters (RFC 3261 §20.10, RFC 5626 §4.1)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ringfence.core import Message, read_address
+
+BEST_Q: Final = 1000
+"""A `q` of 1.0, which also counts where there is none."""
+
+MOST_REG_ID: Final = 2**31 - 1
+LONGEST_INSTANCE: Final = 128
+"""Characters. An instance is a URN; longer ones are no one's."""
+
+_ADDRESS: Final = re.compile(r'(?:\s*"(?:[^"\\]|\\.)*"\s*|[^"<;]*)<[^>]*>')
+_PARAMETER: Final = re.compile(r'\s*;\s*([\w.!%*+`\'~-]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^;"\s]*))?\s*')
+_Q: Final = re.compile(r"0(?:\.([0-9]{0,3}))?|1(?:\.0{0,3})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """One contact of a REGISTER.
+
+    Shape: `uri` without brackets. `expires_s` None = as the Expires header says. `q` in thousandths.
+    `instance` and `reg_id` None = not given; they say which device it is, and which of its flows.
+    """
+
+    uri: str
+    expires_s: int | None = None
+    q: int = BEST_Q
+    instance: str | None = None
+    reg_id: int | None = None
+
+
+def contacts_of(message: Message) -> tuple[Contact, ...]:
+    """The contacts of a REGISTER, in order; the wildcard is one whose URI is `*`.
+
+    Raises: ValueError if one of them cannot be read.
+    """
+    return tuple(read_contact(value) for value in message.headers("Contact"))
+
+
+def read_contact(value: str) -> Contact:
+    """One Contact value.
+
+    Raises: ValueError if it cannot be read.
+    """
+    if value.strip() == "*":
+        return Contact(uri="*")
+    uri = read_address(value).uri
+    parameters = parameters_of(value)
+    instance = parameters.get("+sip.instance", "").strip('"').strip("<>")
+    if len(instance) > LONGEST_INSTANCE or not instance.isprintable():
+        raise ValueError("an instance that is no URN")
+    return Contact(
+        uri=uri,
+        expires_s=_whole(parameters.get("expires"), "expires", 2**32 - 1),
+        q=_q(parameters.get("q")),
+        instance=instance or None,
+        reg_id=_whole(parameters.get("reg-id"), "reg-id", MOST_REG_ID),
+    )
+
+
+def parameters_of(value: str) -> dict[str, str]:
+    """The parameters behind an address, by their names in lower case.
+
+    Shape: what follows a fault in them is left out. Those of the URI are not among them where it stands in
+    brackets. Quoted values keep their quotes.
+
+    >>> parameters_of('"a;b" <sip:c@d;lr>;Expires=5;+sip.instance="<urn:x>"')
+    {'expires': '5', '+sip.instance': '"<urn:x>"'}
+    >>> parameters_of("sip:c@d;q=0.5")
+    {'q': '0.5'}
+    """
+    address = _ADDRESS.match(value)
+    place = address.end() if address is not None else len(value.partition(";")[0])
+    found: dict[str, str] = {}
+    while place < len(value):
+        parameter = _PARAMETER.match(value, place)
+        if parameter is None:
+            break
+        found.setdefault(parameter[1].lower(), parameter[2] or "")
+        place = parameter.end()
+    return found
+
+
+def _whole(text: str | None, name: str, most: int) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 10:
+        raise ValueError(f"{name} is no number")
+    return min(int(text), most)
+
+
+def _q(text: str | None) -> int:
+    if text is None:
+        return BEST_Q
+    found = _Q.fullmatch(text)
+    if found is None:
+        raise ValueError("q is not between 0 and 1")
+    return BEST_Q if text.startswith("1") else int((found[1] or "").ljust(3, "0"))

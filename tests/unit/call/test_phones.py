@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls to phones of ours with several contacts."""
+
+import pytest
+
+from kit.call_world import LOCAL, World
+from ringfence.call.phones import PhoneHunt, phone_route
+from ringfence.call.plan import Route, Stop
+from ringfence.registrar.bindings import Binding, Bindings, Flow
+from ringfence.routing.failover import Answered, Failure, TimedOut, Unreachable
+from ringfence.routing.table import Phase
+
+PATH = ("<sip:edge.example.com;lr>", "<sip:203.0.113.3;lr>")
+
+
+def routes(world: World) -> list[Route]:
+    """Bob's desk at q 1, and his mobile behind a proxy."""
+    bindings = Bindings(5)
+    flow = Flow(transport="UDP", source=("203.0.113.2", 5060), local=LOCAL)
+    behind = Flow(transport="TCP", source=("203.0.113.3", 40_000), local=LOCAL)
+    bindings.bind(
+        Binding(number="b", contact="sip:b@10.0.0.9", flow=behind, since_us=9, expires_us=99, q=1, path=PATH)
+    )
+    bindings.bind(Binding(number="b", contact="sip:b@10.0.0.2", flow=flow, since_us=1, expires_us=99))
+    like = world.route(world.bob, 7)
+    return [phone_route(like, binding, LOCAL) for binding in bindings.of("b", 0)]
+
+
+def test_contacts_are_tried_one_after_the_other_over_their_flows() -> None:
+    world = World()
+    world.routes = routes(world)
+    world.alice.invite()
+    desk = world.bob.expect("INVITE")
+    assert desk.uri == "sip:b@10.0.0.2"
+    assert not desk.headers("Route")
+    world.bob.answer(480)
+    mobile = world.carol.expect("INVITE")
+    assert mobile.uri == "sip:b@10.0.0.9"
+    assert tuple(mobile.headers("Route")) == PATH
+    (call,) = world.calls.table.calls.values()
+    assert call.b is not None
+    assert call.b.target.is_flow
+    assert call.b.target.transport == "TCP"
+    assert list(world.router.lines.values()) == [1, 1]
+    world.carol.answer(200)
+    world.alice.expect(200)
+    world.alice.ack()
+    world.alice.ask("BYE")
+    world.assert_at_rest()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "goes_on"),
+    [
+        (None, True),
+        (Answered(486), True),
+        (Answered(480), True),
+        (Answered(404), True),
+        (Answered(302), True),
+        (Answered(600), False),
+        (Answered(603), False),
+        (TimedOut(Phase.RINGING), True),
+        (Unreachable(), True),
+    ],
+)
+def test_what_goes_on_to_the_next_contact(outcome: Failure | None, goes_on: bool) -> None:
+    hunt = PhoneHunt(routes(World()))
+    assert isinstance(hunt.next(outcome), Route if goes_on else Stop)
+
+
+def test_after_the_last_contact_there_is_none() -> None:
+    hunt = PhoneHunt(routes(World()))
+    first, second = hunt.next(None), hunt.next(Answered(480))
+    assert isinstance(first, Route)
+    assert isinstance(second, Route)
+    assert (first.uri, second.uri) == ("sip:b@10.0.0.2", "sip:b@10.0.0.9")
+    assert hunt.next(Answered(480)) == Stop(why="")
