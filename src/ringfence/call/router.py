@@ -2,7 +2,7 @@
 """Policy and routing, asked for a call: who calls, with which numbers, and to whom it may go."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self, assert_never
 from urllib.parse import unquote
@@ -27,6 +27,8 @@ from ringfence.routing.table import RoutingTable
 from ringfence.settings.calls_model import CalleeFrom, CallerFrom
 from ringfence.settings.model import SettingsState
 
+Doubt = Callable[[RoutingGatewayId, Moment], None]
+
 UNAVAILABLE: Final = END_REASON_BY_NAME["ProcessingUnavailable"]
 
 
@@ -41,6 +43,7 @@ class Tables:
     routes: RoutingTable
     calls: CallSettings
     secrets: Mapping[RoutingGatewayId, str]
+    parameters: Mapping[str, int]
 
     @classmethod
     def build(cls, state: SettingsState, secrets: Mapping[RoutingGatewayId, str]) -> Self:
@@ -53,20 +56,25 @@ class Tables:
             routes=RoutingTable.build(state),
             calls=CallSettings.read(state.parameters),
             secrets=secrets,
+            parameters=state.parameters,
         )
 
 
 class SettingsRouter:
     """The router that decides by the settings.
 
-    Shape: `tables` are exchanged as a whole when the settings change; counters and bindings stay.
+    Shape: `tables` are exchanged as a whole when the settings change; counters and bindings stay. `doubt` is
+    told of a routing gateway that did not answer, or with 503.
     """
 
-    def __init__(self, tables: Tables, *, counters: LiveCounters, bindings: Bindings, ways: Ways) -> None:
+    def __init__(
+        self, tables: Tables, *, counters: LiveCounters, bindings: Bindings, ways: Ways, doubt: Doubt
+    ) -> None:
         self.tables = tables
         self.counters = counters
         self.bindings = bindings
         self.ways = ways
+        self.doubt = doubt
         self._turns = itertools.count()
 
     def admit(self, request: Request, now: Moment) -> Plan | Refused:

@@ -85,6 +85,10 @@ class GatewayPlan(_Plan):
                 switches=self._switches,
                 has_next=found is not None,
             )
+            if decision.result is Result.NETWORK_FAILED or (
+                isinstance(last, Answered) and last.status == 503
+            ):
+                self._router.doubt(self._on.id, now)
             self._leave(decision.result, now, pause_s=decision.pause_s)
             if not decision.goes_on:
                 return Stop(why=decision.why)

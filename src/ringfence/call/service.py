@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ringfence.call.calls import Calls
 from ringfence.call.counts import CallCounts
 from ringfence.call.engine import Engine, Moment
-from ringfence.call.router import SettingsRouter, Tables
+from ringfence.call.router import Doubt, SettingsRouter, Tables
 from ringfence.call.table import Chance
 from ringfence.call.ways import Ways
 from ringfence.registrar.bindings import Bindings
@@ -37,9 +37,12 @@ class CallService:
         chance: Chance,
         run: int,
         on_fault: Callable[[Exception], None],
+        doubt: Doubt = lambda _id, _now: None,
     ) -> None:
         self.counters = LiveCounters()
-        self._router = SettingsRouter(tables, counters=self.counters, bindings=bindings, ways=ways)
+        self._router = SettingsRouter(
+            tables, counters=self.counters, bindings=bindings, ways=ways, doubt=doubt
+        )
         self.calls = Calls(engine, self._router, tables.calls, chance, run=run, on_fault=on_fault)
 
     @property

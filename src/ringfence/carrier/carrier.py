@@ -11,8 +11,8 @@ from ringfence.ids import RoutingGatewayId
 from ringfence.routing.table import Address, Route, RoutingTable, address_of
 from ringfence.settings.calls_model import Registration
 
-Way = Callable[[Address, str | None], Target]
-"""The way to an address, from a local address of ours (None = any)."""
+Way = Callable[[Address, str | None], Target | None]
+"""The way to an address, from a local address of ours (None = any); None = we do not listen for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +84,11 @@ def _account(
     if rules.registrar is not None:
         registrar = address_of(rules.registrar, calls.transport)
     user, domain = _identity(registration, registrar)
+    target = way(registrar, calls.local_address)
+    if target is None:
+        return None
     return Account(
-        target=way(registrar, calls.local_address),
+        target=target,
         domain=domain,
         user=user,
         contact_user=rules.contact_user or user,
@@ -105,8 +108,11 @@ def _identity(registration: Registration, registrar: Address) -> tuple[str, str]
 def _probe(route: Route, parameters: Mapping[str, int], way: Way) -> Probe | None:
     if not route.calls.options or not isinstance(route.where, Address):
         return None
+    target = way(route.where, route.calls.local_address)
+    if target is None:
+        return None
     return Probe(
-        target=way(route.where, route.calls.local_address),
+        target=target,
         host=_in_uri(route.where.host),
         period_s=route.calls.options_period_s,
         failures=parameters["RF_OPTIONS_FAILURES"],

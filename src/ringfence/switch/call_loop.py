@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls on the event loop: what drives them, and how they come to an end with the process."""
+"""Calls and vendors on the event loop: what drives them, and how they come to an end with the process."""
 
 import asyncio
 import secrets
@@ -8,22 +8,28 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from ringfence.call.engine import Event, Moment
+from ringfence.call.engine import Event, Moment, Target
+from ringfence.call.router import Tables
 from ringfence.call.service import CallService
+from ringfence.call.ways import Ways
+from ringfence.carrier.carrier import read_carriers
+from ringfence.carrier.carriers import Carriers
 from ringfence.clock import Clock
+from ringfence.routing.table import Address
 
 FAREWELL_S: Final = 2.0
 """How long the last BYEs may take: repeated twice, and answered by whoever is there."""
 
 
 class CallLoop:
-    """Hands events and the time to calls, and sleeps until they want to be woken.
+    """Hands events and the time to calls and to vendors, and sleeps until they want to be woken.
 
     To be used on the loop's own thread.
     """
 
-    def __init__(self, service: CallService, clock: Clock) -> None:
+    def __init__(self, service: CallService, carriers: Carriers, clock: Clock) -> None:
         self.service = service
+        self.carriers = carriers
         self._clock = clock
         self._wakes_at_s: float | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -36,7 +42,20 @@ class CallLoop:
     def take(self, events: Iterable[Event]) -> None:
         """Hand over what the engine says."""
         for event in events:
-            self.service.calls.handle(event, self.now())
+            now = self.now()
+            if not self.carriers.handle(event, now):
+                self.service.calls.handle(event, now)
+        self._settle()
+
+    def configure(self, tables: Tables, ways: Ways) -> None:
+        """Go by other settings from now on; at start too, for vendors."""
+
+        def way(address: Address, local_address: str | None) -> Target | None:
+            return ways.to(address.transport.name, address.host, address.port, local_address=local_address)
+
+        self.service.configure(tables)
+        wanted = read_carriers(tables.routes, tables.parameters, tables.secrets, way)
+        self.carriers.configure(wanted, self.now())
         self._settle()
 
     def hang_up(self, call_id: int) -> bool:
@@ -48,25 +67,29 @@ class CallLoop:
     async def end(self, longest_s: float, hurry: asyncio.Event) -> None:
         """Take no new calls, let live ones go on for a while, then hang up what is left.
 
-        Shape: done when every call has its record and every BYE its answer, or nobody waits for that any
-        longer; `hurry` ends all waiting at once.
+        Shape: done when every call has its record, and every BYE and the end of every registration its
+        answer, or nobody waits for that any longer; `hurry` ends all waiting at once.
         """
         calls = self.service.calls
         calls.drain()
         await self._until(lambda: not self.service.counts.live, longest_s, hurry)
         calls.stop(self.now())
+        self.carriers.stop()
         self._settle()
-        await self._until(lambda: not calls.table.calls, FAREWELL_S, hurry)
+        await self._until(lambda: not calls.table.calls and self.carriers.is_gone, FAREWELL_S, hurry)
         self._cancel()
 
     def _tick(self) -> None:
         self._wake = self._wakes_at_s = None
-        self.service.calls.tick(self.now())
+        now = self.now()
+        self.service.calls.tick(now)
+        self.carriers.tick(now)
         self._settle()
 
     def _settle(self) -> None:
         """Calls have changed: wake them when they now want it, and tell whoever waits for their end."""
-        at_s = self.service.calls.next_tick()
+        due = (self.service.calls.next_tick(), self.carriers.next_tick())
+        at_s = min((at for at in due if at is not None), default=None)
         if at_s != self._wakes_at_s:
             self._cancel()
             self._wakes_at_s = at_s

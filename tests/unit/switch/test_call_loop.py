@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from kit.served_world import ServedWorld
-from ringfence.call.engine import Event
+from kit.call_world import FixedChance
+from kit.routes import a_vendor
+from kit.served_world import BOB, ServedWorld, customer
+from ringfence.call.engine import Ended, Event, Why
+from ringfence.carrier.carriers import Carriers
 from ringfence.errors import NotFoundError
 from ringfence.switch.call_desk import CallDesk
 from ringfence.switch.call_loop import CallLoop, SystemChance, source_for
@@ -19,7 +22,10 @@ class LoopWorld(ServedWorld):
 
     def __init__(self, *parts: Any, **settings: Any) -> None:
         super().__init__(*parts, **settings)
-        self.loop = CallLoop(self.service, self)
+        self.carriers = Carriers(
+            self.engine, self.service.counters, FixedChance(), on_fault=self.faults.append
+        )
+        self.loop = CallLoop(self.service, self.carriers, self)
         self.desk = CallDesk(self.loop, run=1)
 
     def utc_us(self) -> int:
@@ -162,6 +168,24 @@ def test_a_second_signal_ends_all_waiting_and_leaves_records() -> None:
             await ending
         assert [ended.end_reason for ended in world.ended] == [-37]
         world.alice.expect("BYE")
+
+    asyncio.run(scenario())
+
+
+def test_a_vendor_is_asked_whether_it_is_there_and_calls_go_by_it() -> None:
+    async def scenario() -> None:
+        asked = a_vendor("bob", number=1, address=BOB, options=True)
+        world = LoopWorld(customer(), asked)
+        world.loop.configure(world.tables(customer(), asked), world.ways)
+        for _ in range(3):
+            world._set(world.now.mono_s + 60.0)
+            world.loop._tick()
+            world.bob.expect("OPTIONS")
+            world.tell(Ended(transaction=max(world.engine.clients), why=Why.NO_RESPONSE))
+        world.alice.invite()
+        world.alice.expect(503)
+        assert [ended.end_reason for ended in world.ended] == [-29]
+        await world.loop.end(0, asyncio.Event())
 
     asyncio.run(scenario())
 
