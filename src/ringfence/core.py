@@ -14,14 +14,19 @@ import msgspec
 
 from ringfence import _core
 from ringfence._core import (
+    Ack,
     Address,
+    Came,
+    Cancel,
     Edge,
+    Ended,
     FrameBatch,
     JournalReport,
     JournalTail,
     JournalWriter,
     Message,
     Request,
+    Response,
     Started,
     TopVia,
     archive_sealed,
@@ -45,10 +50,15 @@ __all__ = [
     "REASONS",
     "SCOPES",
     "TRANSPORTS",
+    "Ack",
     "Address",
     "CallLoadReport",
+    "Came",
+    "Cancel",
     "Column",
     "Edge",
+    "EdgeEvent",
+    "Ended",
     "Fate",
     "FloodLatency",
     "FloodReport",
@@ -58,6 +68,7 @@ __all__ = [
     "JournalWriter",
     "Message",
     "Request",
+    "Response",
     "Segment",
     "SourceCount",
     "Started",
@@ -122,6 +133,12 @@ class Segment(NamedTuple):
 def segments(directory: str | PathLike[str]) -> list[Segment]:
     """The segments of a stream, oldest first, from names and headers alone; none if there is no journal."""
     return [Segment._make(row) for row in _core.segments(directory)]
+
+
+# --- edge ---
+
+EdgeEvent: TypeAlias = Request | Response | Ack | Cancel | Ended | str
+"""What `Edge.events` gives: a `str` is a sentence for the operator."""
 
 
 # --- messages ---

@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_strangers_without_an_answer_until_there_is_room(
         assert full.unrecordable > 0
         assert full.difference == 0
         # The calls stream has room of its own: a gateway's call is answered and has its record.
-        assert gateway.ask(Request(caller="42", call_id="paid")).status == 503
+        assert gateway.ask(Request(caller="42", call_id="paid")).status == 404
         ballast.unlink()
         eventually(lambda: not is_unanswered())
         after = node.books()
@@ -163,7 +163,7 @@ def test_a_full_disk_leaves_strangers_without_an_answer_until_there_is_room(
     copied.rename(other.data_dir / "journal")
     assert other.totals().attempts == answered
     (paid,) = other.cli.json("cdr", "list", "--billing-mode", "1")
-    assert (paid["call_id"], paid["sip_status"]) == ("paid", 503)
+    assert (paid["call_id"], paid["sip_status"]) == ("paid", 404)
     assert other.cli.json("cdr", "count", "--illegal")["attempts"] == answered
 
 

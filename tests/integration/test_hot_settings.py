@@ -98,14 +98,14 @@ def test_a_source_that_becomes_a_gateway_is_no_stranger_any_more(node: Node) -> 
         node.cli.ok("block", "add", "127.0.0.30")
         promptly(
             lambda: node.cli.ok("gateway", "add", "carrier", "127.0.0.30"),
-            lambda: carrier.ask(Request(caller="42")).status == 503,
+            lambda: carrier.ask(Request(caller="42")).status == 404,
         )
         # Adding it lifted the block, too: an authorised source is never blocked.
         assert node.cli.json("block", "list") == []
     calls = node.cli.json("cdr", "list", "--billing-mode", "1")
     assert calls
     assert {(row["kind"], row["callerGateway"], row["sip_status"]) for row in calls} == {
-        ("call", "carrier", 503)
+        ("call", "carrier", 404)
     }
     assert [row["call_id"] for row in node.cli.json("cdr", "list", "--illegal")] == ["before"]
     assert node.books().difference == 0

@@ -195,7 +195,7 @@ def test_a_node_admits_who_was_added_on_the_server_and_keeps_no_settings_of_its_
         with Peer(switch.address("udp")) as peer:
             assert peer.ask(Request()).status == 403
             node.cli.ok("gateway", "add", "here", "127.0.0.1", "--config", str(config))
-            eventually(lambda: peer.ask(Request()).status == 503)
+            eventually(lambda: peer.ask(Request()).status == 404)
         assert node.cli.json("gateway", "list", "--config", str(config))[0]["name"] == "here"
     finally:
         node.end()

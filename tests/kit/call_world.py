@@ -99,6 +99,8 @@ class MemoryEngine:
         self.frames: list[Opaque] = []
         self.ladder: list[str] = []
         self.late: list[str] = []
+        self.is_disk_full = False
+        self.is_crowded = False
 
     # orders
 
@@ -112,8 +114,12 @@ class MemoryEngine:
         tag: str = "",
         frame: Frame | None = None,
     ) -> None:
-        self._write(frame)
         server = self.servers[transaction]
+        if not self._write(frame):
+            status, headers, body = 503, [("Retry-After", b"10")], b""
+            self.world.later(
+                0.0, lambda: self.world.tell(Ended(transaction=transaction, why=Why.NOT_RECORDED))
+            )
         if server.is_over or server.status >= 200:
             self.late.append(f"{status} to {server.request.method} after {server.status}")
             return
@@ -151,8 +157,12 @@ class MemoryEngine:
         max_forwards: int = 70,
         frame: Frame | None = None,
     ) -> int:
-        self._write(frame)
         transaction = next(self.numbers)
+        is_written = self._write(frame)
+        if not is_written or self.is_crowded:
+            why = Why.NO_ROOM if is_written else Why.NOT_RECORDED
+            self.world.later(0.0, lambda: self.world.tell(Ended(transaction=transaction, why=why)))
+            return transaction
         lines: Headers = [
             ("Via", f"SIP/2.0/UDP {LOCAL[0]};branch=z9hG4bK{transaction}".encode()),
             ("Max-Forwards", str(max_forwards).encode()),
@@ -295,14 +305,17 @@ class MemoryEngine:
             server.is_over = True
             self.world.tell(Ended(transaction=transaction, why=Why.NO_ACK))
 
-    def _write(self, frame: Frame | None) -> None:
+    def _write(self, frame: Frame | None) -> bool:
         if frame is None:
-            return
+            return True
+        if self.is_disk_full:
+            return False
         now_us = self.world.now.utc_us
         self.frames.append(
             Opaque(kind=frame.kind, seq=len(self.frames) + 1, time_us=now_us, payload=frame.payload)
         )
         self._log(f"journal <- {FRAME_NAMES[frame.kind]}{' durable' if frame.is_durable else ''}")
+        return True
 
     def _log(self, line: str) -> None:
         if self.world.keeps_ladder:

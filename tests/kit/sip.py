@@ -6,7 +6,7 @@ import itertools
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _DIGESTS = {"MD5": "md5", "SHA-256": "sha256"}
 _number = itertools.count(1)
@@ -110,9 +110,20 @@ class Peer:
         return Answer.read(self.socket.recv(65_535))
 
     def ask(self, request: Request | bytes) -> Answer:
-        """Send a request; its answer."""
+        """Send a request; its final answer. A 100, and answers to calls before, are passed over."""
         self.send(request if isinstance(request, bytes) else request.write())
-        return self.receive()
+        while True:
+            answer = self.receive()
+            is_other = isinstance(request, Request) and answer.headers.get("call-id") != [request.call_id]
+            if answer.status >= 200 and not is_other:
+                return answer
+
+    def call(self, request: Request) -> Answer:
+        """Send an INVITE that fails, and acknowledge its final answer."""
+        answer = self.ask(request)
+        tag = answer.headers["to"][0].rpartition(";tag=")[2]
+        self.send(replace(request, method="ACK", to_tag=tag).write())
+        return answer
 
     def waiting(self) -> list[bytes]:
         """What has arrived and was not read yet."""

@@ -1,161 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The calls thread: the calls journal, and the answers that wait for it.
-//!
-//! What the call layer decides arrives as orders. A frame is written before the answer that it accounts for leaves, and made
-//! durable in groups of at most 100 ms; an order may ask for that before its answer.
+//! The calls journal as the engine writes it, and flows read back from it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use guard::{Flow, FlowKey, Standing};
-use journal::{FlowOp, JournalError, Kind, Opaque, Record, SegmentWriter, WriteUnit};
-use sip::answer::{Answer, ExtraHeader, Token};
+use crossbeam_channel::Receiver;
+use guard::{Flow, FlowKey, Passed, Standing, What};
+use journal::{FlowOp, JournalError, Opaque, Record, SegmentWriter, WriteUnit};
 use sip::{HeaderName, Parsed};
 
-use crate::receive::Command;
-use crate::shared::{Event, Outlet, Shared};
+use crate::durable::{Durable, Synced};
+use crate::order::{Binding, Frame};
+use crate::shared::{Event, Shared};
 use crate::sys;
 
-/// Longest time that a written frame is not yet durable.
-const SYNC_EVERY: Duration = Duration::from_millis(100);
-/// A repeat of a request within this gets the same answer again (64 x T1).
-const KEEP_ANSWER_MS: u64 = 32_000;
-/// The receive thread answers a command between two batches; longer means that it is gone.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A header field for an answer.
-pub type HeaderLine = (String, Vec<u8>);
-
-/// What becomes of a registration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Binding {
-    /// Put this Contact in force on the flow that the REGISTER came on.
-    Bind {
-        /// Contact URI as the phone wrote it.
-        contact: Vec<u8>,
-        /// Seconds.
-        expires_s: u32,
-    },
-    /// End this Contact, or all of the number for None.
-    Remove {
-        /// Contact URI.
-        contact: Option<Vec<u8>>,
-    },
-}
-
-/// An order of the call layer.
-pub(crate) struct Order {
-    /// The admitted request to answer; None only writes a frame.
-    pub(crate) request_id: Option<u64>,
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<HeaderLine>,
-    pub(crate) frame: Option<(Kind, Vec<u8>)>,
-    pub(crate) binding: Option<Binding>,
-    /// The answer waits for fdatasync(2), not only for write(2).
-    pub(crate) is_durable: bool,
-}
-
-pub(crate) struct Calling {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) writer: SegmentWriter,
-    pub(crate) orders: Receiver<Order>,
-    pub(crate) commands: Sender<Command>,
-}
-
-struct Desk {
-    given: Calling,
-    outlet: Outlet,
+pub(crate) struct CallsJournal {
+    shared: Arc<Shared>,
+    writer: SegmentWriter,
+    durable: Durable,
     unit: WriteUnit,
-    unsynced_since: Option<Instant>,
-    /// Answers that wait for durability.
-    held: VecDeque<(u64, u16, Vec<HeaderLine>)>,
+    is_full: bool,
+    has_sync_failed: bool,
 }
 
-impl Calling {
-    /// Serve until the call layer is gone and its last order is carried out.
-    pub(crate) fn serve(self) {
-        let outlet = Outlet::new(Arc::clone(&self.shared));
-        let mut desk =
-            Desk { given: self, outlet, unit: WriteUnit::new(4096), unsynced_since: None, held: VecDeque::new() };
-        loop {
-            let wait = desk.unsynced_since.map_or(SYNC_EVERY, |since| SYNC_EVERY.saturating_sub(since.elapsed()));
-            match desk.given.orders.recv_timeout(wait) {
-                Ok(order) => desk.carry_out(order),
-                Err(RecvTimeoutError::Timeout) => desk.tend(),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            let is_due = desk.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
-            // Whoever waits for durability should not wait for others to come.
-            if is_due || (!desk.held.is_empty() && desk.given.orders.is_empty()) {
-                desk.sync();
-            }
-        }
-        desk.sync();
-    }
-}
-
-impl Desk {
-    fn carry_out(&mut self, order: Order) {
-        let Order { request_id, mut status, mut headers, frame, binding, is_durable } = order;
-        let written = match (frame, &binding) {
-            (Some((kind, payload)), _) => {
-                Opaque::new(kind, &payload).and_then(|opaque| self.append(&Record::Opaque(opaque)))
-            }
-            (None, Some(binding)) => request_id.map_or(Ok(()), |id| self.append_binding(id, binding)),
-            (None, None) => request_id.map_or(Ok(()), |id| self.append_answered(id)),
-        };
-        match written {
-            Ok(()) => {
-                if let (Some(id), Some(binding)) = (request_id, binding)
-                    && !self.bind(id, binding)
-                {
-                    (status, headers) = (500, Vec::new());
-                }
-            }
-            Err(error) => {
-                // Not recorded, so not done: the far end may try again.
-                self.given.shared.tell(Event::Trouble(format!("new calls and registrations get 503: {error}")));
-                (status, headers) = (503, vec![("Retry-After".into(), b"10".to_vec())]);
-            }
-        }
-        let Some(id) = request_id else { return };
-        if is_durable && status < 300 {
-            self.held.push_back((id, status, headers));
-        } else {
-            self.answer(id, status, &headers);
-        }
+impl CallsJournal {
+    pub(crate) fn new(shared: Arc<Shared>, writer: SegmentWriter, durable: Durable) -> Self {
+        Self { shared, writer, durable, unit: WriteUnit::new(4096), is_full: false, has_sync_failed: false }
     }
 
-    fn append(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
-        let now_us = sys::now().utc_us;
-        self.unit.clear();
-        self.unit.push(self.given.writer.next_seq(), now_us, self.given.writer.journal_crc(), record);
-        self.given.writer.append(&self.unit, now_us)?;
-        self.unsynced_since.get_or_insert_with(Instant::now);
-        Ok(())
+    pub(crate) fn durable(&mut self) -> &mut Durable {
+        &mut self.durable
     }
 
-    /// The flow frame is in the journal before the flow table changes and before the 200 leaves.
-    fn append_binding(&mut self, id: u64, binding: &Binding) -> Result<(), JournalError> {
-        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
-            return Ok(());
-        };
-        let Standing::Phone { number, settles } = &admitted.standing else {
-            return Ok(());
-        };
-        let fields = Fields::of(&admitted.bytes);
+    /// Where ends of syncs are told; each goes to [`Self::synced`].
+    pub(crate) fn syncs(&self) -> Receiver<Synced> {
+        self.durable.synced().clone()
+    }
+
+    /// A sync is over; what was written up to the sequence given back is durable. If it failed nobody waits any longer either, and the
+    /// operator is told once.
+    pub(crate) fn synced(&mut self, end: &Synced) -> u64 {
+        if let (Err(error), false) = (&end.outcome, self.has_sync_failed) {
+            self.shared.tell(Event::Trouble(format!("call records may not survive a power cut: {error}")));
+        }
+        self.has_sync_failed = end.outcome.is_err();
+        self.durable.take(end)
+    }
+
+    /// Write a frame of the call layer; false: there is no room for it.
+    pub(crate) fn frame(&mut self, frame: &Frame) -> bool {
+        let written = Opaque::new(frame.kind, &frame.payload).and_then(|opaque| self.append(&Record::Opaque(opaque)));
+        self.tell(written)
+    }
+
+    /// Write what becomes of a registration, before the flow table changes and before the 200 leaves.
+    pub(crate) fn binding(&mut self, passed: &Passed, binding: &Binding) -> bool {
+        let What::Request(Standing::Phone { number, settles }) = &passed.what else { return true };
+        let fields = Fields::of(&passed.bytes);
         let (op, contact, expires_s) = match binding {
             Binding::Bind { contact, expires_s } => (FlowOp::Bound, contact.as_slice(), *expires_s),
             Binding::Remove { contact } => (FlowOp::Removed, contact.as_deref().unwrap_or(b"*"), 0),
         };
-        let flow = journal::Flow {
+        let written = self.append(&Record::Flow(journal::Flow {
             op,
-            transport: admitted.peer.transport,
+            transport: passed.peer.transport,
             flags: 0,
-            source: admitted.peer.source,
-            local: admitted.peer.local,
+            source: passed.peer.source,
+            local: passed.peer.local,
             expires_s,
             cseq: fields.cseq,
             settles: *settles,
@@ -163,24 +73,19 @@ impl Desk {
             contact,
             call_id: &fields.call_id,
             user_agent: &fields.user_agent,
-        };
-        self.append(&Record::Flow(flow))
+        }));
+        self.tell(written)
     }
 
     /// Where no other frame tells that a challenge was answered rightly, one does that says nothing else.
-    fn append_answered(&mut self, id: u64) -> Result<(), JournalError> {
-        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
-            return Ok(());
-        };
-        let Standing::Phone { number, settles: settles @ 1.. } = &admitted.standing else {
-            return Ok(());
-        };
-        let flow = journal::Flow {
+    pub(crate) fn answered(&mut self, passed: &Passed) -> bool {
+        let What::Request(Standing::Phone { number, settles: settles @ 1.. }) = &passed.what else { return true };
+        let written = self.append(&Record::Flow(journal::Flow {
             op: FlowOp::Answered,
-            transport: admitted.peer.transport,
+            transport: passed.peer.transport,
             flags: 0,
-            source: admitted.peer.source,
-            local: admitted.peer.local,
+            source: passed.peer.source,
+            local: passed.peer.local,
             expires_s: 0,
             cseq: 0,
             settles: *settles,
@@ -188,92 +93,61 @@ impl Desk {
             contact: b"",
             call_id: b"",
             user_agent: b"",
-        };
-        self.append(&Record::Flow(flow))
-    }
-
-    fn bind(&mut self, id: u64, binding: Binding) -> bool {
-        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
-            return false;
-        };
-        let Standing::Phone { number, .. } = &admitted.standing else {
-            return false;
-        };
-        let (done, wait) = bounded(1);
-        let command = match binding {
-            Binding::Bind { contact, expires_s } => {
-                let fields = Fields::of(&admitted.bytes);
-                let now_us = sys::now().utc_us;
-                let flow = Flow {
-                    number: number.clone(),
-                    local: admitted.peer.local,
-                    contact,
-                    call_id: fields.call_id,
-                    cseq: fields.cseq,
-                    user_agent: fields.user_agent,
-                    since_us: now_us,
-                    expires_at_us: now_us + u64::from(expires_s) * 1_000_000,
-                };
-                let key = FlowKey { source: admitted.peer.source, transport: admitted.peer.transport };
-                Command::Bind { key, flow: Box::new(flow), done }
-            }
-            Binding::Remove { contact } => Command::Unbind { number: number.clone(), contact, done },
-        };
-        if self.given.commands.send(command).is_err() {
-            return false;
-        }
-        self.given.shared.receive_wake.wake();
-        wait.recv_timeout(COMMAND_TIMEOUT).is_ok()
-    }
-
-    fn answer(&mut self, id: u64, status: u16, headers: &[HeaderLine]) {
-        let Some(admitted) = self.given.shared.pending.lock().get(&id).map(|p| Arc::clone(&p.admitted)) else {
-            return;
-        };
-        let extra: Vec<ExtraHeader<'_>> =
-            headers.iter().filter_map(|(name, value)| ExtraHeader::new(name, value).ok()).collect();
-        let Ok(tag) = Token::new(&admitted.local_tag) else {
-            return;
-        };
-        let mut bytes = Vec::with_capacity(admitted.bytes.len() + 256);
-        if let Parsed::Message(message) = sip::parse(&admitted.bytes) {
-            Answer::new(status, admitted.peer.source).with_tag(tag).with_extra(&extra).write(&message, &mut bytes);
-        }
-        self.outlet.send_one(admitted.peer, &bytes);
-        if status < 200 {
-            return;
-        }
-        let until_ms = sys::now().ms + KEEP_ANSWER_MS;
-        if let Some(pending) = self.given.shared.pending.lock().get_mut(&id) {
-            pending.answer = Some(bytes);
-            pending.until_ms = until_ms;
-        }
-        self.given.shared.ended.lock().push_back((until_ms, id));
-        if let Standing::Gateway { id } = admitted.standing {
-            let _ = self.given.commands.send(Command::Answered { gateway_id: id });
-            self.given.shared.receive_wake.wake();
-        }
-    }
-
-    fn sync(&mut self) {
-        if self.unsynced_since.take().is_some()
-            && let Err(error) = self.given.writer.sync()
-        {
-            self.given.shared.tell(Event::Trouble(format!("call records may not survive a power cut: {error}")));
-        }
-        for (id, status, headers) in std::mem::take(&mut self.held) {
-            self.answer(id, status, &headers);
-        }
+        }));
+        self.tell(written)
     }
 
     /// What is done without being asked: a silent stream closes its segment, and a disk that was full may have room again.
-    fn tend(&mut self) {
+    pub(crate) fn tend(&mut self) {
         let now_us = sys::now().utc_us;
-        if self.given.writer.is_due(now_us) {
-            let _ = self.given.writer.rotate(now_us);
+        if self.writer.is_due(now_us) {
+            let _ = self.writer.rotate(now_us);
         }
-        let _ = self.given.writer.reserve();
+        let _ = self.writer.reserve();
     }
+
+    fn append(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        let now_us = sys::now().utc_us;
+        self.unit.clear();
+        self.unit.push(self.writer.next_seq(), now_us, self.writer.journal_crc(), record);
+        self.writer.append(&self.unit, now_us)?;
+        self.durable.appended(self.writer.next_seq() - 1);
+        Ok(())
+    }
+
+    /// Tell the operator when the disk fills and when it has room again.
+    fn tell(&mut self, written: Result<(), JournalError>) -> bool {
+        match written {
+            Ok(()) if self.is_full => {
+                self.is_full = false;
+                self.shared.tell(Event::Trouble("the calls journal can be written again; calls go through".into()));
+            }
+            Err(error) if !self.is_full => {
+                self.is_full = true;
+                self.shared.tell(Event::Trouble(format!("new calls and registrations get 503: {error}")));
+            }
+            _ => {}
+        }
+        !self.is_full
+    }
+}
+
+/// The flow that a REGISTER asks for.
+pub(crate) fn flow_of(passed: &Passed, contact: Vec<u8>, expires_s: u32) -> Option<(FlowKey, Flow)> {
+    let What::Request(Standing::Phone { number, .. }) = &passed.what else { return None };
+    let fields = Fields::of(&passed.bytes);
+    let now_us = sys::now().utc_us;
+    let flow = Flow {
+        number: number.clone(),
+        local: passed.peer.local,
+        contact,
+        call_id: fields.call_id,
+        cseq: fields.cseq,
+        user_agent: fields.user_agent,
+        since_us: now_us,
+        expires_at_us: now_us + u64::from(expires_s) * 1_000_000,
+    };
+    Some((FlowKey { source: passed.peer.source, transport: passed.peer.transport }, flow))
 }
 
 /// What a flow keeps of its REGISTER.

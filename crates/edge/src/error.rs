@@ -46,12 +46,12 @@ pub enum EdgeError {
     /// The operator's snapshot cannot be used.
     #[error(transparent)]
     Snapshot(#[from] guard::SnapshotError),
-    /// No request with this id waits for an answer (answered before, or too long ago).
-    #[error("request {0} does not wait for an answer")]
-    NoSuchRequest(u64),
-    /// A header line with a line end, a null byte or without a colon.
-    #[error("a header field for the answer is not usable: {0:?}")]
+    /// A header field whose name is no token, or whose value has a line end or a null byte.
+    #[error("a header field is not usable: {0}")]
     Header(String),
+    /// Something else of an order that cannot be sent.
+    #[error("an order is not usable: {0}")]
+    Order(String),
     /// The edge was stopped, or one of its threads ended.
     #[error("the edge is not running")]
     Stopped,
@@ -66,7 +66,7 @@ impl EdgeError {
                 "raise the limit (ulimit -n, LimitNOFILE= of systemd) or lower tcp.max_connections"
             }
             Self::Snapshot(_) | Self::Config(_) => "the configuration before it stays in force; report this as a fault",
-            Self::NoSuchRequest(_) | Self::Header(_) => "report this as a fault of the call layer",
+            Self::Header(_) | Self::Order(_) => "report this as a fault of the call layer",
             Self::System { .. } => "look at the limits of this process and of the machine",
             Self::Journal(_) | Self::Stopped => "start the switch again",
         }
@@ -79,8 +79,8 @@ impl EdgeError {
             Self::Descriptors { .. } => "descriptors",
             Self::Snapshot(_) => "snapshot",
             Self::Config(_) => "config",
-            Self::NoSuchRequest(_) => "no_such_request",
             Self::Header(_) => "header",
+            Self::Order(_) => "order",
             Self::System { .. } => "system",
             Self::Journal(_) => "journal",
             Self::Stopped => "stopped",

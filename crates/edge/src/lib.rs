@@ -2,40 +2,52 @@
 //! The edge: sockets and threads around the guard and the journal.
 //!
 //! Four threads: *receive* owns the guard and never waits for a disk; *write* appends the edge journal and then sends the
-//! answers; *stream* serves TCP; *calls* appends the calls journal and answers admitted requests. A fifth makes the edge journal
-//! durable from time to time.
+//! answers; *stream* serves TCP; *engine* owns the transactions and the calls journal. Two more make the journals durable, one each; two look names up.
 
 mod calls;
 mod config;
+mod connections;
+mod durable;
+mod engine;
 mod error;
+mod held;
+mod names;
+mod order;
 mod receive;
 mod shared;
 pub mod steer;
 mod stream;
 mod sys;
+mod way;
 mod write;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use guard::{COUNTERS, Flow, FlowKey, Guard, Snapshot, Tally};
-use journal::{Kind, Options, Record, Recovery, SegmentWriter, Stream, StreamReader, Syncer};
+use guard::{Branches, COUNTERS, Flow, FlowKey, Guard, Snapshot, Tally};
+use journal::{Options, Record, Recovery, SegmentWriter, Stream, StreamReader, Syncer};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::sync::watch;
+use transaction::SipTimers;
 
-pub use calls::{Binding, HeaderLine};
 pub use config::{Config, Listen, StreamLimits};
 pub use error::EdgeError;
-pub use shared::Event;
+pub use order::{Binding, Frame, HeaderLine, NewRequest, Respond, Target};
+pub use shared::{Ended, Event};
 
-use calls::{Calling, Order};
+use calls::CallsJournal;
+use connections::Connections;
+use durable::Durable;
+use engine::Given;
+use names::Names;
+use order::{Order, Ready};
 use receive::{BATCHES, Command, QUEUE, Receiving};
 use shared::{Shared, UdpListener};
 use stream::Streams;
@@ -45,8 +57,6 @@ use write::{Desk, Writing};
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages from streams that may wait for the receive thread.
 const ARRIVALS: usize = 1024;
-/// Orders of the call layer that may wait for the calls thread.
-const ORDERS: usize = 65_536;
 /// Descriptors beside the connections: listeners, journal, settings, control clients.
 const OTHER_DESCRIPTORS: u64 = 128;
 
@@ -66,12 +76,14 @@ pub struct Started {
 /// A running edge. Dropping it stops the threads; [`Edge::stop`] waits for them.
 pub struct Edge {
     shared: Arc<Shared>,
+    branches: Arc<Branches>,
     events: Receiver<Event>,
     commands: Sender<Command>,
     orders: Option<Sender<Order>>,
     stop_streams: watch::Sender<bool>,
     snapshot: Arc<Mutex<Arc<Snapshot>>>,
     threads: Vec<JoinHandle<()>>,
+    streams: Option<JoinHandle<()>>,
     stop_sync: Option<Sender<()>>,
     sync: Option<JoinHandle<()>>,
 }
@@ -92,7 +104,15 @@ impl Edge {
         let (_, edge_writer, edge_opened) = open(Stream::Edge, "edge")?;
         let (calls_directory, calls_writer, _) = open(Stream::Calls, "calls")?;
         let snapshot = Arc::new(snapshot);
-        let mut guard = Guard::new(Arc::clone(&snapshot), edge_opened.next_seq, edge_writer.journal_crc(), now);
+        let mut key = [0; 16];
+        getrandom::fill(&mut key).map_err(|error| EdgeError::System {
+            doing: "draw a key by chance",
+            source: std::io::Error::other(error.to_string()),
+        })?;
+        let branches = Arc::new(Branches::new(key));
+        let journal_crc = edge_writer.journal_crc();
+        let mut guard =
+            Guard::new(Arc::clone(&snapshot), Arc::clone(&branches), edge_opened.next_seq, journal_crc, now);
         restore_flows(&mut guard, &calls_directory, now.utc_us)?;
         let flows = guard.flows.len();
 
@@ -119,13 +139,19 @@ impl Edge {
             }
         }
         let system = |doing| move |source| EdgeError::System { doing, source };
-        let (events_in, events) = bounded(QUEUE);
+        // Bounded by the transactions that there may be, and by the guard, which puts new calls off while it is long.
+        let (events_in, events) = unbounded();
+        let (closed_in, closed) = unbounded();
+        let (connects_in, connects) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             udp,
             books: Mutex::new(Tally::default()),
-            pending: Mutex::new(HashMap::new()),
-            ended: Mutex::new(VecDeque::new()),
-            connections: Mutex::new(HashMap::new()),
+            connections: Mutex::new(Connections::default()),
+            max_connections: config.stream.max_connections,
+            next_connection: AtomicU64::new(1),
+            connects: (!tcp.is_empty()).then_some(connects_in),
+            closed: closed_in,
+            next_transaction: AtomicU64::new(1),
             registered: Mutex::new(HashMap::new()),
             buffered: AtomicUsize::new(0),
             events: events_in,
@@ -140,7 +166,9 @@ impl Edge {
         let (arrivals_in, arrivals) = bounded(ARRIVALS);
         let (work, work_out) = bounded(BATCHES + 2);
         let (returned_in, returned) = unbounded();
-        let (orders, orders_out) = bounded(ORDERS);
+        // Bounded by the events that they answer.
+        let (orders, orders_out) = unbounded();
+        let (passed, passed_out) = bounded(QUEUE);
         let (stop_streams, stopped) = watch::channel(false);
         let current = Arc::new(Mutex::new(snapshot));
 
@@ -161,19 +189,29 @@ impl Edge {
             desk: Arc::clone(&desk),
             returned,
             work,
+            passed,
         };
         let writing = Writing { shared: Arc::clone(&shared), desk, work: work_out, returned: returned_in };
-        let calling = Calling {
+        let syncer = calls_writer.syncer();
+        let (durable, calls_sync) =
+            Durable::start("edge-calls-sync", Box::new(move || syncer.sync().map(|_through| ())))?;
+        let given = Given {
+            journal: CallsJournal::new(Arc::clone(&shared), calls_writer, durable),
             shared: Arc::clone(&shared),
-            writer: calls_writer,
             orders: orders_out,
+            passed: passed_out,
+            closed,
             commands: commands.clone(),
+            timers: SipTimers::default(),
+            names: Names::start(&(Arc::new(names::by_system) as names::LookUp))?,
         };
-        let mut threads = vec![
+        let threads = vec![
             spawn("edge-write", move || writing.serve())?,
-            spawn("edge-calls", move || calling.serve())?,
+            spawn("edge-engine", move || engine::serve(given))?,
             spawn("edge-receive", move || receiving.serve())?,
+            calls_sync,
         ];
+        let mut streams_thread = None;
         if !tcp.is_empty() {
             let known = Arc::clone(&current);
             let streams = Streams {
@@ -181,12 +219,13 @@ impl Edge {
                 arrivals: arrivals_in,
                 limits: config.stream,
                 is_known: Arc::new(move |source: SocketAddr| known.lock().gateway(source).is_some()),
+                connects,
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(system("start the stream runtime"))?;
-            threads.push(spawn("edge-stream", move || {
+            streams_thread = Some(spawn("edge-stream", move || {
                 runtime.block_on(async {
                     // Registering with the runtime fails only where it has no room for the descriptor.
                     let listeners = tcp.into_iter().filter_map(|tcp| tokio::net::TcpListener::from_std(tcp).ok());
@@ -196,12 +235,14 @@ impl Edge {
         }
         let edge = Self {
             shared,
+            branches,
             events,
             commands,
             orders: Some(orders),
             stop_streams,
             snapshot: current,
             threads,
+            streams: streams_thread,
             stop_sync: Some(stop_sync),
             sync: Some(sync),
         };
@@ -260,59 +301,64 @@ impl Edge {
         Ok(())
     }
 
-    /// Answer an admitted request. The frame, if any, is written first; `is_durable` waits for the disk too.
-    pub fn answer(
-        &self,
-        request_id: u64,
-        status: u16,
-        headers: Vec<HeaderLine>,
-        frame: Option<(Kind, Vec<u8>)>,
-        is_durable: bool,
-    ) -> Result<(), EdgeError> {
-        self.order(Order { request_id: Some(request_id), status, headers, frame, binding: None, is_durable })
+    /// Answer a request. Frame or flow change are written first; a durable frame is on disk before the answer leaves. What is over
+    /// hears nothing.
+    pub fn respond(&self, respond: Respond) -> Result<(), EdgeError> {
+        respond.check()?;
+        self.order(Order::Respond(respond))
     }
 
-    /// Accept a REGISTER: frame, flow table, answer, in this order.
-    pub fn register(&self, request_id: u64, binding: Binding, headers: Vec<HeaderLine>) -> Result<(), EdgeError> {
-        let binding = Some(binding);
-        self.order(Order {
-            request_id: Some(request_id),
-            status: 200,
-            headers,
-            frame: None,
-            binding,
-            is_durable: false,
-        })
+    /// Send a request; the number of its transaction.
+    pub fn send(&self, target: &Target, request: &NewRequest<'_>, frame: Option<Frame>) -> Result<u64, EdgeError> {
+        let ready = Box::new(Ready::write(&self.branches, target, request)?);
+        let transaction = self.shared.next_transaction.fetch_add(1, Ordering::Relaxed);
+        self.order(Order::Send { transaction, ready, frame })?;
+        Ok(transaction)
     }
 
-    /// Write a frame that answers nobody.
-    pub fn append(&self, kind: Kind, payload: Vec<u8>) -> Result<(), EdgeError> {
-        let frame = Some((kind, payload));
-        self.order(Order { request_id: None, status: 0, headers: Vec::new(), frame, binding: None, is_durable: false })
+    /// Send the ACK for a 2xx to that INVITE of ours.
+    pub fn acknowledge(&self, transaction: u64, target: &Target, ack: &NewRequest<'_>) -> Result<(), EdgeError> {
+        let ready = Box::new(Ready::write(&self.branches, target, ack)?);
+        self.order(Order::Acknowledge { transaction, ready })
+    }
+
+    /// Give an INVITE of ours up.
+    pub fn cancel(&self, transaction: u64, headers: Vec<HeaderLine>) -> Result<(), EdgeError> {
+        order::check_headers(&headers)?;
+        self.order(Order::Cancel { transaction, headers })
+    }
+
+    /// Let requests inside dialogs with this tag of ours and this Call-ID in.
+    pub fn open(&self, tag: Vec<u8>, call_id: Vec<u8>) -> Result<(), EdgeError> {
+        self.order(Order::Open { tag, call_id })
+    }
+
+    /// Let none in any more.
+    pub fn close(&self, tag: Vec<u8>) -> Result<(), EdgeError> {
+        self.order(Order::Close { tag })
+    }
+
+    /// Write a frame that goes with no message.
+    pub fn append(&self, frame: Frame) -> Result<(), EdgeError> {
+        self.order(Order::Append(frame))
     }
 
     fn order(&self, order: Order) -> Result<(), EdgeError> {
-        for (name, value) in &order.headers {
-            if sip::answer::ExtraHeader::new(name, value).is_err() {
-                return Err(EdgeError::Header(format!("{name}: {}", String::from_utf8_lossy(value))));
-            }
-        }
-        if let Some(id) = order.request_id
-            && self.shared.pending.lock().get(&id).is_none_or(|pending| pending.answer.is_some())
-        {
-            return Err(EdgeError::NoSuchRequest(id));
-        }
         let orders = self.orders.as_ref().ok_or(EdgeError::Stopped)?;
-        orders.try_send(order).map_err(|_| EdgeError::Stopped)
+        orders.send(order).map_err(|_| EdgeError::Stopped)
     }
 
     /// Stop reading, write what was judged, answer what was ordered, and end the threads.
     pub fn stop(&mut self) {
-        let _ = self.stop_streams.send(true);
         let _ = self.command(Command::Stop);
         self.orders = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
+        }
+        // Last, so that what was ordered leaves over streams too.
+        let _ = self.stop_streams.send(true);
+        if let Some(streams) = self.streams.take() {
+            let _ = streams.join();
         }
         self.stop_sync = None;
         if let Some(sync) = self.sync.take() {

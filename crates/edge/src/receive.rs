@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The receive thread: reads, judges, hands admitted requests on at once, and passes the rest to the writer.
+//! The receive thread: reads, judges, hands what was let through to the engine at once, and the rest to the writer.
 //!
 //! It owns the guard, so nothing of admission is locked. It does not wait for a slow disk: while the writer has every batch it goes on serving
 //! known sources and lets strangers wait in their own kernel queue, whose drops the kernel counts.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -12,11 +11,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use guard::{Counter, Effects, Flow, FlowKey, Guard, Now, Packet, Peer, Scratch, Snapshot, Tally};
+use guard::{Counter, Effects, Flow, FlowKey, Guard, Now, Packet, Passed, Peer, Scratch, Snapshot, Tally};
 use journal::Transport;
 use parking_lot::Mutex;
 
-use crate::shared::{Event, Outlet, Pending, Shared};
+use crate::shared::{Event, Shared};
 use crate::steer;
 use crate::stream::Arrival;
 use crate::sys::{self, BATCH, Poll, Receive};
@@ -24,12 +23,10 @@ use crate::write::Desk;
 
 /// Batches between the receive thread and the writer.
 pub(crate) const BATCHES: usize = 16;
-/// Requests that may wait for the call layer before new ones are put off with 503.
-const QUEUE_HIGH_WATER: usize = 8192;
-/// The event queue's length: the high water and what one loop may add to it.
-pub(crate) const QUEUE: usize = QUEUE_HIGH_WATER + 4096;
-/// An admitted request without an answer is forgotten after this.
-const UNANSWERED_MS: u64 = 180_000;
+/// What may wait for the engine, and for the call layer, before new calls are put off with 503.
+pub(crate) const QUEUE_HIGH_WATER: usize = 8192;
+/// Most that may wait for the engine: requests inside dialogs and responses have room beside new calls.
+pub(crate) const QUEUE: usize = 4 * QUEUE_HIGH_WATER;
 /// Messages taken from streams per loop.
 const STREAM_BATCH: usize = 64;
 /// After the disk was full: time until the next attempt to write.
@@ -38,12 +35,15 @@ const FULL_RETRY_MS: u64 = 1000;
 /// At the end: how long the writer may take for what it still has.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// One reply per question; the receive thread answers between two batches.
+/// What the guard is told. Whoever sends one and then a message may rely on it: it is obeyed before what that message brings back is judged.
 pub(crate) enum Command {
     Configure { snapshot: Arc<Snapshot>, done: Sender<u64> },
-    Bind { key: FlowKey, flow: Box<Flow>, done: Sender<Vec<(FlowKey, Flow)>> },
-    Unbind { number: Vec<u8>, contact: Option<Vec<u8>>, done: Sender<Vec<(FlowKey, Flow)>> },
-    Answered { gateway_id: u32 },
+    Bind { key: FlowKey, flow: Box<Flow> },
+    Unbind { number: Vec<u8>, contact: Option<Vec<u8>> },
+    TakenUp { gateway_id: u32 },
+    Ended { key: u64 },
+    Open { tag: Vec<u8>, call_id: Vec<u8> },
+    Close { tag: Vec<u8> },
     Flows { done: Sender<Vec<(FlowKey, Flow)>> },
     Stop,
 }
@@ -64,6 +64,7 @@ pub(crate) struct Receiving {
     pub(crate) desk: Arc<Mutex<Desk>>,
     pub(crate) returned: Receiver<Box<Effects>>,
     pub(crate) work: Sender<Box<Effects>>,
+    pub(crate) passed: Sender<Passed>,
 }
 
 /// State of the loop beside what it was given.
@@ -71,7 +72,6 @@ struct Loop {
     given: Receiving,
     receive: Receive,
     poll: Poll,
-    outlet: Outlet,
     #[expect(clippy::vec_box, reason = "a batch goes from thread to thread: one pointer, not five vectors")]
     free: Vec<Box<Effects>>,
     /// Batches that the write thread has.
@@ -84,8 +84,7 @@ struct Loop {
     /// Until then nothing is written: the disk was full.
     losing_until_ms: u64,
     last_books: Tally,
-    /// Admitted requests in the order of the time when they are forgotten unanswered.
-    ends: VecDeque<(u64, u64)>,
+    is_stopping: bool,
 }
 
 impl Receiving {
@@ -94,12 +93,10 @@ impl Receiving {
         // Places in the poll: the wake first, then for each listener known sources and strangers.
         let sockets = self.shared.udp.iter().flat_map(|udp| [udp.known.as_raw_fd(), udp.strangers.as_raw_fd()]);
         let poll = Poll::new(std::iter::once(self.shared.receive_wake.as_raw_fd()).chain(sockets));
-        let outlet = Outlet::new(Arc::clone(&self.shared));
         let mut state = Loop {
             given: self,
             receive: Receive::new(),
             poll,
-            outlet,
             free: (0..BATCHES).map(|_| Box::new(Effects::new())).collect(),
             under_way: 0,
             spare: Box::new(Effects::new()),
@@ -107,7 +104,7 @@ impl Receiving {
             next_tick_ms: 0,
             losing_until_ms: 0,
             last_books: Tally::default(),
-            ends: VecDeque::new(),
+            is_stopping: false,
         };
         while state.turn() {}
         state.close_books();
@@ -131,9 +128,10 @@ impl Loop {
         let now = sys::now();
         if self.poll.is_readable(0) {
             self.given.shared.receive_wake.clear();
-            if !self.obey(now) {
-                return false;
-            }
+        }
+        self.obey(now);
+        if self.is_stopping {
+            return false;
         }
         if self.given.shared.full_from.load(Ordering::Acquire) != 0 {
             self.recover(now);
@@ -156,7 +154,7 @@ impl Loop {
         true
     }
 
-    fn obey(&mut self, now: Now) -> bool {
+    fn obey(&mut self, now: Now) {
         for command in self.given.commands.try_iter() {
             // An asker that went away needs no answer.
             match command {
@@ -166,7 +164,7 @@ impl Loop {
                     self.given.guard.configure(snapshot);
                     let _ = done.send(version);
                 }
-                Command::Bind { key, flow, done } => {
+                Command::Bind { key, flow } => {
                     let until_us = flow.expires_at_us;
                     let gone = self.given.guard.flows.bind(key, *flow, now.utc_us);
                     let mut registered = self.given.shared.registered.lock();
@@ -176,27 +174,25 @@ impl Loop {
                     if key.transport != Transport::Udp {
                         registered.insert(key, until_us);
                     }
-                    drop(registered);
-                    let _ = done.send(gone);
                 }
-                Command::Unbind { number, contact, done } => {
+                Command::Unbind { number, contact } => {
                     let gone = self.given.guard.flows.remove_number(&number, contact.as_deref());
                     let mut registered = self.given.shared.registered.lock();
                     for (other, _) in &gone {
                         registered.remove(other);
                     }
-                    drop(registered);
-                    let _ = done.send(gone);
                 }
-                Command::Answered { gateway_id } => self.given.guard.answered(gateway_id),
+                Command::TakenUp { gateway_id } => self.given.guard.taken_up(gateway_id),
+                Command::Ended { key } => self.given.guard.ended(key),
+                Command::Open { tag, call_id } => self.given.guard.dialogs.open(&tag, &call_id, now.ms),
+                Command::Close { tag } => self.given.guard.dialogs.close(&tag),
                 Command::Flows { done } => {
                     let flows = self.given.guard.flows.iter().map(|(key, flow)| (*key, flow.clone()));
                     let _ = done.send(flows.collect());
                 }
-                Command::Stop => return false,
+                Command::Stop => self.is_stopping = true,
             }
         }
-        true
     }
 
     /// Take the batches that the write thread is done with.
@@ -237,6 +233,8 @@ impl Loop {
         if count == 0 {
             return;
         }
+        // What was ordered before these came is in force for them: a dialog is open before its first message leaves.
+        self.obey(now);
         let mut effects = self.batch();
         self.open(now);
         let mut scratch = Scratch::default();
@@ -254,12 +252,14 @@ impl Loop {
     }
 
     fn take_arrivals(&mut self, now: Now) {
-        if self.given.arrivals.is_empty() {
+        let arrivals: Vec<Arrival> = self.given.arrivals.try_iter().take(STREAM_BATCH).collect();
+        if arrivals.is_empty() {
             return;
         }
+        self.obey(now);
         let mut effects = self.batch();
         self.open(now);
-        for Arrival { peer, bytes } in self.given.arrivals.try_iter().take(STREAM_BATCH) {
+        for Arrival { peer, bytes } in arrivals {
             let packet = Packet { bytes: &bytes, peer };
             if bytes.is_empty() {
                 self.given.guard.judge_empty_connection(now, &packet, &mut effects);
@@ -276,7 +276,8 @@ impl Loop {
     }
 
     fn open(&mut self, now: Now) {
-        self.given.guard.set_overloaded(self.given.shared.events.len() > QUEUE_HIGH_WATER);
+        let longest = self.given.shared.events.len().max(self.given.passed.len());
+        self.given.guard.set_overloaded(longest > QUEUE_HIGH_WATER);
         self.given.guard.begin(now);
     }
 
@@ -284,31 +285,15 @@ impl Loop {
         self.free.pop().unwrap_or_else(|| std::mem::replace(&mut self.spare, Box::new(Effects::new())))
     }
 
-    /// Admitted requests go to the call layer now, frames and answers to the desk: by this thread's own hand if nothing else
+    /// What was let through goes to the engine now, frames and answers to the desk: by this thread's own hand if nothing else
     /// waits for it (`is_short`), no other batch is under way and the disk is quick.
     fn pass_on(&mut self, now: Now, mut effects: Box<Effects>, is_short: bool) {
         let shared = Arc::clone(&self.given.shared);
-        if !effects.admitted.is_empty() {
-            let mut pending = shared.pending.lock();
-            for admitted in effects.admitted.drain(..) {
-                let admitted = Arc::new(admitted);
-                let until_ms = now.ms + UNANSWERED_MS;
-                self.ends.push_back((until_ms, admitted.id));
-                let id = admitted.id;
-                pending.insert(id, Pending { admitted: Arc::clone(&admitted), answer: None, until_ms });
-                // Overload sets in long before the queue is full; should it be, the far end repeats its request.
-                if shared.events.try_send(Event::Request(admitted)).is_err() {
-                    pending.remove(&id);
-                    effects.tally.add(Counter::QueueFull, 1);
-                }
-            }
-            drop(pending);
-            shared.events_wake.wake();
-        }
-        for (id, peer) in effects.repeats.drain(..) {
-            let answer = shared.pending.lock().get(&id).and_then(|pending| pending.answer.clone());
-            if let Some(answer) = answer {
-                self.outlet.send_one(peer, &answer);
+        for passed in effects.passed.drain(..) {
+            // Overload sets in long before the queue is full; should it be, the far end repeats its message.
+            if let Err(refused) = self.given.passed.try_send(passed) {
+                self.given.guard.undo(&refused.into_inner());
+                effects.tally.add(Counter::QueueFull, 1);
             }
         }
         let can_write = !self.is_losing(now) && shared.full_from.load(Ordering::Acquire) == 0;
@@ -373,17 +358,6 @@ impl Loop {
         let memory_us = self.given.guard.snapshot().parameters.rf_registration_memory_days * 86_400_000_000;
         self.given.guard.flows.expire(now.utc_us, memory_us);
         shared.registered.lock().retain(|_, until_us| *until_us > now.utc_us);
-        let mut pending = shared.pending.lock();
-        let mut ended = shared.ended.lock();
-        let over = |ends: &mut VecDeque<(u64, u64)>| ends.pop_front_if(|(until_ms, _)| *until_ms <= now.ms);
-        while let Some((_, id)) = over(&mut self.ends).or_else(|| over(&mut ended)) {
-            if pending.get(&id).is_some_and(|pending| pending.until_ms <= now.ms)
-                && let Some(Pending { admitted, answer: None, .. }) = pending.remove(&id)
-                && let guard::Standing::Gateway { id } = admitted.standing
-            {
-                self.given.guard.answered(id);
-            }
-        }
     }
 
     /// A `books` frame, unless nothing has changed since the last one.

@@ -1,26 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the edge's threads share. Each lock is held for a copy, never across a system call.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use guard::{Admitted, Answer, FlowKey, Peer, Tally};
+use guard::{Answer, FlowKey, Passed, Peer, Tally};
 use journal::Transport;
 use parking_lot::Mutex;
 use socket2::Socket;
 use tokio::sync::mpsc;
 
+use crate::connections::{Connect, Connection, Connections, OUTGOING};
 use crate::sys::{self, BATCH, Outgoing, Wake};
 
-/// What happened, for the call layer.
+/// What happened, for the call layer. Transactions are known by numbers that are never used again in a run.
 #[derive(Debug)]
 pub enum Event {
-    /// A request was let through and waits for an answer.
-    Request(Arc<Admitted>),
+    /// A request waits for its answer.
+    Request {
+        /// A server transaction.
+        transaction: u64,
+        /// What came, and from whom.
+        passed: Arc<Passed>,
+    },
+    /// A response to one of our requests.
+    Response {
+        /// A client transaction.
+        transaction: u64,
+        /// The whole message.
+        bytes: Arc<[u8]>,
+        /// Where it came from.
+        came: Peer,
+        /// The request went over a flow.
+        is_flow: bool,
+    },
+    /// The ACK for a 2xx of ours.
+    Ack {
+        /// The INVITE's.
+        transaction: u64,
+        /// The whole message.
+        bytes: Arc<[u8]>,
+    },
+    /// The caller gives its INVITE up; the CANCEL is answered.
+    Cancel {
+        /// The INVITE's.
+        transaction: u64,
+        /// The whole message.
+        bytes: Arc<[u8]>,
+    },
+    /// A transaction is over without what it was owed.
+    Ended {
+        /// Which.
+        transaction: u64,
+        /// Why.
+        why: Ended,
+    },
     /// Something an operator must know, once per change: a sentence.
     Trouble(String),
+}
+
+/// Why a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// An INVITE of ours that had a 2xx: no other fork can answer any more.
+    Over,
+    /// Nobody answered.
+    NoResponse,
+    /// Nobody acknowledged our 2xx.
+    NoAck,
+    /// The request could not be sent, or its connection is gone.
+    Transport,
+    /// A CANCEL was sent and the INVITE was not answered.
+    CancelUnanswered,
+    /// The frame that goes with it could not be written: it was not sent, or answered 503.
+    NotRecorded,
+    /// As many transactions as there may be.
+    NoRoom,
+}
+
+impl Ended {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Over => "over",
+            Self::NoResponse => "no_response",
+            Self::NoAck => "no_ack",
+            Self::Transport => "transport",
+            Self::CancelUnanswered => "cancel_unanswered",
+            Self::NotRecorded => "not_recorded",
+            Self::NoRoom => "no_room",
+        }
+    }
 }
 
 /// A UDP address with its two sockets.
@@ -37,27 +109,19 @@ impl UdpListener {
     }
 }
 
-/// An admitted request until some time after its answer.
-pub(crate) struct Pending {
-    pub(crate) admitted: Arc<Admitted>,
-    pub(crate) answer: Option<Vec<u8>>,
-    /// Forgotten after this.
-    pub(crate) until_ms: u64,
-}
-
-/// A connection's way out.
-pub(crate) struct Connection {
-    /// None once the far end has had its last answer; the connection counts until it is closed.
-    pub(crate) outgoing: Option<mpsc::Sender<Vec<u8>>>,
-}
-
 pub(crate) struct Shared {
     pub(crate) udp: Vec<UdpListener>,
     pub(crate) books: Mutex<Tally>,
-    pub(crate) pending: Mutex<HashMap<u64, Pending>>,
-    /// Answered requests in the order of the time when their answer is forgotten.
-    pub(crate) ended: Mutex<VecDeque<(u64, u64)>>,
-    pub(crate) connections: Mutex<HashMap<u64, Connection>>,
+    pub(crate) connections: Mutex<Connections>,
+    /// Most connections that there may be.
+    pub(crate) max_connections: usize,
+    pub(crate) next_connection: AtomicU64,
+    /// Connections to be opened; None without a thread that serves streams.
+    pub(crate) connects: Option<mpsc::UnboundedSender<Connect>>,
+    /// Connections that transactions used and that are gone, for the engine.
+    pub(crate) closed: crossbeam_channel::Sender<u64>,
+    /// The number of the next transaction.
+    pub(crate) next_transaction: AtomicU64,
     /// Flows of registered phones over streams, and when each ends, UTC microseconds: their connections may be idle.
     pub(crate) registered: Mutex<HashMap<FlowKey, u64>>,
     /// Bytes of unfinished messages that connections hold.
@@ -80,13 +144,28 @@ impl Shared {
         self.registered.lock().get(&key).is_some_and(|until_us| *until_us > sys::now().utc_us)
     }
 
+    /// The connection to that address; a new one if there is none and `is_flow` does not forbid it. None: there can be none.
+    pub(crate) fn connection_to(&self, remote: SocketAddr, local: SocketAddr, is_flow: bool) -> Option<u64> {
+        let mut connections = self.connections.lock();
+        if let Some(id) = connections.to(remote) {
+            return Some(id);
+        }
+        let connects = self.connects.as_ref().filter(|_| !is_flow && connections.len() < self.max_connections)?;
+        let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let (outgoing, queue) = mpsc::channel(OUTGOING);
+        connections.insert(id, Connection::new(remote, outgoing.clone()));
+        drop(connections);
+        connects.send(Connect { id, remote, local, outgoing, queue }).ok()?;
+        Some(id)
+    }
+
     pub(crate) fn commit(&self, tally: &Tally) {
         self.books.lock().merge(tally);
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        // The queue is longer than what may be in flight; a full one means that nobody listens any more.
-        let _ = self.events.try_send(event);
+        // Only a stopped edge has no reader.
+        let _ = self.events.send(event);
         self.events_wake.wake();
     }
 }
@@ -129,16 +208,10 @@ impl Outlet {
         failed
     }
 
-    /// Send one answer.
-    pub(crate) fn send_one(&mut self, peer: Peer, bytes: &[u8]) -> u64 {
-        self.send(&[Answer { span: 0..bytes.len(), peer }], bytes)
-    }
-
     fn send_on_stream(&self, peer: &Peer, bytes: &[u8]) -> bool {
-        let connections = self.shared.connections.lock();
+        let outgoing = self.shared.connections.lock().outgoing(peer.channel);
         // A full queue is a far end that does not read; its connection will end by its own limits.
-        let outgoing = connections.get(&peer.channel).and_then(|connection| connection.outgoing.as_ref());
-        outgoing.is_some_and(|outgoing| outgoing.try_send(bytes.to_vec()).is_ok())
+        outgoing.is_some_and(|outgoing| outgoing.try_send(bytes.into()).is_ok())
     }
 }
 
@@ -152,4 +225,29 @@ fn is_long(answer: &Answer) -> bool {
 fn is_same_way(a: &Answer, b: &Answer) -> bool {
     let is_udp = a.peer.transport == Transport::Udp && b.peer.transport == Transport::Udp;
     is_udp && a.peer.channel == b.peer.channel && is_long(a) == is_long(b)
+}
+
+#[cfg(test)]
+impl Shared {
+    /// With one UDP address on loopback, of whose events nobody reads.
+    pub(crate) fn on_loopback(receive_buffer_bytes: usize) -> Self {
+        let (events, _) = crossbeam_channel::unbounded();
+        Self {
+            udp: vec![crate::bind_udp(SocketAddr::from(([127, 0, 0, 1], 0)), receive_buffer_bytes).unwrap()],
+            books: Mutex::new(Tally::default()),
+            connections: Mutex::default(),
+            max_connections: 10,
+            next_connection: AtomicU64::new(1),
+            connects: None,
+            closed: crossbeam_channel::unbounded().0,
+            next_transaction: AtomicU64::new(1),
+            registered: Mutex::new(HashMap::new()),
+            buffered: AtomicUsize::new(0),
+            events,
+            events_wake: Wake::new().unwrap(),
+            receive_wake: Wake::new().unwrap(),
+            is_starving: AtomicBool::new(false),
+            full_from: AtomicU64::new(0),
+        }
+    }
 }

@@ -339,6 +339,18 @@ impl Send {
 
     /// Send at most [`BATCH`] datagrams without waiting; returns how many the kernel would not take.
     pub(crate) fn send<'a>(&mut self, socket: &Socket, datagrams: impl Iterator<Item = Outgoing<'a>>) -> u64 {
+        let mut failed = 0;
+        self.send_each(socket, datagrams, |_, _| failed += 1);
+        failed
+    }
+
+    /// The same; `refused` hears of each that the kernel would not take, by its place.
+    pub(crate) fn send_each<'a>(
+        &mut self,
+        socket: &Socket,
+        datagrams: impl Iterator<Item = Outgoing<'a>>,
+        mut refused: impl FnMut(usize, &io::Error),
+    ) {
         let mut count = 0;
         for (i, datagram) in datagrams.take(BATCH).enumerate() {
             count = i + 1;
@@ -362,7 +374,6 @@ impl Send {
             }
         }
         let mut sent = 0;
-        let mut failed = 0;
         while sent < count {
             // SAFETY: headers `sent..count` were filled above with pointers that live through this call.
             let result = unsafe {
@@ -375,13 +386,15 @@ impl Send {
             };
             if result > 0 {
                 sent += usize::try_from(result).unwrap_or(1);
-            } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                // This one cannot be sent (buffer full, no route, ICMP error of an earlier one); the next may.
+                continue;
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                // This one cannot be sent (buffer full, no route); the next may.
+                refused(sent, &error);
                 sent += 1;
-                failed += 1;
             }
         }
-        failed
     }
 }
 

@@ -150,31 +150,12 @@ impl Writing {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashMap, VecDeque};
-    use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-
-    use guard::Tally;
     use journal::{Options, Stream};
 
     use super::*;
-    use crate::sys::Wake;
 
     fn desk(journal: &std::path::Path) -> Desk {
-        let (events, _) = crossbeam_channel::bounded(8);
-        let shared = Shared {
-            udp: Vec::new(),
-            books: Mutex::new(Tally::default()),
-            pending: Mutex::new(HashMap::new()),
-            ended: Mutex::new(VecDeque::new()),
-            connections: Mutex::new(HashMap::new()),
-            registered: Mutex::new(HashMap::new()),
-            buffered: AtomicUsize::new(0),
-            events,
-            events_wake: Wake::new().unwrap(),
-            receive_wake: Wake::new().unwrap(),
-            is_starving: AtomicBool::new(false),
-            full_from: AtomicU64::new(0),
-        };
+        let shared = Shared::on_loopback(1 << 16);
         let options = Options::of(Stream::Edge);
         let (writer, _) = SegmentWriter::open(journal, Stream::Edge, &options, 1).unwrap();
         Desk::new(Arc::new(shared), writer)

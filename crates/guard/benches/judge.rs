@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use guard::{Effects, Guard, Now, Packet, Peer, Scratch, Snapshot};
+use guard::{Branches, Effects, Guard, Now, Packet, Peer, Scratch, Snapshot};
 use journal::Transport;
 
 /// Few enough to stay in the cache, where the kernel has just put a datagram that is read.
@@ -40,7 +40,7 @@ fn main() {
         })
         .collect();
     let mut now = Now { ms: 1_000_000, utc_us: 1_800_000_000_000_000 };
-    let mut guard = Guard::new(Arc::new(snapshot), 1, 7, now);
+    let mut guard = Guard::new(Arc::new(snapshot), Arc::new(Branches::new([1; 16])), 1, 7, now);
     let mut effects = Effects::new();
     let (mut best, mut parse) = (u128::MAX, u128::MAX);
     let after = |packet: &Vec<u8>| packet.windows(9).position(|part| part == b"Call-ID: ").expect("a Call-ID") + 9;

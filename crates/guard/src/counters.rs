@@ -24,7 +24,7 @@ macro_rules! counters {
 counters! {
     /// Datagrams and framed messages read, and connections that ended without one.
     Read = "read",
-    /// Handed to the call layer.
+    /// Requests that were let through.
     Admitted = "admitted",
     /// Have a record of their own.
     Recorded = "recorded",
@@ -32,7 +32,7 @@ counters! {
     Challenged = "challenged",
     /// Counted into another record or a summary.
     Folded = "folded",
-    /// ACKs, keep-alives, STUN, stray responses, repeats of admitted requests.
+    /// ACKs, keep-alives, STUN, responses, repeats of admitted requests.
     Absorbed = "absorbed",
     /// Could not be recorded (disk full), so not answered either.
     Unrecordable = "unrecordable",
@@ -76,7 +76,7 @@ counters! {
     Connections = "tcp_connections",
     /// TCP connections closed at once because a limit was reached.
     ConnectionsRefused = "tcp_connections_refused",
-    /// Admitted requests that found the call layer's queue full.
+    /// Messages that were let through and found the queue of the transactions full.
     QueueFull = "call_queue_full",
 }
 

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use journal::{Transport, WriteUnit};
 
@@ -70,23 +71,43 @@ pub enum Standing {
         /// The edge frame of the challenge that it answered, 0 if that was settled before.
         settles: u64,
     },
+    /// A party to a live dialog: it named our tag and the Call-ID.
+    Inside {
+        /// The gateway whose address it came from, if it is one's.
+        gateway: Option<u32>,
+    },
 }
 
-/// A request for the call layer.
+/// What a message is to the transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admitted {
-    /// Unique in this run; the answer names it.
-    pub id: u64,
-    /// Who.
-    pub standing: Standing,
+pub enum What {
+    /// A request that was let through now, outside of dialogs or inside one.
+    Request(Standing),
+    /// Such a request again.
+    Repeat,
+    /// For an INVITE that was let through and has not ended.
+    Cancel,
+    /// For a final response of ours.
+    Ack,
+    /// To a request of ours: its branch says so.
+    Response,
+}
+
+/// A message for the transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// What it is to them.
+    pub what: What,
     /// Where from, where to.
     pub peer: Peer,
     /// The whole message.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// When it was read, UTC microseconds.
     pub at_us: u64,
-    /// The To tag that our answers carry.
+    /// The To tag for answers to it that nobody else has one for.
     pub local_tag: [u8; 16],
+    /// What [`crate::Guard::ended`] wants to know of an INVITE; 0 for all else.
+    pub key: u64,
 }
 
 /// What a batch of packets leads to. Reused from batch to batch.
@@ -97,10 +118,8 @@ pub struct Effects {
     pub answers: Vec<Answer>,
     /// The answers' bytes.
     pub bytes: Vec<u8>,
-    /// Requests for the call layer; they do not wait for the write.
-    pub admitted: Vec<Admitted>,
-    /// Repeats of admitted requests: send their answer again if there is one.
-    pub repeats: Vec<(u64, Peer)>,
+    /// Messages for the transactions, in the order they came; they do not wait for the write.
+    pub passed: Vec<Passed>,
     /// What this batch changes in the books.
     pub tally: Tally,
 }
@@ -112,8 +131,7 @@ impl Effects {
             unit: WriteUnit::new(64 << 10),
             answers: Vec::with_capacity(256),
             bytes: Vec::with_capacity(64 << 10),
-            admitted: Vec::new(),
-            repeats: Vec::new(),
+            passed: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -123,8 +141,7 @@ impl Effects {
         self.unit.clear();
         self.answers.clear();
         self.bytes.clear();
-        self.admitted.clear();
-        self.repeats.clear();
+        self.passed.clear();
         self.tally = Tally::default();
     }
 }

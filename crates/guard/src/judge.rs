@@ -5,15 +5,18 @@
 //! [`Effects`]. One owner calls it, so there is no lock. The order of questions is that of the design: what kind of packet is it,
 //! may its source speak at all, is the source known, are the credentials right; whatever is not let through is recorded.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use journal::{IncrementWhy, Reason, Record, Scope};
 use sip::{Message, Method, Parsed, Refuse, Why};
 
+use crate::branch::Branches;
 use crate::bucket::TokenBucket;
 use crate::challenge::ChallengeBudget;
 use crate::counters::Counter;
-use crate::effects::{Admitted, Effects, Now, Packet, Standing};
+use crate::dialogs::{Dialogs, Inside};
+use crate::effects::{Effects, Now, Packet, Passed, Standing, What};
 use crate::flows::{FlowKey, Flows};
 use crate::fold::{Budget, Folding};
 use crate::known::KnownSources;
@@ -97,19 +100,14 @@ impl Default for Scratch<'_> {
     }
 }
 
-/// An admitted request.
-#[derive(Clone, Copy)]
-struct Transaction {
-    id: u64,
-    at_ms: u64,
-}
-
 /// A request that comes again later than this is a new one (64 x T1, RFC 3261 §17.1.1.2).
 const TRANSACTION_MS: u64 = 32_000;
 
 pub(crate) enum Judged<'a> {
     Absorbed,
-    Repeat(u64),
+    Ack,
+    Cancel,
+    Repeat,
     Admitted(Standing),
     Refused(Refusal<'a>),
 }
@@ -119,6 +117,9 @@ pub struct Guard {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Registrations in force; the edge changes them when a REGISTER is accepted.
     pub flows: Flows,
+    /// Dialogs that live; the edge changes them as the call layer says.
+    pub dialogs: Dialogs,
+    branches: Arc<Branches>,
     pub(crate) folding: Folding,
     pub(crate) scope: Scope,
     pub(crate) sources: BoundedMap<SourceKey, SourceState>,
@@ -126,12 +127,14 @@ pub struct Guard {
     pub(crate) nonces: BoundedMap<(u32, u64, u32), UsedNonce>,
     pub(crate) challenges: ChallengeBudget,
     known: KnownSources,
-    transactions: BoundedMap<u64, Transaction>,
+    /// When requests were let through, so that they are not counted twice.
+    transactions: BoundedMap<u64, u64>,
+    /// INVITEs that were let through and have not ended: what may be cancelled and acknowledged.
+    invites: HashSet<u64>,
     pub(crate) raw_budget: TokenBucket,
     pub(crate) raw: Vec<u8>,
     pub(crate) next_seq: u64,
     journal_crc: u32,
-    next_request: u64,
     pub(crate) nonce_counter: u32,
     is_overloaded: bool,
     pub(crate) increments: Vec<(u64, IncrementWhy, u32)>,
@@ -139,13 +142,16 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard that numbers its frames from `next_seq` in the journal whose id has the checksum `journal_crc`.
-    pub fn new(snapshot: Arc<Snapshot>, next_seq: u64, journal_crc: u32, now: Now) -> Self {
+    /// A guard that numbers its frames from `next_seq` in the journal whose id has the checksum `journal_crc`; requests of ours
+    /// carry one of `branches`.
+    pub fn new(snapshot: Arc<Snapshot>, branches: Arc<Branches>, next_seq: u64, journal_crc: u32, now: Now) -> Self {
         let folding = Folding::new(budget(&snapshot), now.ms);
         let challenges = ChallengeBudget::new(&snapshot.parameters, now.ms);
         Self {
             snapshot,
             flows: Flows::default(),
+            dialogs: Dialogs::default(),
+            branches,
             folding,
             scope: Scope::Own,
             sources: BoundedMap::new(SOURCES),
@@ -154,11 +160,11 @@ impl Guard {
             challenges,
             known: KnownSources::default(),
             transactions: BoundedMap::new(TRANSACTIONS),
+            invites: HashSet::new(),
             raw_budget: TokenBucket::full(RAW_SAMPLES_PER_S, now.ms),
             raw: Vec::new(),
             next_seq,
             journal_crc,
-            next_request: 1,
             nonce_counter: 0,
             is_overloaded: false,
             increments: Vec::new(),
@@ -192,9 +198,23 @@ impl Guard {
         self.folding.forget();
     }
 
-    /// A request of this gateway got its final answer.
-    pub fn answered(&mut self, gateway_id: u32) {
-        self.known.answered(gateway_id);
+    /// The call layer has taken a request of this gateway up: it gave its first answer, provisional or final.
+    pub fn taken_up(&mut self, gateway_id: u32) {
+        self.known.taken_up(gateway_id);
+    }
+
+    /// The transaction of an INVITE is over: nothing of it is to be cancelled or acknowledged any more.
+    pub fn ended(&mut self, key: u64) {
+        self.invites.remove(&key);
+    }
+
+    /// A request that was let through could not be passed on. Its repetitions are passed on as such, and put off.
+    pub fn undo(&mut self, passed: &Passed) {
+        let What::Request(standing) = &passed.what else { return };
+        if let Standing::Gateway { id } = standing {
+            self.known.taken_up(*id);
+        }
+        self.invites.remove(&passed.key);
     }
 
     /// Start a batch: how wide folding is holds for the whole of it.
@@ -234,8 +254,16 @@ impl Guard {
             Parsed::Message(message) if message.is_request() => {
                 self.judge_request(now, packet, message, effects);
             }
-            // No transaction of ours waits for a stranger's response; keep-alives ask for nothing.
-            Parsed::Message(_) | Parsed::Drop(Why::KeepAlive | Why::Stun) => effects.tally.add(Counter::Absorbed, 1),
+            Parsed::Message(response) => {
+                effects.tally.add(Counter::Absorbed, 1);
+                let branch = response.via_top().ok().and_then(|via| via.branch);
+                // No transaction of ours waits for a stranger's response.
+                if branch.is_some_and(|branch| self.branches.is_ours(branch)) {
+                    pass(now, packet, What::Response, [0; 16], 0, effects);
+                }
+            }
+            // Keep-alives ask for nothing.
+            Parsed::Drop(Why::KeepAlive | Why::Stun) => effects.tally.add(Counter::Absorbed, 1),
             Parsed::Refuse(Refuse { status, why, message }) => {
                 self.refuse_malformed(now, packet, Some(message), *why, Reply::Status(*status), effects);
             }
@@ -284,9 +312,15 @@ impl Guard {
         let judged = self.verdict(now, packet, message, &view, &snapshot, effects);
         match judged {
             Judged::Absorbed => effects.tally.add(Counter::Absorbed, 1),
-            Judged::Repeat(id) => {
+            Judged::Ack | Judged::Repeat => {
                 effects.tally.add(Counter::Absorbed, 1);
-                effects.repeats.push((id, packet.peer));
+                let what = if view.method == Method::Ack { What::Ack } else { What::Repeat };
+                pass(now, packet, what, self.tag_for(packet, &view), 0, effects);
+            }
+            Judged::Cancel => {
+                effects.tally.add(Counter::Admitted, 1);
+                self.note(now, packet, &view);
+                pass(now, packet, What::Cancel, self.tag_for(packet, &view), 0, effects);
             }
             Judged::Admitted(standing) => self.admit(now, packet, &view, standing, effects),
             Judged::Refused(refusal) => {
@@ -311,9 +345,17 @@ impl Guard {
             if view.to_tag == tag {
                 self.prove(source, now, effects);
             }
-            return Judged::Absorbed;
+            let is_ours = self.is_live_invite(packet, view) || self.dialogs.holds(view.to_tag, view.call_id);
+            return if is_ours { Judged::Ack } else { Judged::Absorbed };
         }
         let gateway = snapshot.gateway(packet.peer.source);
+        if view.method == Method::Cancel && self.is_live_invite(packet, view) {
+            return if self.repeated(now, packet, view) { Judged::Repeat } else { Judged::Cancel };
+        }
+        // Whoever knows tag and Call-ID is a party to the call, and no stranger.
+        if view.method != Method::Cancel && !view.to_tag.is_empty() && self.dialogs.holds(view.to_tag, view.call_id) {
+            return self.verdict_inside(now, packet, message, view, gateway);
+        }
         let color = snapshot.source_color(packet.peer.source.ip(), now.utc_us);
         // An authorised source is never blocked.
         if color == Some(Color::Black) && gateway.is_none() {
@@ -329,7 +371,7 @@ impl Guard {
             Method::Register => {
                 return self.verdict_register(now, packet, message, view, snapshot, effects);
             }
-            // Nothing of ours is to be cancelled or ended: no dialog of this node carries that tag.
+            // No dialog that lives carries that tag, and no INVITE that is to be cancelled.
             Method::Cancel | Method::Bye | Method::Prack | Method::Update => {
                 return refuse(Reason::UnknownDialog, 481);
             }
@@ -346,6 +388,31 @@ impl Guard {
         }
     }
 
+    /// A request inside a live dialog (RFC 3261 §12.2.2). It does not wait for an overload to pass: it ends calls more often than not.
+    fn verdict_inside<'a>(
+        &mut self,
+        now: Now,
+        packet: &Packet<'_>,
+        message: &Message<'a>,
+        view: &View<'a>,
+        gateway: Option<&Gateway>,
+    ) -> Judged<'a> {
+        if self.repeated(now, packet, view) {
+            return Judged::Repeat;
+        }
+        let gateway = gateway.map(|gateway| gateway.id);
+        let refused = |refusal: Refusal<'a>| Judged::Refused(Refusal { gateway, ..refusal });
+        if let Err(fault) = sip::check(message) {
+            let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
+            return refused(Refusal { detail: fault.why as u16, ..refusal });
+        }
+        match self.dialogs.take(view.to_tag, view.call_id, now.ms) {
+            Inside::Yes => Judged::Admitted(Standing::Inside { gateway }),
+            Inside::TooMany => refused(Refusal::new(Reason::RateExceeded, Reply::Later)),
+            Inside::No => refused(Refusal::new(Reason::UnknownDialog, Reply::Status(481))),
+        }
+    }
+
     fn verdict_gateway<'a>(
         &mut self,
         now: Now,
@@ -355,8 +422,8 @@ impl Guard {
         (snapshot, gateway): (&Snapshot, &Gateway),
     ) -> Judged<'a> {
         let refused = |refusal: Refusal<'a>| Judged::Refused(refusal.of_gateway(gateway));
-        if let Some(id) = self.repeated(now, packet, view) {
-            return Judged::Repeat(id);
+        if self.repeated(now, packet, view) {
+            return Judged::Repeat;
         }
         if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
@@ -456,11 +523,28 @@ impl Guard {
         self.flows.was_registered(source, now.utc_us, memory_us)
     }
 
-    /// The request that this one repeats, if it was admitted a short while ago.
-    pub(crate) fn repeated(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) -> Option<u64> {
-        let key = self.transaction_key(packet, view);
-        let transaction = self.transactions.get_mut(&key)?;
-        (now.ms.saturating_sub(transaction.at_ms) < TRANSACTION_MS).then_some(transaction.id)
+    /// Whether this request was let through a short while ago, or is an INVITE that has not ended.
+    pub(crate) fn repeated(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) -> bool {
+        let key = self.transaction_key(packet, view, view.method);
+        if self.invites.contains(&key) {
+            return true;
+        }
+        self.transactions.get_mut(&key).is_some_and(|at_ms| now.ms.saturating_sub(*at_ms) < TRANSACTION_MS)
+    }
+
+    /// Whether the INVITE that an ACK or a CANCEL is for was let through and has not ended.
+    fn is_live_invite(&self, packet: &Packet<'_>, view: &View<'_>) -> bool {
+        self.invites.contains(&self.transaction_key(packet, view, Method::Invite))
+    }
+
+    fn note(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) -> u64 {
+        let key = self.transaction_key(packet, view, view.method);
+        *self.transactions.get_or_insert_with(key, || now.ms) = now.ms;
+        key
+    }
+
+    fn tag_for(&self, packet: &Packet<'_>, view: &View<'_>) -> [u8; 16] {
+        local_tag(&self.snapshot.tag_key, SourceKey::of(packet.peer.source.ip()), view.call_id, view.from_tag)
     }
 
     pub(crate) fn prove(&mut self, source: SourceKey, now: Now, effects: &mut Effects) {
@@ -471,31 +555,29 @@ impl Guard {
         state.proven_until_ms = now.ms.saturating_add(PROOF_MS);
     }
 
-    fn transaction_key(&self, packet: &Packet<'_>, view: &View<'_>) -> u64 {
+    fn transaction_key(&self, packet: &Packet<'_>, view: &View<'_>, method: Method<'_>) -> u64 {
         let source = packet.peer.source;
         let port = source.port().to_be_bytes();
         // RFC 3261 §17.2.3: branch, sent-by and method; the address stands for sent-by, since answers go there.
         let key = SourceKey::of(source.ip());
-        self.folding.identity(key, &[view.method.as_bytes(), view.branch, view.call_id, &port], view.cseq)
+        self.folding.identity(key, &[method.as_bytes(), view.branch, view.call_id, &port], view.cseq)
     }
 
     fn admit(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>, standing: Standing, effects: &mut Effects) {
         effects.tally.add(Counter::Admitted, 1);
-        let id = self.next_request;
-        self.next_request = id.wrapping_add(1);
-        let key = self.transaction_key(packet, view);
-        let transaction = Transaction { id, at_ms: now.ms };
-        *self.transactions.get_or_insert_with(key, || transaction) = transaction;
-        let source = SourceKey::of(packet.peer.source.ip());
-        effects.admitted.push(Admitted {
-            id,
-            standing,
-            peer: packet.peer,
-            bytes: packet.bytes.to_vec(),
-            at_us: now.utc_us,
-            local_tag: local_tag(&self.snapshot.tag_key, source, view.call_id, view.from_tag),
-        });
+        let noted = self.note(now, packet, view);
+        let is_invite = view.method == Method::Invite;
+        if is_invite {
+            self.invites.insert(noted);
+        }
+        let key = if is_invite { noted } else { 0 };
+        pass(now, packet, What::Request(standing), self.tag_for(packet, view), key, effects);
     }
+}
+
+fn pass(now: Now, packet: &Packet<'_>, what: What, local_tag: [u8; 16], key: u64, effects: &mut Effects) {
+    let bytes = packet.bytes.into();
+    effects.passed.push(Passed { what, peer: packet.peer, bytes, at_us: now.utc_us, local_tag, key });
 }
 
 fn budget(snapshot: &Snapshot) -> Budget {

@@ -25,7 +25,7 @@ pub(crate) struct KnownSources {
 }
 
 impl KnownSources {
-    /// Take one call or other request from a gateway's allowance; true if it may pass. A pass is in flight until [`Self::answered`].
+    /// Take one call or other request from a gateway's allowance; true if it may pass. A pass is in flight until [`Self::taken_up`].
     pub(crate) fn admit(&mut self, gateway: &Gateway, is_call: bool, now_ms: u64) -> bool {
         let (rate, burst) = (u64::from(gateway.calls_per_second), u64::from(gateway.burst));
         let (other_rate, other_burst) = (rate.saturating_mul(OTHERS_PER_CALL), burst.saturating_mul(OTHERS_PER_CALL));
@@ -48,8 +48,8 @@ impl KnownSources {
         passes
     }
 
-    /// A request of this gateway got its final answer.
-    pub(crate) fn answered(&mut self, gateway_id: u32) {
+    /// The call layer gave a request of this gateway its first answer.
+    pub(crate) fn taken_up(&mut self, gateway_id: u32) {
         if let Some(limits) = self.gateways.get_mut(&gateway_id) {
             limits.in_flight = limits.in_flight.saturating_sub(1);
         }
@@ -83,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn requests_in_flight_are_capped_until_answered() {
+    fn requests_in_flight_are_capped_until_they_are_taken_up() {
         let mut known = KnownSources::default();
         let gateway = Gateway { in_flight: 1, ..gateway(1) };
         assert!(known.admit(&gateway, true, 0));
         assert!(!known.admit(&gateway, true, 0));
-        known.answered(1);
+        known.taken_up(1);
         assert!(known.admit(&gateway, true, 0));
     }
 }

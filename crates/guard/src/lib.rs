@@ -2,7 +2,7 @@
 //! Admission: who may speak, what the others hear, and the frame that accounts for it.
 //!
 //! Everything here is pure: no socket, no file, no clock. [`Guard::judge`] takes a packet, the two clocks and the operator's
-//! [`Snapshot`], and adds frames, answers and admitted requests to [`Effects`]. Every table keyed by what strangers choose has
+//! [`Snapshot`], and adds frames, answers and what is passed on to [`Effects`]. Every table keyed by what strangers choose has
 //! a fixed size ([`table`]).
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(
@@ -10,10 +10,12 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+mod branch;
 mod bucket;
 mod challenge;
 mod counters;
 mod credentials;
+mod dialogs;
 mod effects;
 mod fingerprint;
 mod flows;
@@ -31,8 +33,10 @@ pub mod table;
 mod verify;
 mod view;
 
+pub use branch::{BRANCH_LEN, Branches};
 pub use counters::{COUNTERS, Counter, Tally};
-pub use effects::{Admitted, Answer, Effects, Now, Packet, Peer, Standing};
+pub use dialogs::Dialogs;
+pub use effects::{Answer, Effects, Now, Packet, Passed, Peer, Standing, What};
 pub use fingerprint::{Fingerprint, fingerprint, traits};
 pub use flows::{FLOWS_PER_NUMBER, Flow, FlowKey, Flows};
 pub use judge::{Guard, Scratch};

@@ -113,7 +113,7 @@ impl Nonce {
     }
 }
 
-fn hex_pair(byte: u8) -> [u8; 2] {
+pub(crate) fn hex_pair(byte: u8) -> [u8; 2] {
     let digit = |nibble: u8| {
         if nibble < 10 { nibble.wrapping_add(b'0') } else { nibble.wrapping_add(b'a' - 10) }
     };

@@ -21,7 +21,7 @@ use crate::source::SourceKey;
 use crate::view::View;
 
 /// Methods that our answers to known sources allow.
-const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
+const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, PRACK, REGISTER";
 
 impl Guard {
     /// Account for a refused packet in a frame, and make its answer.

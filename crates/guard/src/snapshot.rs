@@ -145,7 +145,7 @@ pub struct Gateway {
     pub calls_per_second: u32,
     /// New calls that may come at once after a pause.
     pub burst: u32,
-    /// Requests that may wait for an answer at a time.
+    /// Requests that may wait at a time for their first answer, provisional or final; a call that rings has had it.
     pub in_flight: u32,
 }
 

@@ -42,8 +42,8 @@ impl Guard {
         let Some(credentials) = credentials_of(message, header) else {
             return Judged::Refused(Refusal::challenge(status, false));
         };
-        if let Some(id) = self.repeated(now, packet, view) {
-            return Judged::Repeat(id);
+        if self.repeated(now, packet, view) {
+            return Judged::Repeat;
         }
         let source = SourceKey::of(packet.peer.source.ip());
         let auth_user = bare(credentials.username);

@@ -12,7 +12,7 @@ fn a_gateways_call_goes_to_the_call_layer_and_leaves_no_refusal() {
     let mut bench = Bench::new(snapshot(|_| {}));
     for from in [GATEWAY, "192.0.2.70:6000"] {
         let outcome = bench.throw(from, &ask("INVITE").bytes());
-        assert_eq!(outcome.admitted[0].standing, Standing::Gateway { id: 9 });
+        assert_eq!(outcome.admitted[0], Standing::Gateway { id: 9 });
         assert!(outcome.answers.is_empty());
     }
     assert!(bench.journal().is_empty());
@@ -77,7 +77,7 @@ fn a_gateway_named_with_a_port_is_known_on_that_port_only() {
     }));
     let mut id = |from: &str| {
         let request = ask("INVITE").with(|ask| ask.call_id = from.into());
-        bench.throw(from, &request.bytes()).admitted.first().map(|admitted| admitted.standing.clone())
+        bench.throw(from, &request.bytes()).admitted.first().cloned()
     };
     assert_eq!(id("198.51.100.5:5080"), Some(Standing::Gateway { id: 2 }));
     assert_eq!(id("198.51.100.5:5081"), Some(Standing::Gateway { id: 1 }));

@@ -36,7 +36,7 @@ fn bind(bench: &mut Bench, from: &str) {
 fn the_right_password_admits_and_settles_its_challenge() {
     let mut bench = Bench::new(snapshot(|_| {}));
     let outcome = register(&mut bench, PHONE, "right");
-    let standing = &outcome.admitted[0].standing;
+    let standing = &outcome.admitted[0];
     assert_eq!(*standing, Standing::Phone { number: b"1001".to_vec(), settles: 1 });
     assert_eq!(bench.journal(), ["1 challenge 401"]);
     assert_eq!(outcome.tally.get(Counter::Proven), 1);
@@ -117,7 +117,7 @@ fn a_nonce_serves_again_with_a_rising_count_and_settles_once() {
     for (nc, settles) in [(1, 1), (2, 0), (7, 0)] {
         bench.wait_ms(20_000);
         let outcome = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", nc).bytes());
-        assert_eq!(outcome.admitted[0].standing, Standing::Phone { number: b"1001".to_vec(), settles });
+        assert_eq!(outcome.admitted[0], Standing::Phone { number: b"1001".to_vec(), settles });
     }
     bench.wait_ms(1000);
     let lower = request.answering(&challenge, "1001", "right", 3).with(|ask| ask.branch = "z9hG4bKlower".into());

@@ -1,127 +1,146 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Binding of the edge: start, events, commands.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use edge::{Binding, Config, Event, Listen};
-use guard::{Admitted, Counter, Snapshot, Standing};
-use journal::Kind;
+use edge::{Binding, Config, Event, Frame, HeaderLine, Listen, NewRequest, Respond, Target};
+use guard::{Counter, Passed, Peer, Snapshot, Standing, What};
+use journal::{Kind, Transport};
 use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
-use sip::{HeaderName, Message, NameAddr, Parsed, Why};
+use pyo3::types::PyDict;
+use sip::{HeaderName, NameAddr, Why};
 
 use crate::error::from_edge;
+use crate::message::Message;
 use crate::text::text;
 
-fn user(uri: &[u8]) -> String {
-    text(guard::user_of(uri))
+/// The way that a message came: the far end, and the address of ours that it came to.
+#[pyclass(frozen, get_all, module = "ringfence._core")]
+pub(crate) struct Came {
+    transport: &'static str,
+    remote: (String, u16),
+    local: (String, u16),
+    /// Requests go back on the same connection or mapping only.
+    is_flow: bool,
 }
 
-/// A request that the guard let through, waiting for an answer.
+impl Came {
+    fn new(peer: &Peer, is_flow: bool) -> Self {
+        let pair = |address: SocketAddr| (address.ip().to_canonical().to_string(), address.port());
+        Self { transport: peer.transport.as_str(), remote: pair(peer.source), local: pair(peer.local), is_flow }
+    }
+}
+
+/// A request that waits for its answer.
 #[pyclass(frozen, module = "ringfence._core")]
-pub(crate) struct Request(Arc<Admitted>);
+pub(crate) struct Request {
+    #[pyo3(get)]
+    transaction: u64,
+    #[pyo3(get)]
+    message: Py<Message>,
+    passed: Arc<Passed>,
+}
 
 impl Request {
-    fn with<T>(&self, read: impl FnOnce(&Message<'_>) -> T) -> Option<T> {
-        match sip::parse(&self.0.bytes) {
-            Parsed::Message(message) => Some(read(&message)),
+    fn standing(&self) -> Option<&Standing> {
+        match &self.passed.what {
+            What::Request(standing) => Some(standing),
             _ => None,
         }
-    }
-
-    fn header(&self, name: HeaderName) -> String {
-        self.with(|message| message.first(name).map(text)).flatten().unwrap_or_default()
     }
 }
 
 #[pymethods]
 impl Request {
     #[getter]
-    fn id(&self) -> u64 {
-        self.0.id
-    }
-
-    #[getter]
-    fn method(&self) -> String {
-        self.with(|message| message.method().map(|method| text(method.as_bytes()))).flatten().unwrap_or_default()
-    }
-
-    #[getter]
     fn gateway_id(&self) -> Option<u32> {
-        match self.0.standing {
-            Standing::Gateway { id } => Some(id),
-            Standing::Phone { .. } => None,
+        match self.standing()? {
+            Standing::Gateway { id } => Some(*id),
+            Standing::Phone { .. } | Standing::Inside { .. } => None,
         }
     }
 
     #[getter]
     fn number(&self) -> Option<String> {
-        match &self.0.standing {
+        match self.standing()? {
             Standing::Phone { number, .. } => Some(text(number)),
-            Standing::Gateway { .. } => None,
+            Standing::Gateway { .. } | Standing::Inside { .. } => None,
         }
     }
 
     #[getter]
     fn settles(&self) -> u64 {
-        match self.0.standing {
-            Standing::Phone { settles, .. } => settles,
-            Standing::Gateway { .. } => 0,
+        match self.standing() {
+            Some(Standing::Phone { settles, .. }) => *settles,
+            _ => 0,
         }
     }
 
     #[getter]
-    fn source(&self) -> (String, u16) {
-        (self.0.peer.source.ip().to_canonical().to_string(), self.0.peer.source.port())
-    }
-
-    #[getter]
-    fn local(&self) -> (String, u16) {
-        (self.0.peer.local.ip().to_canonical().to_string(), self.0.peer.local.port())
-    }
-
-    #[getter]
-    fn transport(&self) -> &'static str {
-        self.0.peer.transport.as_str()
+    fn came(&self) -> Came {
+        let is_stream = self.passed.peer.transport != Transport::Udp;
+        let is_flow = match self.standing() {
+            Some(Standing::Phone { .. }) => true,
+            Some(Standing::Inside { gateway }) => is_stream && gateway.is_none(),
+            _ => false,
+        };
+        Came::new(&self.passed.peer, is_flow)
     }
 
     #[getter]
     fn at_us(&self) -> u64 {
-        self.0.at_us
+        self.passed.at_us
     }
 
+    /// The tag for To that the edge's own answers have; one MAC for each call of each source.
     #[getter]
-    fn caller(&self) -> String {
-        self.with(|message| message.from().map(|from| user(from.uri)).unwrap_or_default()).unwrap_or_default()
-    }
-
-    #[getter]
-    fn callee(&self) -> String {
-        self.with(|message| message.request_uri().map(user).unwrap_or_default()).unwrap_or_default()
-    }
-
-    #[getter]
-    fn call_id(&self) -> String {
-        self.header(HeaderName::CallId)
-    }
-
-    #[getter]
-    fn user_agent(&self) -> String {
-        self.header(HeaderName::UserAgent)
+    fn tag(&self) -> String {
+        text(&self.passed.local_tag)
     }
 
     /// Value of the Expires header field, None where it is absent or no number (RFC 3261 §20.19).
     #[getter]
     fn expires_s(&self) -> Option<u32> {
-        self.with(|message| message.first(HeaderName::Expires).and_then(seconds)).flatten()
+        self.message.get().first(HeaderName::Expires).and_then(seconds)
     }
 
     /// `(uri, expires)` of each Contact in order; `("*", None)` for the wildcard (RFC 3261 §10.2.2).
     #[getter]
     fn contacts(&self) -> Vec<(Vec<u8>, Option<u32>)> {
-        self.with(|message| message.all(HeaderName::Contact).flat_map(contacts).collect()).unwrap_or_default()
+        self.message.get().all(HeaderName::Contact).flat_map(contacts).collect()
     }
+}
+
+/// A response to a request of ours.
+#[pyclass(frozen, get_all, module = "ringfence._core")]
+pub(crate) struct Response {
+    transaction: u64,
+    message: Py<Message>,
+    came: Py<Came>,
+}
+
+/// The ACK for a 2xx of ours.
+#[pyclass(frozen, get_all, module = "ringfence._core")]
+pub(crate) struct Ack {
+    transaction: u64,
+    message: Py<Message>,
+}
+
+/// A CANCEL for an INVITE that waits for its answer.
+#[pyclass(frozen, get_all, module = "ringfence._core")]
+pub(crate) struct Cancel {
+    transaction: u64,
+    message: Py<Message>,
+}
+
+/// A transaction that ended without what it was owed.
+#[pyclass(frozen, get_all, module = "ringfence._core")]
+pub(crate) struct Ended {
+    transaction: u64,
+    why: &'static str,
 }
 
 /// The addresses of one Contact line; what follows a fault was refused by the guard's strict check.
@@ -145,6 +164,50 @@ fn seconds(text: &[u8]) -> Option<u32> {
         return None;
     }
     Some(text.iter().fold(0_u32, |value, digit| value.saturating_mul(10).saturating_add(u32::from(digit - b'0'))))
+}
+
+/// One event as its object. What the transactions took can be read, so nothing is left out.
+fn to_object(py: Python<'_>, event: Event) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let message = |bytes: Arc<[u8]>| Message::new(bytes).ok().map(|message| Py::new(py, message)).transpose();
+    Ok(Some(match event {
+        Event::Request { transaction, passed } => {
+            let Some(message) = message(Arc::clone(&passed.bytes))? else { return Ok(None) };
+            Bound::new(py, Request { transaction, message, passed })?.into_any()
+        }
+        Event::Response { transaction, bytes, came, is_flow } => {
+            let Some(message) = message(bytes)? else { return Ok(None) };
+            let came = Py::new(py, Came::new(&came, is_flow))?;
+            Bound::new(py, Response { transaction, message, came })?.into_any()
+        }
+        Event::Ack { transaction, bytes } => {
+            let Some(message) = message(bytes)? else { return Ok(None) };
+            Bound::new(py, Ack { transaction, message })?.into_any()
+        }
+        Event::Cancel { transaction, bytes } => {
+            let Some(message) = message(bytes)? else { return Ok(None) };
+            Bound::new(py, Cancel { transaction, message })?.into_any()
+        }
+        Event::Ended { transaction, why } => Bound::new(py, Ended { transaction, why: why.as_str() })?.into_any(),
+        Event::Trouble(sentence) => sentence.into_pyobject(py)?.into_any(),
+    }))
+}
+
+/// The default of bodies.
+const NO_BODY: &[u8] = b"";
+
+/// Transport, remote, local, shown, whether it is a flow.
+type TargetParts = (String, (String, Option<u16>), (String, u16), (String, u16), bool);
+
+fn target((transport, remote, local, shown, is_flow): TargetParts) -> Target {
+    Target { transport, remote, local, shown, is_flow }
+}
+
+/// Kind, payload, whether it has to be durable.
+type FrameParts = (u8, Vec<u8>, bool);
+
+fn frame((code, payload, is_durable): FrameParts) -> PyResult<Frame> {
+    let kind = Kind::from_code(code).ok_or_else(|| PyValueError::new_err(format!("{code} is no kind of frame")))?;
+    Ok(Frame { kind, payload, is_durable })
 }
 
 /// Where the edge listens and what it found, as the switch tells it.
@@ -185,10 +248,6 @@ impl Edge {
     }
 }
 
-fn kind(code: u8) -> PyResult<Kind> {
-    Kind::from_code(code).ok_or_else(|| pyo3::exceptions::PyValueError::new_err(format!("{code} is no kind of frame")))
-}
-
 #[pymethods]
 impl Edge {
     #[staticmethod]
@@ -211,14 +270,10 @@ impl Edge {
         self.with(|edge| Ok(edge.events_fd()))
     }
 
-    /// At most `limit` events: a `Request`, or a sentence of trouble.
+    /// At most `limit` events, in the order they happened; a `str` is a sentence of trouble.
     fn events<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let events = self.with(|edge| Ok(edge.events(limit)))?;
-        let to_object = |event| match event {
-            Event::Request(admitted) => Ok(Bound::new(py, Request(admitted))?.into_any()),
-            Event::Trouble(sentence) => Ok(sentence.into_pyobject(py)?.into_any()),
-        };
-        events.into_iter().map(to_object).collect()
+        events.into_iter().filter_map(|event| to_object(py, event).transpose()).collect()
     }
 
     /// The counters of this run by name, in the order of a `books` frame.
@@ -254,36 +309,88 @@ impl Edge {
         Ok(flows.into_iter().map(row).collect())
     }
 
-    #[pyo3(signature = (request_id, status, headers, frame=None, is_durable=false))]
-    fn answer(
+    /// Answer a request. Raises `ValueError` for what cannot be written.
+    #[pyo3(signature = (transaction, status, headers, body=NO_BODY, *, tag="", frame=None))]
+    fn respond(
         &self,
-        request_id: u64,
+        transaction: u64,
         status: u16,
-        headers: Vec<(String, Vec<u8>)>,
-        frame: Option<(u8, Vec<u8>)>,
-        is_durable: bool,
+        headers: Vec<HeaderLine>,
+        body: &[u8],
+        tag: &str,
+        frame: Option<FrameParts>,
     ) -> PyResult<()> {
-        let frame = frame.map(|(code, payload)| Ok::<_, PyErr>((kind(code)?, payload))).transpose()?;
-        self.with(|edge| edge.answer(request_id, status, headers, frame, is_durable))
+        let frame = frame.map(self::frame).transpose()?;
+        let (body, tag) = (body.to_vec(), tag.as_bytes().to_vec());
+        let respond = Respond { transaction, status, headers, body, tag, frame, binding: None };
+        self.with(|edge| edge.respond(respond))
     }
 
     /// Accept a REGISTER with 200: put `contact` in force for `expires_s` seconds.
-    fn bind(&self, request_id: u64, contact: &[u8], expires_s: u32, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
-        let binding = Binding::Bind { contact: contact.to_vec(), expires_s };
-        self.with(|edge| edge.register(request_id, binding, headers))
+    fn bind(&self, transaction: u64, contact: &[u8], expires_s: u32, headers: Vec<HeaderLine>) -> PyResult<()> {
+        let binding = Some(Binding::Bind { contact: contact.to_vec(), expires_s });
+        self.with(|edge| edge.respond(Respond { transaction, status: 200, headers, binding, ..Respond::default() }))
     }
 
     /// Accept a REGISTER with 200: end `contact`, or every contact of the number for None.
-    fn unbind(&self, request_id: u64, contact: Option<&[u8]>, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
-        let binding = Binding::Remove { contact: contact.map(<[u8]>::to_vec) };
-        self.with(|edge| edge.register(request_id, binding, headers))
+    fn unbind(&self, transaction: u64, contact: Option<&[u8]>, headers: Vec<HeaderLine>) -> PyResult<()> {
+        let binding = Some(Binding::Remove { contact: contact.map(<[u8]>::to_vec) });
+        self.with(|edge| edge.respond(Respond { transaction, status: 200, headers, binding, ..Respond::default() }))
     }
 
-    /// Write a frame of the calls journal that answers nobody.
-    fn append(&self, code: u8, payload: &Bound<'_, PyBytes>) -> PyResult<()> {
-        let payload = payload.as_bytes().to_vec();
-        let kind = kind(code)?;
-        self.with(|edge| edge.append(kind, payload))
+    /// Send a request; the number of its transaction. Raises `ValueError` for what cannot be written.
+    #[pyo3(signature = (to, method, uri, headers, body=NO_BODY, *, max_forwards=70, frame=None))]
+    #[expect(clippy::too_many_arguments, reason = "a request has that many parts")]
+    #[expect(clippy::needless_pass_by_value, reason = "a list of Python becomes a vector")]
+    fn send(
+        &self,
+        to: TargetParts,
+        method: &str,
+        uri: &str,
+        headers: Vec<HeaderLine>,
+        body: &[u8],
+        max_forwards: u8,
+        frame: Option<FrameParts>,
+    ) -> PyResult<u64> {
+        let frame = frame.map(self::frame).transpose()?;
+        let request = NewRequest { method, uri, headers: &headers, body, max_forwards };
+        self.with(|edge| edge.send(&target(to), &request, frame))
+    }
+
+    /// Send the ACK for a 2xx to that INVITE of ours.
+    #[pyo3(signature = (transaction, to, uri, headers, body=NO_BODY))]
+    #[expect(clippy::needless_pass_by_value, reason = "a list of Python becomes a vector")]
+    fn acknowledge(
+        &self,
+        transaction: u64,
+        to: TargetParts,
+        uri: &str,
+        headers: Vec<HeaderLine>,
+        body: &[u8],
+    ) -> PyResult<()> {
+        let ack = NewRequest { method: "ACK", uri, headers: &headers, body, max_forwards: 70 };
+        self.with(|edge| edge.acknowledge(transaction, &target(to), &ack))
+    }
+
+    /// Give an INVITE of ours up; `headers` go into the CANCEL.
+    fn cancel(&self, transaction: u64, headers: Vec<HeaderLine>) -> PyResult<()> {
+        self.with(|edge| edge.cancel(transaction, headers))
+    }
+
+    /// Admit requests inside dialogs with this tag of ours and this Call-ID.
+    fn open(&self, tag: &str, call_id: &str) -> PyResult<()> {
+        self.with(|edge| edge.open(tag.as_bytes().to_vec(), call_id.as_bytes().to_vec()))
+    }
+
+    /// Admit none any more.
+    fn close(&self, tag: &str) -> PyResult<()> {
+        self.with(|edge| edge.close(tag.as_bytes().to_vec()))
+    }
+
+    /// Write a frame of the calls journal that goes with no message.
+    fn append(&self, frame: FrameParts) -> PyResult<()> {
+        let frame = self::frame(frame)?;
+        self.with(|edge| edge.append(frame))
     }
 
     fn stop(&self, py: Python<'_>) {
@@ -293,8 +400,13 @@ impl Edge {
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("COUNTERS", Counter::ALL.iter().map(|counter| counter.as_str()).collect::<Vec<_>>())?;
+    module.add_class::<Ack>()?;
+    module.add_class::<Came>()?;
+    module.add_class::<Cancel>()?;
     module.add_class::<Edge>()?;
+    module.add_class::<Ended>()?;
     module.add_class::<FlowInForce>()?;
     module.add_class::<Request>()?;
+    module.add_class::<Response>()?;
     module.add_class::<Started>()
 }

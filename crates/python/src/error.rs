@@ -2,6 +2,7 @@
 //! Errors of the crates as exceptions of `ringfence.errors`.
 
 use journal::JournalError;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -10,10 +11,11 @@ pub(crate) fn from_journal(py: Python<'_>, error: &JournalError) -> PyErr {
     exception(py, "StoreError", &error.to_string(), error.hint(), error.code())
 }
 
-/// A `ringfence.errors.CoreError`, or `StoreError` where the journal is at fault.
+/// A `ringfence.errors.CoreError`, `StoreError` where the journal is at fault, or `ValueError` where the order is.
 pub(crate) fn from_edge(error: edge::EdgeError) -> PyErr {
     Python::attach(|py| match error {
         edge::EdgeError::Journal(error) => from_journal(py, &error),
+        error @ (edge::EdgeError::Header(_) | edge::EdgeError::Order(_)) => PyValueError::new_err(error.to_string()),
         error => exception(py, "CoreError", &error.to_string(), error.hint(), error.code()),
     })
 }

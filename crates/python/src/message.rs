@@ -163,8 +163,12 @@ impl Message {
             .map(|field| self.at(&field.value))
     }
 
-    fn first(&self, name: HeaderName) -> Option<&[u8]> {
-        self.fields.iter().find(|field| field.name == name).map(|field| self.at(&field.value))
+    pub(crate) fn first(&self, name: HeaderName) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    pub(crate) fn all(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |field| field.name == name).map(|field| self.at(&field.value))
     }
 
     fn cseq_parts(&self) -> Option<CSeq<'_>> {

@@ -61,6 +61,13 @@ impl<'t> ExtraHeader<'t> {
     pub fn new(name: &'t str, value: &'t [u8]) -> Result<Self, Error> {
         Ok(Self { name: Token::new(name.as_bytes())?, value: Text::new(value)? })
     }
+
+    /// Appends the field as a line of a message.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for part in [self.name.0, b": ", self.value.0, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
 }
 
 /// An answer to be written.
@@ -127,7 +134,7 @@ impl<'t> Answer<'t> {
             }
         }
         for header in self.extra {
-            write_header(header, out);
+            header.write(out);
         }
         write_body(self.body, out);
         out.len().saturating_sub(before)
@@ -182,14 +189,6 @@ impl<'t> Answer<'t> {
             _ => out.extend_from_slice(header.line),
         }
     }
-}
-
-/// Writes a header field that was given.
-pub(crate) fn write_header(header: &ExtraHeader<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(header.name.0);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(header.value.0);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes Content-Length, the empty line and the body.

@@ -4,7 +4,7 @@
 //! All parts go through types that refuse what would end a line or a field early, so no header field can be smuggled in. Whether the
 //! six header fields of RFC 3261 §8.1.1 are all given is for [`crate::parse`] to say of what was written.
 
-use crate::answer::{ExtraHeader, Token, write_body, write_header};
+use crate::answer::{ExtraHeader, Token, write_body};
 use crate::error::{Error, Why};
 use crate::uri::parse_uri;
 use crate::via::Via;
@@ -77,7 +77,7 @@ impl Request<'_> {
         out.extend_from_slice(self.branch.as_bytes());
         out.extend_from_slice(b"\r\n");
         for header in self.headers {
-            write_header(header, out);
+            header.write(out);
         }
         write_body(self.body, out);
         out.len().saturating_sub(before)

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sip::answer::ExtraHeader;
+
 use crate::error::Error;
 use crate::machine::{Effects, Event, Hop, IncomingResponse, Input, Reason, State, Transport};
-use crate::outgoing::{OutgoingRequest, ack_for_failure, cancel_for};
+use crate::outgoing::{OutgoingRequest, ack_for_failure, cancel_for, lines_of};
 use crate::timers::{D, Due, Running, SipTimers, Timer, doubled};
 
 /// Most dialogs (To tags of 2xx) that one INVITE may make. What comes beyond is not passed on, and ends at the far side for want of an ACK.
@@ -20,6 +22,8 @@ pub struct InviteClient<D> {
     running: Running,
     state: State,
     cancelling: Cancelling,
+    /// Lines that the CANCEL gets beside those of the INVITE.
+    cancel_lines: Box<[u8]>,
     /// The INVITE until its final response, then the ACK for it where we made one.
     sent: Option<Arc<[u8]>>,
     forks: Vec<Fork<D>>,
@@ -62,8 +66,17 @@ impl<D: Copy> InviteClient<D> {
         }
         hop.send(invite.bytes(), out);
         let sent = Some(Arc::clone(invite.bytes()));
-        let (state, cancelling, forks) = (State::Calling, Cancelling::No, Vec::new());
-        Self { hop, timers, running, state, cancelling, sent, forks, refused_forks: 0 }
+        Self {
+            hop,
+            timers,
+            running,
+            state: State::Calling,
+            cancelling: Cancelling::No,
+            cancel_lines: Box::default(),
+            sent,
+            forks: Vec::new(),
+            refused_forks: 0,
+        }
     }
 
     /// Takes one input. An error changes nothing.
@@ -84,7 +97,7 @@ impl<D: Copy> InviteClient<D> {
                 }
             }
             Input::TransportError => self.transport_error(out),
-            Input::SendCancel => return self.cancel(now),
+            Input::SendCancel { headers } => return self.cancel(now, headers),
             Input::SendAck { ack, destination } => return self.acknowledge(ack, destination, out),
             Input::Request | Input::Ack { .. } | Input::Cancel { .. } | Input::SendResponse { .. } => {
                 return Err(Error::Illegal(self.state));
@@ -114,7 +127,8 @@ impl<D: Copy> InviteClient<D> {
             return None;
         }
         self.cancelling = Cancelling::Sent;
-        self.sent.as_deref().and_then(cancel_for)
+        let lines = std::mem::take(&mut self.cancel_lines);
+        self.sent.as_deref().and_then(|invite| cancel_for(invite, &lines))
     }
 
     /// How many 2xx were not passed on because of [`MAX_FORKS`], since this was asked last.
@@ -191,12 +205,16 @@ impl<D: Copy> InviteClient<D> {
     }
 
     /// RFC 3261 §9.1: no CANCEL before a provisional response, and none after a final one.
-    fn cancel(&mut self, now: Instant) -> Result<(), Error> {
+    fn cancel(&mut self, now: Instant, headers: &[ExtraHeader<'_>]) -> Result<(), Error> {
         match (self.state, self.cancelling) {
-            (State::Calling, _) => self.cancelling = Cancelling::Wanted,
-            (State::Proceeding, Cancelling::No) => self.cancel_is_due(now),
-            (State::Proceeding, _) => {}
+            (State::Calling | State::Proceeding, Cancelling::No) => self.cancel_lines = lines_of(headers),
+            (State::Calling | State::Proceeding, _) => return Ok(()),
             _ => return Err(Error::Illegal(self.state)),
+        }
+        if self.state == State::Calling {
+            self.cancelling = Cancelling::Wanted;
+        } else {
+            self.cancel_is_due(now);
         }
         Ok(())
     }

@@ -221,7 +221,7 @@ fn an_ack_without_its_2xx_is_refused() {
 #[test]
 fn a_cancel_waits_for_a_provisional_response() {
     let mut case = Case::new(Transport::Unreliable);
-    assert_eq!(case.give(100, Input::SendCancel), []);
+    assert_eq!(case.give(100, Input::SendCancel { headers: &[] }), []);
     assert_eq!((case.client.take_cancel(), case.deadline()), (None, Some(500)));
     let (trying, effects) = case.hear(200, 100, "");
     assert_eq!(effects, [tell_response(100, &trying)]);
@@ -237,9 +237,9 @@ fn a_cancel_without_effect_ends_the_invite_after_64_t1() {
     for transport in [Transport::Unreliable, Transport::Reliable] {
         let mut case = Case::new(transport);
         case.hear(100, 180, "t1");
-        assert_eq!(case.give(1_000, Input::SendCancel), []);
+        assert_eq!(case.give(1_000, Input::SendCancel { headers: &[] }), []);
         assert!(case.client.take_cancel().is_some());
-        assert_eq!(case.give(1_500, Input::SendCancel), []);
+        assert_eq!(case.give(1_500, Input::SendCancel { headers: &[] }), []);
         assert_eq!(case.client.take_cancel(), None);
         case.hear(2_000, 180, "t1");
         assert_eq!(case.run(), [(33_000, vec![ended(Reason::CancelUnanswered)])]);
@@ -251,7 +251,7 @@ fn a_cancel_without_effect_ends_the_invite_after_64_t1() {
 fn after_a_cancel_the_final_response_still_counts() {
     let mut case = Case::new(Transport::Unreliable);
     case.hear(100, 180, "t1");
-    case.give(1_000, Input::SendCancel);
+    case.give(1_000, Input::SendCancel { headers: &[] });
     case.client.take_cancel().unwrap();
     let (terminated, effects) = case.hear(1_100, 487, "t1");
     assert_eq!(effects[1..], [tell_response(487, &terminated)]);
@@ -259,7 +259,7 @@ fn after_a_cancel_the_final_response_still_counts() {
 
     let mut case = Case::new(Transport::Unreliable);
     case.hear(100, 180, "t1");
-    case.give(1_000, Input::SendCancel);
+    case.give(1_000, Input::SendCancel { headers: &[] });
     case.client.take_cancel().unwrap();
     let (ok, effects) = case.hear(1_100, 200, "t1");
     assert_eq!((effects, case.client.state()), (vec![tell_response(200, &ok)], State::Accepted));
@@ -271,11 +271,11 @@ fn after_a_cancel_the_final_response_still_counts() {
 fn no_cancel_after_a_final_response() {
     for status in [200, 486] {
         let mut case = Case::new(Transport::Unreliable);
-        case.give(50, Input::SendCancel);
+        case.give(50, Input::SendCancel { headers: &[] });
         case.hear(100, status, "t1");
         assert_eq!(case.client.take_cancel(), None);
         let state = case.client.state();
-        assert_eq!(case.refuse(200, Input::SendCancel), Error::Illegal(state));
+        assert_eq!(case.refuse(200, Input::SendCancel { headers: &[] }), Error::Illegal(state));
     }
 }
 
@@ -329,7 +329,7 @@ fn nothing_comes_out_of_a_terminated_machine() {
         assert_eq!(case.hear(200, status, "t1").1, []);
     }
     assert_eq!(case.give(99_999, Input::Timer), []);
-    assert_eq!(case.refuse(200, Input::SendCancel), Error::Illegal(State::Terminated));
+    assert_eq!(case.refuse(200, Input::SendCancel { headers: &[] }), Error::Illegal(State::Terminated));
 }
 
 /// RFC 3261 §13.2.2.4: an RFC 2543 element may leave the tag away; that is one dialog too.

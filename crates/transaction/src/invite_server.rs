@@ -79,7 +79,7 @@ impl<D: Copy> InviteServer<D> {
             Input::TransportError if self.state != State::Terminated => self.hop.tell(Event::TransportError, out),
             Input::TransportError => {}
             Input::SendResponse(response) => return self.send_response(now, response, out),
-            Input::Response(_) | Input::SendCancel | Input::SendAck { .. } => {
+            Input::Response(_) | Input::SendCancel { .. } | Input::SendAck { .. } => {
                 return Err(Error::Illegal(self.state));
             }
         }

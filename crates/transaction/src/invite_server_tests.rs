@@ -285,7 +285,7 @@ fn illegal_input_changes_nothing_in_any_state() {
         let ack = an_ack("t");
         for input in [
             Input::Response(IncomingResponse::new(&parsed(&bytes), &bytes).unwrap()),
-            Input::SendCancel,
+            Input::SendCancel { headers: &[] },
             Input::SendAck { ack: &ack, destination: PEER },
         ] {
             assert_eq!(case.refuse(200, input), Error::Illegal(state));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sip::answer::{Answer, Token};
+use sip::answer::{Answer, ExtraHeader, Token};
 use sip::{Message, Method};
 
 use crate::error::Error;
@@ -250,13 +250,19 @@ impl<D: Copy> Transactions<D> {
     }
 
     /// Gives up an INVITE: a CANCEL is sent as soon as a provisional response came (RFC 3261 §9.1). The INVITE ends by its final response, at
-    /// the latest 64*T1 after the CANCEL.
+    /// the latest 64*T1 after the CANCEL. `headers` go into the CANCEL (Reason); only the first time that this is called counts.
     ///
     /// # Errors
     /// [`Error::Gone`], and [`Error::Illegal`] after a final response or for anything but an INVITE client.
-    pub fn cancel(&mut self, now: Instant, transaction: TransactionId, out: &mut Effects<D>) -> Result<(), Error> {
+    pub fn cancel(
+        &mut self,
+        now: Instant,
+        transaction: TransactionId,
+        headers: &[ExtraHeader<'_>],
+        out: &mut Effects<D>,
+    ) -> Result<(), Error> {
         let index = self.table.index_of(transaction)?;
-        self.drive(now, index, Input::SendCancel, out)
+        self.drive(now, index, Input::SendCancel { headers }, out)
     }
 
     /// Sends the ACK for a 2xx, and again each time that the 2xx comes again.

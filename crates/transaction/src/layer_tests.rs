@@ -390,7 +390,7 @@ fn a_cancel_goes_with_its_invite() {
     let invite = request("INVITE", "x", &[]);
     let id = case.start_on(Transport::Reliable, &invite).unwrap();
     case.hear(&a_response(&invite, 180, "t"));
-    case.table.cancel(case.now(), id, &mut case.out).unwrap();
+    case.table.cancel(case.now(), id, &[], &mut case.out).unwrap();
     assert_eq!((methods(&std::mem::take(&mut case.out)), case.table.client_count()), (vec!["CANCEL".to_owned()], 2));
     let effects = case.hear(&a_response(&invite, 487, "t"));
     assert_eq!(effects.last(), Some(&ended(id, Reason::Done)));
@@ -487,7 +487,7 @@ fn cancelling_sends_a_cancel_after_the_provisional_response() {
         let mut case = Case::new();
         let invite = request("INVITE", "x", &[]);
         let id = case.start_on(transport, &invite).unwrap();
-        case.table.cancel(case.now(), id, &mut case.out).unwrap();
+        case.table.cancel(case.now(), id, &[], &mut case.out).unwrap();
         assert!(case.out.is_empty());
         let effects = case.hear(&a_response(&invite, 180, "t"));
         assert_eq!(methods(&effects), ["CANCEL"]);
@@ -518,7 +518,7 @@ fn a_cancel_that_nobody_answers_gives_up_after_64_t1() {
     let id = case.start(&invite).unwrap();
     case.hear(&a_response(&invite, 180, "t"));
     case.now_ms = 1_000;
-    case.table.cancel(case.now(), id, &mut case.out).unwrap();
+    case.table.cancel(case.now(), id, &[], &mut case.out).unwrap();
     assert_eq!(methods(&case.run_to(32_999)).len(), 11);
     assert_eq!(case.run_to(33_000), [ended(id, Reason::CancelUnanswered)]);
     assert!(case.table.is_empty());
@@ -573,7 +573,7 @@ fn an_id_never_names_a_later_transaction() {
     case.hear(&a_response(&bye, 200, "t"));
     let new = case.start(&bye).unwrap();
     assert_eq!(old.index, new.index);
-    assert_eq!(case.table.cancel(case.now(), old, &mut case.out), Err(Error::Gone));
+    assert_eq!(case.table.cancel(case.now(), old, &[], &mut case.out), Err(Error::Gone));
     assert_eq!(case.respond(old, &Wire::invite(), 200), Err(Error::Gone));
     case.table.transport_error(case.now(), old, &mut case.out);
     assert!(case.out.is_empty());
@@ -605,7 +605,7 @@ fn limits_refuse_and_count_and_a_cancel_still_works() {
     assert_eq!(case.start(&request("BYE", "y", &[])), Err(Error::Full));
     assert_eq!(case.table.counters().client_limit_hits, 1);
     case.hear(&a_response(&outgoing, 180, "t"));
-    case.table.cancel(case.now(), id, &mut case.out).unwrap();
+    case.table.cancel(case.now(), id, &[], &mut case.out).unwrap();
     assert_eq!(methods(&std::mem::take(&mut case.out)), ["CANCEL"]);
     case.drain();
     assert!(case.start(&request("BYE", "y", &[])).is_ok());

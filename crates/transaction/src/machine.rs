@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sip::answer::ExtraHeader;
 use sip::{HeaderName, Message};
 
 use crate::outgoing::{OutgoingRequest, OutgoingResponse};
@@ -89,7 +90,10 @@ pub enum Input<'m, D> {
     /// User: send a response.
     SendResponse(OutgoingResponse),
     /// User: send a CANCEL as soon as RFC 3261 §9.1 allows it.
-    SendCancel,
+    SendCancel {
+        /// Header fields to add to it (Reason).
+        headers: &'m [ExtraHeader<'m>],
+    },
     /// User: send the ACK for a 2xx, and again whenever that 2xx comes again.
     SendAck {
         /// The ACK; its To tag says for which 2xx.

@@ -54,7 +54,7 @@ impl<D: Copy> NonInviteClient<D> {
             | Input::Ack { .. }
             | Input::Cancel { .. }
             | Input::SendResponse { .. }
-            | Input::SendCancel
+            | Input::SendCancel { .. }
             | Input::SendAck { .. } => return Err(Error::Illegal(self.state)),
         }
         Ok(())

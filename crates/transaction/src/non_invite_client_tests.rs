@@ -151,7 +151,7 @@ fn illegal_input_changes_nothing_in_any_state() {
             Input::Ack { bytes: &bytes },
             Input::Cancel { bytes: &bytes },
             Input::SendResponse(an_answer(&case.request, 200, "t")),
-            Input::SendCancel,
+            Input::SendCancel { headers: &[] },
             Input::SendAck { ack: &ack, destination: PEER },
         ] {
             let before = case.client.clone();

@@ -51,7 +51,7 @@ impl<D: Copy> NonInviteServer<D> {
             Input::Ack { .. }
             | Input::Cancel { .. }
             | Input::Response(_)
-            | Input::SendCancel
+            | Input::SendCancel { .. }
             | Input::SendAck { .. } => return Err(Error::Illegal(self.state)),
         }
         Ok(())

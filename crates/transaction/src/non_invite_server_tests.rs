@@ -124,7 +124,7 @@ fn illegal_input_changes_nothing_in_any_state() {
             Input::Ack { bytes: &bytes },
             Input::Cancel { bytes: &bytes },
             Input::Response(IncomingResponse::new(&parsed(&bytes), &bytes).unwrap()),
-            Input::SendCancel,
+            Input::SendCancel { headers: &[] },
         ];
         let ack = an_ack("t");
         inputs.push(Input::SendAck { ack: &ack, destination: PEER });

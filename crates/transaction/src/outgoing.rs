@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use sip::answer::Answer;
+use sip::answer::{Answer, ExtraHeader};
 use sip::request::Request;
 use sip::{HeaderName, Message, Method, Parsed, Why, parse};
 
@@ -115,18 +115,33 @@ impl OutgoingResponse {
 pub(crate) fn ack_for_failure(invite: &[u8], to_line: &[u8]) -> Option<Arc<[u8]>> {
     let Parsed::Message(invite) = parse(invite) else { return None };
     let copied = [HeaderName::Route, HeaderName::Authorization, HeaderName::ProxyAuthorization];
-    Some(follow_up("ACK", &invite, to_line, &copied)?.as_slice().into())
+    Some(follow_up("ACK", &invite, to_line, &copied, b"")?.as_slice().into())
 }
 
-/// The CANCEL of an INVITE (RFC 3261 §9.1): all as in the INVITE, To too, whatever tags responses brought.
-pub(crate) fn cancel_for(invite: &[u8]) -> Option<OutgoingRequest> {
+/// Header fields as they stand in a message.
+pub(crate) fn lines_of(headers: &[ExtraHeader<'_>]) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    for header in headers {
+        header.write(&mut lines);
+    }
+    lines.into()
+}
+
+/// The CANCEL of an INVITE (RFC 3261 §9.1): all as in the INVITE, To too, whatever tags responses brought; and `lines` of the user's.
+pub(crate) fn cancel_for(invite: &[u8], lines: &[u8]) -> Option<OutgoingRequest> {
     let Parsed::Message(invite) = parse(invite) else { return None };
     let to = invite.header(HeaderName::To)?.line;
-    OutgoingRequest::read(&follow_up("CANCEL", &invite, to, &[HeaderName::Route])?).ok()
+    OutgoingRequest::read(&follow_up("CANCEL", &invite, to, &[HeaderName::Route], lines)?).ok()
 }
 
 /// A request that shares its branch with the INVITE. Lines are copied as they stand.
-fn follow_up(method: &str, invite: &Message<'_>, to_line: &[u8], copied: &[HeaderName]) -> Option<Vec<u8>> {
+fn follow_up(
+    method: &str,
+    invite: &Message<'_>,
+    to_line: &[u8],
+    copied: &[HeaderName],
+    lines: &[u8],
+) -> Option<Vec<u8>> {
     let via = invite.first(HeaderName::Via)?.get(..invite.via_top().ok()?.len)?;
     let mut out = Vec::with_capacity(512);
     for part in [method.as_bytes(), b" ", invite.request_uri()?, b" SIP/2.0\r\nVia: ", via, b"\r\nMax-Forwards: 70\r\n"]
@@ -140,6 +155,7 @@ fn follow_up(method: &str, invite: &Message<'_>, to_line: &[u8], copied: &[Heade
     for header in invite.headers().iter().filter(|header| copied.contains(&header.name)) {
         out.extend_from_slice(header.line);
     }
+    out.extend_from_slice(lines);
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
     Some(out)
 }
@@ -179,7 +195,8 @@ mod tests {
     #[test]
     fn the_cancel_is_the_invites_without_require_and_body() {
         let invite = request("INVITE", "x", &[("Route", "<sip:p1.example;lr>"), ("Require", "100rel")]);
-        let cancel = cancel_for(invite.bytes()).unwrap();
+        let reason = ExtraHeader::new("Reason", b"SIP;cause=200").unwrap();
+        let cancel = cancel_for(invite.bytes(), &lines_of(&[reason])).unwrap();
         let (cancel, invite) = (parsed(cancel.bytes()), parsed(invite.bytes()));
         assert_eq!((cancel.method(), cancel.request_uri()), (Some(Method::Cancel), invite.request_uri()));
         assert_eq!(cancel.all(HeaderName::Via).collect::<Vec<_>>(), invite.all(HeaderName::Via).collect::<Vec<_>>());
@@ -190,12 +207,13 @@ mod tests {
         );
         assert_eq!(cancel.first(HeaderName::Route), invite.first(HeaderName::Route));
         assert_eq!((cancel.first(HeaderName::Require), cancel.body()), (None, &b""[..]));
+        assert_eq!(cancel.first(HeaderName::Reason), Some(&b"SIP;cause=200"[..]));
     }
 
     /// RFC 3261 §8.1.1: the core does not send what others would refuse.
     #[test]
     fn a_request_without_its_header_fields_or_with_two_of_them_is_refused() {
-        use sip::answer::{ExtraHeader, Token};
+        use sip::answer::Token;
         use sip::request::{SentBy, Target};
         let refused = |headers: &[(&str, &str)]| {
             let headers: Vec<_> =

@@ -196,7 +196,7 @@ impl Network {
                 self.callee_does(out);
             }
             Plan::Cancel { transaction } => {
-                self.caller.cancel(now, transaction, &mut out).ok();
+                self.caller.cancel(now, transaction, &[], &mut out).ok();
                 self.caller_does(out);
             }
         }

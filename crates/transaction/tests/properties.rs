@@ -156,7 +156,7 @@ impl World {
             }
             Step::Cancel { transaction } => {
                 let Some(id) = pick(&self.ids, transaction) else { return };
-                self.table.cancel(now, id, &mut self.out).ok();
+                self.table.cancel(now, id, &[], &mut self.out).ok();
             }
             Step::Acknowledge { transaction, tag } => {
                 let Some(id) = pick(&self.ids, transaction) else { return };
@@ -241,7 +241,7 @@ impl World {
         for id in self.ids.clone() {
             match (self.table.state(id), self.known.get(&id).and_then(|known| known.request.clone())) {
                 (Some(State::Proceeding), Some(request)) => self.respond(id, &request, 480),
-                (Some(State::Proceeding), None) => drop(self.table.cancel(self.now(), id, &mut self.out)),
+                (Some(State::Proceeding), None) => drop(self.table.cancel(self.now(), id, &[], &mut self.out)),
                 _ => {}
             }
             self.look();

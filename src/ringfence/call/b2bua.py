@@ -14,10 +14,10 @@ from typing import Final, assert_never
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.ending import end_answered, end_unanswered
-from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response
+from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import ALLOW, cause, number, passed, reason
-from ringfence.call.hunt import Attempt, Farewell
+from ringfence.call.hunt import UNAVAILABLE, Attempt, Farewell
 from ringfence.call.leg import Leg, session_of
 from ringfence.call.plan import Plan, Verdict, ours, verdict
 from ringfence.call.record import call_of
@@ -286,9 +286,12 @@ class Call:
             case Ack(message=message):
                 self.disown(event.transaction)
                 self._acknowledged(message)
-            case Ended():
+            case Ended(why=why):
                 self.disown(event.transaction)
-                self._unacknowledged(now)
+                if why is Why.NOT_RECORDED:
+                    self._unrecorded(now)
+                else:
+                    self._unacknowledged(now)
             case Request() | Response():
                 pass  # those begin a transaction, or belong to one of a client
             case _:
@@ -328,6 +331,23 @@ class Call:
             self.say_bye(self.a, self.a.dialog, [])
         else:
             self.end_by_us(ACK_MISSING, now)
+
+    def _unrecorded(self, now: Moment) -> None:
+        """The answer could not be written, and the caller has heard 503 instead: there is no dialog."""
+        if self.state is not State.ANSWERED:
+            return
+        self.answered_at = None
+        self.table.counts.was_not_answered()
+        self.a.dialog = None
+        end_answered(
+            self,
+            now,
+            direction=EndDirection.SERVER,
+            code=UNAVAILABLE.code,
+            status=UNAVAILABLE.sip,
+            q850=UNAVAILABLE.q850,
+            headers=[reason(UNAVAILABLE.q850, UNAVAILABLE.name)],
+        )
 
     # --- requests inside dialogs ---
 

@@ -5,8 +5,9 @@ Nothing here waits, reads a clock or knows a socket. A fault in one call ends th
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, assert_never
 
 from ringfence.call import session_timer
@@ -305,9 +306,10 @@ class Calls:
         """Bring settings into force; calls that are up keep what was agreed."""
         self.table.settings = settings
 
-    def list(self) -> Iterator[CallView]:
-        """The live calls, oldest first."""
-        return (_view(call) for call in self.table.calls.values() if call.state is not State.ENDED)
+    def list(self, most: int | None = None) -> list[CallView]:
+        """The live calls, oldest first, at most so many."""
+        live = (call for call in self.table.calls.values() if call.state is not State.ENDED)
+        return [_view(call) for call in islice(live, most)]
 
     def show(self, call_id: int) -> CallView | None:
         """One live call."""

@@ -30,6 +30,11 @@ class CallCounts:
         self.answered += 1
         self.talking += 1
 
+    def was_not_answered(self) -> None:
+        """The answer of a live call came to nothing."""
+        self.answered -= 1
+        self.talking -= 1
+
     def ended(self, end_reason: int, *, was_answered: bool) -> None:
         """A live call is over."""
         self.live -= 1

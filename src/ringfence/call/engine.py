@@ -13,7 +13,8 @@ from typing import Final, Protocol
 from ringfence.core import Message
 
 Headers = list[tuple[str, bytes]]
-"""Names and values in the order written. The engine refuses values with CR, LF or NUL (ValueError)."""
+"""Names and values in the order written. What cannot be written (a value with CR, LF or NUL, a URI that is
+none) raises ValueError when the order is given."""
 
 NO_HEADERS: Final[Headers] = []
 
@@ -94,12 +95,22 @@ class Why(Enum):
     NO_RESPONSE = "no_response"
     NO_ACK = "no_ack"
     TRANSPORT = "transport"
+    """The request could not be sent, or the connection that it went over is gone."""
     CANCEL_UNANSWERED = "cancel_unanswered"
+    NOT_RECORDED = "not_recorded"
+    """Its frame could not be written: the request was not sent, the INVITE was answered 503 instead."""
+    NO_ROOM = "no_room"
+    """There are as many transactions as there may be; the request was not sent."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it says something about this node and nothing about the far end."""
+        return self in {Why.NOT_RECORDED, Why.NO_ROOM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The last event of a transaction that no final response or ACK has ended.
+    """The last event of a transaction that no final response or ACK has ended, or whose frame is unwritten.
 
     Shape: a client transaction other than INVITE ends with its final response or with this; an INVITE client
     ends with a failure response or with this, after a 2xx too; an INVITE server that answered with 2xx ends

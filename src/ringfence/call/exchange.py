@@ -114,7 +114,7 @@ class Exchange:
             case Ended(transaction=transaction, why=why):
                 self.call.disown(transaction)
                 if transaction == self._client:
-                    self._fail(503 if why is Why.TRANSPORT else 408, [], now)
+                    self._fail(503 if why is Why.TRANSPORT or why.is_ours else 408, [], now)
                 else:
                     self._no_ack(now)
             case Ack(message=message):

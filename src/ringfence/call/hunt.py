@@ -5,7 +5,7 @@ An attempt that was given up stays until its transaction ends: a 2xx that crosse
 and hung up (RFC 3261 §9.1, §15), as is each fork but the first.
 """
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
@@ -17,6 +17,7 @@ from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.plan import Route
 from ringfence.call.record import callee_of
 from ringfence.core import Message, read_address
+from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import Callee, RouteAttempt
 from ringfence.routing.failover import Answered, Failure, TimedOut, Unreachable
 from ringfence.routing.table import Phase
@@ -24,6 +25,7 @@ from ringfence.routing.table import Phase
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
 
+UNAVAILABLE: Final = END_REASON_BY_NAME["ProcessingUnavailable"]
 MOST_REDIRECTS = 5
 """How many 3xx are followed, one after the other; a 422 takes one of them too."""
 
@@ -154,13 +156,21 @@ class Attempt:
                     self._failure(message, now)
             case Ended(why=why):
                 self.call.disown(self.transaction)
-                if not self.is_lost and self.winner is None:
-                    outcome = Unreachable() if why is Why.TRANSPORT else TimedOut(self.phase)
-                    self._lose(outcome, None, now)
+                self._ended(why, now)
             case Request() | Ack() | Cancel():
                 pass  # those are for server transactions
             case _:
                 assert_never(event)
+
+    def _ended(self, why: Why, now: Moment) -> None:
+        if self.is_lost or self.winner is not None:
+            return
+        if why.is_ours:
+            # No other gateway would help.
+            self.is_lost = True
+            self.call.end_by_us(UNAVAILABLE, now)
+        else:
+            self._lose(Unreachable() if why is Why.TRANSPORT else TimedOut(self.phase), None, now)
 
     def _progress(self, message: Message, now: Moment) -> None:
         if self.is_lost or self.winner is not None:

@@ -79,7 +79,9 @@ class Refresh:
             self.leg.acknowledge(engine, self._dialog, sent.transaction, sent.seq, None)
         if self.call.is_over:
             return
-        if message is None or message.status == 408:
+        if isinstance(event, Ended) and event.why.is_ours:
+            self.call.set_timer(self.leg.refresh_timer, RETRY_S, now)
+        elif message is None or message.status == 408:
             self.call.end_by_session(now)
         else:
             self._answered(message, now)

@@ -26,7 +26,11 @@ _calls_per_second = click.option(
     "--calls-per-second", "--cps", type=int, help="New calls a second on average."
 )
 _burst = click.option("--burst", type=int, help="New calls at once.")
-_in_flight = click.option("--in-flight", type=int, help="New calls that have no final answer yet.")
+_in_flight = click.option(
+    "--in-flight",
+    type=int,
+    help="Requests that wait for their first answer at a time; a call that rings has had it.",
+)
 
 
 @click.group()

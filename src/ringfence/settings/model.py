@@ -41,8 +41,8 @@ class Gateway:
     Shape: `addresses` are normal forms without doubles, in the order given: an IP address, a network in CIDR
     form, or an IP address with a port ("192.0.2.3:5060", "[2001:db8::1]:5060"). `username` is what it
     registers as (a dynamic gateway), None = it does not. At least one of the two is there.
-    Units: `calls_per_second` INVITEs a second on average, `burst` INVITEs at once, `in_flight` INVITEs that
-    have no final answer yet.
+    Units: `calls_per_second` INVITEs a second on average, `burst` INVITEs at once, `in_flight` requests that
+    wait for their first answer at a time, provisional or final: a call that rings has had it.
     """
 
     id: GatewayId

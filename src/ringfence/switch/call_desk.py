@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Live calls and their counts, as control.sock tells them."""
 
-from collections.abc import Sequence
-from itertools import islice
-
 from ringfence.call.calls import CallView
 from ringfence.call.service import GatewayAtWork
 from ringfence.control.messages import CallCounts, GatewayLoad, HungUp, LiveCall, LiveCalls
@@ -25,7 +22,7 @@ class CallDesk:
         """
         service = self._loop.service
         if call_id is None:
-            views: Sequence[CallView] = list(islice(service.calls.list(), limit))
+            views = service.calls.list(limit)
             total = service.counts.live
         else:
             view = service.calls.show(call_id)

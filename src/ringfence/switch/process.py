@@ -11,8 +11,12 @@ import msgspec
 import structlog
 
 import ringfence
-from ringfence.call.attempt import RecordSwitches, gateway_of, is_recorded, unavailable
+from ringfence.call.engine import Event, Moment
+from ringfence.call.native import NativeEngine, event_of
 from ringfence.call.router import Tables
+from ringfence.call.service import CallService
+from ringfence.call.ways import Ways
+from ringfence.carrier.carriers import Carriers
 from ringfence.clock import SystemClock
 from ringfence.control.messages import (
     Books,
@@ -31,26 +35,28 @@ from ringfence.control.messages import (
 from ringfence.control.server import ControlServer
 from ringfence.core import Edge, Request, Started
 from ringfence.errors import CoreError
-from ringfence.ledger.schema import encode_call_ended
-from ringfence.registrar.bindings import Bindings
+from ringfence.ids import RoutingGatewayId
+from ringfence.ledger.open_calls import left_open
+from ringfence.ledger.schema import CALLS, STREAMS
 from ringfence.registrar.register import Limits
+from ringfence.registrar.registrar import Registrar
+from ringfence.settings.model import SettingsState
 from ringfence.settings.node import NodeConfig
 from ringfence.settings.store import SettingsStore
-from ringfence.switch.call_desk import no_call
+from ringfence.switch.call_desk import CallDesk
+from ringfence.switch.call_loop import CallLoop, SystemChance, source_for
 from ringfence.switch.registrations import Registrations
 from ringfence.switch.settings_in_force import Settings
 
 EVENTS_PER_TURN: Final = 256
-KIND_CALL_ENDED: Final = 8
 BUFFERED_BYTES: Final = 32 * 1024 * 1024
 """What all TCP connections together may hold of unfinished messages."""
 FLOWS_EVERY_S: Final = 60.0
-ALLOW: Final = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
 _LOG: Final = structlog.get_logger("ringfence.switch")
 
 
 class Switch:
-    """One running switch: the edge, the settings in force, and the answers to control.sock.
+    """One running switch: the edge, calls, the settings in force, and the answers to control.sock.
 
     Shape: `stopping` is set when it shall come to its end, `hurry` when it shall not wait for anything.
     """
@@ -67,11 +73,44 @@ class Switch:
         self.edge, self.started = Edge.start(
             edge_config(config), self._settings.snapshot(self._settings.state)
         )
-        self._bindings = Bindings(self._settings.state.parameters["RF_CONTACTS_PER_NUMBER"])
-        self._registrations = Registrations(self.edge, self._bindings, self._clock)
+        self._registrar = Registrar(*_registrar_settings(self._settings.state))
+        self._registrations = Registrations(self.edge, self._registrar, self._clock)
+        self._ways = Ways.read(self.started.listeners, source_for)
+        engine = NativeEngine(self.edge)
+        chance = SystemChance()
+        tables = self._settings.tables(self._settings.state)
+        service = CallService(
+            engine,
+            tables,
+            ways=self._ways,
+            bindings=self._registrar.bindings,
+            chance=chance,
+            run=self.started.run,
+            on_fault=_tell_fault,
+            doubt=self._doubt,
+        )
+        self.call_loop = CallLoop(
+            service, Carriers(engine, service.counters, chance, on_fault=_tell_fault), self._clock
+        )
+        self._desk = CallDesk(self.call_loop, run=self.started.run)
+        self._tables = tables
+
+    def _doubt(self, route_id: RoutingGatewayId, now: Moment) -> None:
+        self.call_loop.carriers.doubt(route_id, now)
 
     def _bring(self, tables: Tables) -> None:
         """Decide by other settings from now on."""
+        self._registrar.configure(*_registrar_settings(self._settings.state))
+        self.call_loop.configure(tables, self._ways)
+
+    async def pick_up(self) -> None:
+        """Take over registrations and end the calls that the run before left; begin with vendors."""
+        self._registrations.restore(await asyncio.to_thread(self.edge.flows))
+        left = await asyncio.to_thread(left_open, self._config.data_dir / "journal" / STREAMS[CALLS])
+        if left:
+            _LOG.warning("calls.restored", calls=len(left))
+        self.call_loop.service.calls.restore(left)
+        self.call_loop.configure(self._tables, self._ways)
 
     def stop(self) -> None:
         """Come to an end; asked a second time, at once."""
@@ -81,40 +120,22 @@ class Switch:
 
     def take_events(self) -> None:
         """Handle what waits, a bounded number of events per turn of the loop."""
+        for_calls: list[Event] = []
         for event in self.edge.events(EVENTS_PER_TURN):
             if isinstance(event, str):
                 _LOG.warning("edge.trouble", what=event)
-                continue
-            try:
-                self._handle(event)
-            except CoreError:
-                # The edge is stopping, or forgot the request; there is nobody left to answer.
-                _LOG.exception("request.unanswered", method=event.method)
+            elif isinstance(event, Request) and event.message.method == "REGISTER":
+                self._register(event)
+            else:
+                for_calls.append(event_of(event))
+        self.call_loop.take(for_calls)
 
-    def _handle(self, request: Request) -> None:
-        match request.method:
-            case "REGISTER":
-                parameters = self._settings.state.parameters
-                limits = Limits(
-                    longest_s=parameters["SS_ENDPOINT_EXPIRE"], shortest_s=parameters["RF_MIN_EXPIRES"]
-                )
-                self._registrations.answer(request, limits)
-            case "INVITE":
-                self._call(request)
-            case _:
-                headers = [("Allow", ALLOW), ("Accept", b"application/sdp")]
-                self.edge.answer(request.id, 200, headers)
-
-    def _call(self, request: Request) -> None:
-        parameters = self._settings.state.parameters
-        gateway = gateway_of(request, self._settings.state.gateways)
-        record = unavailable(request, gateway, ended_us=self._clock.utc_us())
-        switches = RecordSwitches(
-            zero_hold_time=bool(parameters["SERVER_BILLING_RECORD_ZERO_HOLD_TIME"]),
-            server_hang_up=bool(parameters["SERVER_BILLING_RECORD_SERVER_HANG_UP"]),
-        )
-        frame = (KIND_CALL_ENDED, encode_call_ended(record)) if is_recorded(record, switches) else None
-        self.edge.answer(request.id, 503, [("Retry-After", b"30")], frame)
+    def _register(self, request: Request) -> None:
+        try:
+            self._registrations.answer(request)
+        except CoreError:
+            # The edge is stopping; there is nobody left to answer.
+            _LOG.exception("request.unanswered", method="REGISTER")
 
     # What goes on beside them
 
@@ -197,38 +218,37 @@ class Switch:
             )
         )
 
-    async def calls(self, limit: int, call_id: int | None) -> LiveCalls:  # noqa: ARG002 - there are none
-        """Live calls: every one is over with its answer."""
-        if call_id is not None:
-            raise no_call(call_id)
-        return LiveCalls(at_us=self._clock.utc_us(), total=0, calls=())
+    async def calls(self, limit: int, call_id: int | None) -> LiveCalls:
+        """Live calls, oldest first; with an id that one. Raises: NotFoundError."""
+        return self._desk.list(limit, call_id)
 
     async def call_counts(self) -> CallCounts:
-        """Calls of this run, counted."""
-        return CallCounts(
-            run=self.started.run,
-            at_us=self._clock.utc_us(),
-            started=0,
-            answered=0,
-            live=0,
-            talking=0,
-            failed={},
-            gateways=(),
-            routes=(),
-        )
+        """Calls of this run, counted, and gateways at work."""
+        return self._desk.counts()
 
     async def hang_up(self, call_id: int) -> HungUp:
-        """End a call; none is live."""
-        raise no_call(call_id)
+        """End a call. Raises: NotFoundError."""
+        return self._desk.hang_up(call_id)
 
     async def settings_changed(self, version: int) -> SettingsInForce:
         """Bring at least this version into force, then answer."""
         return SettingsInForce(version=await self._settings.reach(version, self.edge))
 
     async def drain(self) -> Draining:
-        """Stop once the live calls have ended; there are none that outlive their answer."""
+        """Take no new calls, and stop once the live ones have ended or `drain_s` is over."""
         self.stopping.set()
-        return Draining(calls=0)
+        return Draining(calls=self.call_loop.service.counts.live)
+
+
+def _registrar_settings(state: SettingsState) -> tuple[Limits, int]:
+    """How long registrations last, and how many contacts a number may have."""
+    parameters = state.parameters
+    limits = Limits(longest_s=parameters["SS_ENDPOINT_EXPIRE"], shortest_s=parameters["RF_MIN_EXPIRES"])
+    return limits, parameters["RF_CONTACTS_PER_NUMBER"]
+
+
+def _tell_fault(error: Exception) -> None:
+    _LOG.error("fault", exc_info=error)
 
 
 async def wait(until: asyncio.Event, longest_s: float) -> None:
@@ -270,15 +290,17 @@ async def serve(config: NodeConfig, store: SettingsStore, on_ready: Callable[[St
     for note in switch.started.notes:
         _LOG.warning("journal.recovered", what=note)
     events_fd = switch.edge.events_fd()
-    loop.add_reader(events_fd, switch.take_events)
     over = asyncio.Event()
     try:
+        await switch.pick_up()
+        loop.add_reader(events_fd, switch.take_events)
         async with ControlServer(switch, config.data_dir / "control.sock"), asyncio.TaskGroup() as tasks:
             tasks.create_task(switch.watch_settings(over))
             tasks.create_task(switch.watch_flows(over))
             _LOG.info("switch.ready", listeners=switch.started.listeners, run=switch.started.run)
             on_ready(switch.started)
             await switch.stopping.wait()
+            await switch.call_loop.end(config.drain_s, switch.hurry)
             over.set()
     finally:
         loop.remove_reader(events_fd)

@@ -7,8 +7,9 @@ from typing import Protocol, assert_never
 
 from ringfence.clock import Clock
 from ringfence.core import Edge, Request
-from ringfence.registrar.bindings import Binding, Bindings, Flow
-from ringfence.registrar.register import Bind, Limits, Query, Refuse, Unbind, decide
+from ringfence.registrar.bindings import Binding, Flow
+from ringfence.registrar.register import Bind, Unbind
+from ringfence.registrar.registrar import Registrar
 
 
 class FlowInForce(Protocol):
@@ -58,53 +59,31 @@ class FlowInForce(Protocol):
 class Registrations:
     """Answers REGISTERs that the edge let through; their credentials are right."""
 
-    def __init__(self, edge: Edge, bindings: Bindings, clock: Clock) -> None:
+    def __init__(self, edge: Edge, registrar: Registrar, clock: Clock) -> None:
         self._edge = edge
-        self._bindings = bindings
+        self._bindings = registrar.bindings
+        self._registrar = registrar
         self._clock = clock
 
-    def answer(self, request: Request, limits: Limits) -> None:
-        """Bind, unbind, tell or refuse.
+    def answer(self, request: Request) -> None:
+        """Have the registrar decide, and the edge keep to it.
 
         Raises: CoreError if the edge is stopping.
         """
-        decision = decide(request.contacts, request.expires_s, limits)
-        date = ("Date", formatdate(usegmt=True).encode())
-        number = request.number or ""
-        match decision:
-            case Bind(contact=contact, expires_s=expires_s):
-                value = b"<%s>;expires=%d" % (contact, expires_s)
-                self._edge.bind(request.id, contact, expires_s, [("Contact", value), date])
-                self._bindings.bind(self._binding(request, contact, expires_s))
-            case Unbind(contact=contact):
-                self._edge.unbind(request.id, contact, [date])
-                self._bindings.unbind(number, None if contact is None else _text(contact))
-            case Query():
-                now_us = self._clock.utc_us()
-                contacts = [
-                    (
-                        "Contact",
-                        f"<{known.contact}>;expires={(known.expires_us - now_us) // 1_000_000}".encode(),
-                    )
-                    for known in self._bindings.of(number, now_us)
-                ]
-                self._edge.answer(request.id, 200, [*contacts, date])
-            case Refuse(status=status, min_expires_s=None):
-                self._edge.answer(request.id, status, [])
-            case Refuse(status=status, min_expires_s=min_expires_s):
-                self._edge.answer(request.id, status, [("Min-Expires", str(min_expires_s).encode())])
-            case _:
-                assert_never(decision)
-
-    def _binding(self, request: Request, contact: bytes, expires_s: int) -> Binding:
+        came = request.came
+        flow = Flow(transport=came.transport, source=came.remote, local=came.local)
         now_us = self._clock.utc_us()
-        return Binding(
-            number=request.number or "",
-            contact=_text(contact),
-            flow=Flow(transport=request.transport.upper(), source=request.source, local=request.local),
-            since_us=now_us,
-            expires_us=now_us + expires_s * 1_000_000,
-        )
+        answer = self._registrar.register(request.message, request.number or "", flow, now_us)
+        headers = [*answer.headers, ("Date", formatdate(usegmt=True).encode())]
+        match answer.change:
+            case Bind(contact=contact, expires_s=expires_s):
+                self._edge.bind(request.transaction, contact, expires_s, headers)
+            case Unbind(contact=contact):
+                self._edge.unbind(request.transaction, contact, headers)
+            case None:
+                self._edge.respond(request.transaction, answer.status, headers)
+            case _:
+                assert_never(answer.change)
 
     def restore(self, flows: Iterable[FlowInForce]) -> None:
         """Take over what was in force before a restart."""
@@ -134,7 +113,3 @@ def binding_of(flow: FlowInForce) -> Binding:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-def _text(contact: bytes) -> str:
-    return contact.decode(errors="replace")

@@ -7,6 +7,8 @@ from typing import cast
 from kit.clock import ManualClock
 from ringfence.core import Edge
 from ringfence.registrar.bindings import Bindings
+from ringfence.registrar.register import Limits
+from ringfence.registrar.registrar import Registrar
 from ringfence.switch.registrations import Registrations
 
 NOW_US = ManualClock().utc_us()
@@ -27,8 +29,8 @@ class Row:
 
 
 def a_registry() -> tuple[Registrations, Bindings]:
-    bindings = Bindings(10)
-    return Registrations(cast("Edge", None), bindings, ManualClock()), bindings
+    registrar = Registrar(Limits(longest_s=3600, shortest_s=60), 10)
+    return Registrations(cast("Edge", None), registrar, ManualClock()), registrar.bindings
 
 
 def test_flows_of_a_run_before_are_bindings_again() -> None:

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use guard::{Effects, Guard, Now, Packet, Peer, Scratch, Snapshot, Tally};
+use guard::{Branches, Effects, Guard, Now, Packet, Passed, Peer, Scratch, Snapshot, Standing, Tally, What};
 use journal::{Options, Record, SegmentWriter, Stream, StreamReader, Transport};
 use md5::{Digest, Md5};
 
@@ -48,8 +48,9 @@ pub(crate) fn parameter(name: &'static str, value: u64) -> impl FnOnce(&mut serd
 pub(crate) struct Outcome {
     pub tally: Tally,
     pub answers: Vec<String>,
-    pub admitted: Vec<guard::Admitted>,
+    pub admitted: Vec<Standing>,
     pub repeats: usize,
+    pub passed: Vec<Passed>,
 }
 
 impl Outcome {
@@ -65,8 +66,16 @@ impl Outcome {
     }
 }
 
+fn standing(passed: &Passed) -> Option<Standing> {
+    match &passed.what {
+        What::Request(standing) => Some(standing.clone()),
+        _ => None,
+    }
+}
+
 pub(crate) struct Bench {
     pub guard: Guard,
+    pub branches: Arc<Branches>,
     pub now: Now,
     pub total: Tally,
     directory: tempfile::TempDir,
@@ -80,8 +89,9 @@ impl Bench {
         let options = Options { is_reserved: false, ..Options::of(Stream::Edge) };
         let (writer, opened) =
             SegmentWriter::open(directory.path(), Stream::Edge, &options, now.utc_us).expect("a journal");
-        let guard = Guard::new(Arc::new(snapshot), opened.next_seq, writer.journal_crc(), now);
-        Self { guard, now, total: Tally::default(), directory, writer }
+        let branches = Arc::new(Branches::new([9; 16]));
+        let guard = Guard::new(Arc::new(snapshot), Arc::clone(&branches), opened.next_seq, writer.journal_crc(), now);
+        Self { guard, branches, now, total: Tally::default(), directory, writer }
     }
 
     pub(crate) fn wait_ms(&mut self, ms: u64) {
@@ -104,8 +114,9 @@ impl Bench {
         let text = |answer: &guard::Answer| String::from_utf8_lossy(&effects.bytes[answer.span.clone()]).into_owned();
         Outcome {
             answers: effects.answers.iter().map(text).collect(),
-            admitted: std::mem::take(&mut effects.admitted),
-            repeats: effects.repeats.len(),
+            admitted: effects.passed.iter().filter_map(standing).collect(),
+            repeats: effects.passed.iter().filter(|passed| passed.what == What::Repeat).count(),
+            passed: std::mem::take(&mut effects.passed),
             tally: effects.tally,
         }
     }

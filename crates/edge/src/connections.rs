@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections and the ways out on them, by number and by far end.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+/// Messages that may wait for one connection. Room for them is taken as they come.
+pub(crate) const OUTGOING: usize = 1024;
+
+/// A connection's way out.
+pub(crate) struct Connection {
+    /// None once the far end has had its last answer; the connection counts until it is closed.
+    outgoing: Option<mpsc::Sender<Arc<[u8]>>>,
+    remote: SocketAddr,
+    /// A transaction has sent on it, and wants to hear of its end.
+    is_used: bool,
+    /// Live calls that came on it.
+    calls: usize,
+}
+
+impl Connection {
+    pub(crate) const fn new(remote: SocketAddr, outgoing: mpsc::Sender<Arc<[u8]>>) -> Self {
+        Self { outgoing: Some(outgoing), remote, is_used: false, calls: 0 }
+    }
+}
+
+/// A connection to be opened.
+pub(crate) struct Connect {
+    pub(crate) id: u64,
+    pub(crate) remote: SocketAddr,
+    /// The listener's address that stands for it.
+    pub(crate) local: SocketAddr,
+    pub(crate) outgoing: mpsc::Sender<Arc<[u8]>>,
+    pub(crate) queue: mpsc::Receiver<Arc<[u8]>>,
+}
+
+/// All connections.
+#[derive(Default)]
+pub(crate) struct Connections {
+    by_id: HashMap<u64, Connection>,
+    by_remote: HashMap<SocketAddr, u64>,
+}
+
+impl Connections {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn insert(&mut self, id: u64, connection: Connection) {
+        self.by_remote.insert(connection.remote, id);
+        self.by_id.insert(id, connection);
+    }
+
+    /// Forget a connection; true if a transaction wants to hear of it.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        let Some(connection) = self.by_id.remove(&id) else { return false };
+        if self.by_remote.get(&connection.remote) == Some(&id) {
+            self.by_remote.remove(&connection.remote);
+        }
+        connection.is_used
+    }
+
+    /// The one to that address that still takes messages.
+    pub(crate) fn to(&self, remote: SocketAddr) -> Option<u64> {
+        let id = self.by_remote.get(&remote)?;
+        self.by_id.get(id).and_then(|connection| connection.outgoing.as_ref()).map(|_| *id)
+    }
+
+    /// The way out; send on it after the lock is given back, since that may wake another thread.
+    pub(crate) fn outgoing(&self, id: u64) -> Option<mpsc::Sender<Arc<[u8]>>> {
+        self.by_id.get(&id)?.outgoing.clone()
+    }
+
+    /// The same for a transaction.
+    pub(crate) fn outgoing_of_transaction(&mut self, id: u64) -> Option<mpsc::Sender<Arc<[u8]>>> {
+        let connection = self.by_id.get_mut(&id)?;
+        connection.is_used = true;
+        connection.outgoing.clone()
+    }
+
+    /// The far end has had its last answer.
+    pub(crate) fn end(&mut self, id: u64) {
+        if let Some(connection) = self.by_id.get_mut(&id) {
+            connection.outgoing = None;
+        }
+    }
+
+    /// A call that came on it lives.
+    pub(crate) fn engage(&mut self, id: u64) {
+        if let Some(connection) = self.by_id.get_mut(&id) {
+            connection.calls += 1;
+        }
+    }
+
+    /// Such a call is over.
+    pub(crate) fn disengage(&mut self, id: u64) {
+        if let Some(connection) = self.by_id.get_mut(&id) {
+            connection.calls = connection.calls.saturating_sub(1);
+        }
+    }
+
+    /// Whether a call that came on it lives.
+    pub(crate) fn is_engaged(&self, id: u64) -> bool {
+        self.by_id.get(&id).is_some_and(|connection| connection.calls > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_far_end_is_found_by_its_address_until_its_connection_ends() {
+        let mut connections = Connections::default();
+        let remote: SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        let (outgoing, _queue) = mpsc::channel(1);
+        connections.insert(1, Connection::new(remote, outgoing.clone()));
+        assert_eq!(connections.to(remote), Some(1));
+        connections.end(1);
+        assert_eq!((connections.to(remote), connections.len()), (None, 1));
+        connections.insert(2, Connection::new(remote, outgoing));
+        assert!(!connections.remove(1), "nobody used it");
+        assert_eq!(connections.to(remote), Some(2), "the newer one stays");
+        assert!(connections.outgoing_of_transaction(2).is_some() && connections.remove(2));
+        assert_eq!((connections.to(remote), connections.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_connection_is_engaged_as_long_as_one_of_its_calls_lives() {
+        let mut connections = Connections::default();
+        let (outgoing, _queue) = mpsc::channel(1);
+        connections.insert(1, Connection::new("192.0.2.1:5060".parse().unwrap(), outgoing));
+        connections.engage(1);
+        connections.engage(1);
+        connections.disengage(1);
+        assert!(connections.is_engaged(1));
+        connections.disengage(1);
+        connections.disengage(1);
+        assert!(!connections.is_engaged(1) && !connections.is_engaged(2));
+    }
+}
