@@ -10,7 +10,7 @@ import pytest
 
 from kit.call_node import SDP, Caller, CallNode, Line, answer
 from kit.waiting import eventually
-from ringfence.core import Message
+from ringfence.core import Message, call_load
 from ringfence.ledger.schema import CALL_ANSWERED_FRAME, CALL_ENDED_FRAME, CALL_STARTED_FRAME
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -209,6 +209,27 @@ def test_forged_responses_change_nothing(node: CallNode, alice: Caller, bob: Cal
     alice.ack(busy)
     assert node.edge.counters()["absorbed"] >= 4
     assert node.edge.counters()["recorded"] == 0
+
+
+def test_calls_through_loss_and_duplication_end_as_they_should_and_nobody_is_a_stranger(
+    node: CallNode,
+) -> None:
+    node.router.target = node.target("UDP", ("127.0.0.3", 5079))
+    report = call_load(
+        "{}:{}".format(*node.udp),
+        customer="127.0.0.2:0",
+        vendor="127.0.0.3:5079",
+        rate=40,
+        seconds=5,
+        count=60,
+        fates={"caller_hangs_up": 6, "callee_hangs_up": 3, "busy": 2, "cancelled_ringing": 2},
+        loss=0.05,
+        duplication=0.05,
+    )
+    assert (report.started, report.as_fated, report.open, report.unexpected) == (60, 60, 0, 0), report
+    counters = node.edge.counters()
+    assert (counters["recorded"], counters["folded"]) == (0, 0)
+    assert counters["read"] == counters["admitted"] + counters["absorbed"]
 
 
 def test_an_order_that_cannot_be_written_raises_at_once(node: CallNode) -> None:

@@ -6,28 +6,30 @@
 //! were given. A frame is written when its order is taken; if the frame has to be durable, the message that it goes with waits for
 //! the disk, and with it what is ordered after it about the same Call-ID, and nothing else.
 
+mod orders;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
-use guard::{Counter, Passed, Peer, Standing, Tally, What};
+use guard::{Counter, Passed, Peer, Tally, What};
 use journal::Transport;
-use sip::answer::{Answer, ExtraHeader, Token};
+use sip::answer::{Answer, Token};
 use sip::{Message, Parsed};
-use transaction::{Arrival, Effect, Effects, Limits, Outgoing, Reason, SipTimers, Taken, TransactionId, Transactions};
+use transaction::{Arrival, Effect, Effects, Limits, Reason, SipTimers, Taken, TransactionId, Transactions};
 
-use crate::calls::{self, CallsJournal};
+use crate::calls::CallsJournal;
 use crate::held::Held;
 use crate::names::{self, Names};
-use crate::order::{Binding, Frame, HeaderLine, Host, Order, Ready, Respond};
+use crate::order::Order;
 use crate::receive::{Command, QUEUE_HIGH_WATER};
 use crate::shared::{Ended, Event, Shared};
 use crate::way::{Outbox, Way};
+use orders::{Action, extra, retry_after};
 
 /// How often is done what nobody asks for.
 const TEND_EVERY: Duration = Duration::from_millis(100);
@@ -78,14 +80,6 @@ struct Known {
     call: u64,
     /// None while its request waits to be sent.
     id: Option<TransactionId>,
-}
-
-/// The part of an order that sends.
-enum Action {
-    Respond { transaction: u64, status: u16, headers: Vec<HeaderLine>, body: Vec<u8>, tag: Vec<u8> },
-    Send { transaction: u64, ready: Box<Ready> },
-    Acknowledge { transaction: u64, ready: Box<Ready> },
-    Cancel { transaction: u64, headers: Vec<HeaderLine> },
 }
 
 struct Engine {
@@ -353,242 +347,6 @@ impl Engine {
         }
     }
 
-    // --- orders ---
-
-    fn order(&mut self, now: Instant, order: Order) {
-        match order {
-            Order::Respond(respond) => self.respond(now, respond),
-            Order::Send { transaction, ready, frame } => {
-                let is_durable = frame.as_ref().is_some_and(|frame| frame.is_durable);
-                if !frame.is_none_or(|frame| self.given.journal.frame(&frame)) {
-                    return self.tell(Event::Ended { transaction, why: Ended::NotRecorded });
-                }
-                let call = self.call_hash.hash_one(ready.call_id.as_slice());
-                self.numbers.insert(transaction, Known { call, id: None });
-                self.hold_or_do(now, call, is_durable, Action::Send { transaction, ready });
-            }
-            Order::Acknowledge { transaction, ready } => {
-                let Some(call) = self.numbers.get(&transaction).map(|known| known.call) else { return };
-                self.hold_or_do(now, call, false, Action::Acknowledge { transaction, ready });
-            }
-            Order::Cancel { transaction, headers } => {
-                let Some(call) = self.numbers.get(&transaction).map(|known| known.call) else { return };
-                self.hold_or_do(now, call, false, Action::Cancel { transaction, headers });
-            }
-            Order::Open { tag, call_id } => self.command(Command::Open { tag, call_id }),
-            Order::Close { tag } => {
-                if let Some(connection) = self.engaged.remove(&tag) {
-                    self.given.shared.connections.lock().disengage(connection);
-                }
-                self.command(Command::Close { tag });
-            }
-            Order::Append(frame) => drop(self.given.journal.frame(&frame)),
-        }
-    }
-
-    fn respond(&mut self, now: Instant, respond: Respond) {
-        let Respond { transaction, mut status, mut headers, mut body, tag, frame, binding } = respond;
-        let known = self.numbers.get(&transaction);
-        let server = known.and_then(|known| Some((known.call, known.id?, self.servers.get(&known.id?)?)));
-        let Some((call, id, server)) = server else {
-            // What a frame says has happened, whoever still waits to hear of it.
-            if let Some(frame) = frame {
-                self.given.journal.frame(&frame);
-            }
-            return;
-        };
-        let passed = Arc::clone(&server.passed);
-        let is_durable = frame.as_ref().is_some_and(|frame: &Frame| frame.is_durable);
-        let is_written = match (&frame, &binding) {
-            (Some(frame), _) => self.given.journal.frame(frame),
-            (None, Some(binding)) => self.given.journal.binding(&passed, binding),
-            (None, None) if status >= 200 => self.given.journal.answered(&passed),
-            (None, None) => true,
-        };
-        if is_written {
-            if let Some(binding) = binding {
-                self.bind(&passed, binding);
-            }
-        } else if passed.key != 0 || binding.is_some() {
-            // Not recorded, so not done: the far end may try again.
-            (status, headers, body) = (503, vec![retry_after()], Vec::new());
-            self.tell(Event::Ended { transaction, why: Ended::NotRecorded });
-        }
-        self.take_up(id);
-        if passed.peer.transport != Transport::Udp && passed.key != 0 && !tag.is_empty() && status < 300 {
-            let connection = passed.peer.channel;
-            if self.engaged.insert(tag.clone(), connection).is_none() {
-                self.given.shared.connections.lock().engage(connection);
-            }
-        }
-        self.hold_or_do(now, call, is_durable, Action::Respond { transaction, status, headers, body, tag });
-    }
-
-    fn bind(&mut self, passed: &Passed, binding: Binding) {
-        let What::Request(Standing::Phone { number, .. }) = &passed.what else { return };
-        match binding {
-            Binding::Bind { contact, expires_s } => {
-                if let Some((key, flow)) = calls::flow_of(passed, contact, expires_s) {
-                    self.command(Command::Bind { key, flow: Box::new(flow) });
-                }
-            }
-            Binding::Remove { contact } => self.command(Command::Unbind { number: number.clone(), contact }),
-        }
-    }
-
-    fn hold_or_do(&mut self, now: Instant, call: u64, is_durable: bool, action: Action) {
-        let seq = is_durable.then(|| self.given.journal.durable().last());
-        if let Some(action) = self.held.hold_or_give(call, seq, action) {
-            self.perform(now, call, action);
-        }
-    }
-
-    fn release(&mut self, now: Instant, through: u64) {
-        while let Some((call, action)) = self.held.pop(through) {
-            self.perform(now, call, action);
-        }
-    }
-
-    /// A name was looked up: what waited for it goes on.
-    fn found(&mut self, now: Instant, found: &names::Found) {
-        self.given.names.take(now, found);
-        for call in self.waiting_for.remove(&found.name).unwrap_or_default() {
-            for action in self.parked.remove(&call).unwrap_or_default() {
-                self.perform(now, call, action);
-            }
-        }
-    }
-
-    /// Whether an action has to wait for the address of its far end. An address that is known is put in place of the name.
-    fn waits_for_name(&mut self, now: Instant, call: u64, action: &mut Action) -> bool {
-        let (Action::Send { ready, .. } | Action::Acknowledge { ready, .. }) = action else { return false };
-        let Host::Name(host, port) = &ready.goal.remote else { return false };
-        let name = (host.clone(), ready.goal.local.is_ipv4());
-        match self.given.names.address(now, &name) {
-            names::Answer::Address(address) => {
-                ready.goal.remote = Host::Address(SocketAddr::new(address, *port));
-                false
-            }
-            names::Answer::None => false,
-            names::Answer::Later => {
-                self.waiting_for.entry(name).or_default().push(call);
-                true
-            }
-        }
-    }
-
-    fn perform(&mut self, now: Instant, call: u64, mut action: Action) {
-        if let Some(parked) = self.parked.get_mut(&call) {
-            parked.push_back(action);
-            return;
-        }
-        if self.waits_for_name(now, call, &mut action) {
-            self.parked.insert(call, VecDeque::from([action]));
-            return;
-        }
-        match action {
-            Action::Respond { transaction, status, headers, body, tag } => {
-                let Some(id) = self.id_of(transaction) else { return };
-                let Some(passed) = self.servers.get(&id).map(|server| Arc::clone(&server.passed)) else { return };
-                let extra: Vec<_> = headers.iter().filter_map(extra).collect();
-                let tag = if tag.is_empty() { passed.local_tag.as_slice() } else { &tag };
-                let mut answer = Answer::new(status, passed.peer.source).with_extra(&extra);
-                answer.body = &body;
-                answer.to_tag = Token::new(tag).ok().filter(|_| status > 100);
-                if let Parsed::Message(request) = sip::parse(&passed.bytes) {
-                    // Whatever is over does not hear of it.
-                    let _ = self.transactions.respond(now, id, &answer, &request, &mut self.out);
-                }
-            }
-            Action::Send { transaction, ready } => self.send(now, transaction, &ready),
-            Action::Acknowledge { transaction, ready } => {
-                let Some(id) = self.id_of(transaction) else { return };
-                if let Some(way) = self.outbox.way(&ready.goal) {
-                    let _ = self.transactions.acknowledge(now, id, &ready.request, way, &mut self.out);
-                }
-            }
-            Action::Cancel { transaction, headers } => {
-                let Some(id) = self.id_of(transaction) else { return };
-                let extra: Vec<_> = headers.iter().filter_map(extra).collect();
-                let _ = self.transactions.cancel(now, id, &extra, &mut self.out);
-            }
-        }
-        self.act(None);
-    }
-
-    fn send(&mut self, now: Instant, transaction: u64, ready: &Ready) {
-        let started = self.outbox.way(&ready.goal).ok_or(Ended::Transport).and_then(|way| {
-            let outgoing = Outgoing {
-                request: &ready.request,
-                destination: way,
-                transport: match way {
-                    Way::Udp { .. } => transaction::Transport::Unreliable,
-                    Way::Stream { .. } => transaction::Transport::Reliable,
-                },
-                timeout: None,
-            };
-            let id = self.transactions.start(now, &outgoing, &mut self.out).map_err(|_| Ended::NoRoom)?;
-            Ok((id, way))
-        });
-        match started {
-            Ok((id, way)) => {
-                let connection = match way {
-                    Way::Stream { connection } => Some(connection),
-                    Way::Udp { .. } => None,
-                };
-                if let Some(connection) = connection {
-                    self.waiting_on.entry(connection).or_default().insert(id);
-                }
-                if let Some(known) = self.numbers.get_mut(&transaction) {
-                    known.id = Some(id);
-                }
-                let client = Client {
-                    number: transaction,
-                    is_invite: ready.is_invite,
-                    is_flow: ready.goal.is_flow,
-                    connection,
-                    heard: Heard::Nothing,
-                };
-                self.clients.insert(id, client);
-            }
-            Err(why) => {
-                self.numbers.remove(&transaction);
-                self.tell(Event::Ended { transaction, why });
-            }
-        }
-    }
-
-    fn id_of(&self, transaction: u64) -> Option<TransactionId> {
-        self.numbers.get(&transaction)?.id
-    }
-
-    /// The call layer has answered for the first time: the request is no longer in flight.
-    fn take_up(&mut self, id: TransactionId) {
-        let Some(server) = self.servers.get_mut(&id).filter(|server| !server.is_taken_up) else { return };
-        server.is_taken_up = true;
-        let passed = Arc::clone(&server.passed);
-        if let What::Request(standing) = &passed.what {
-            self.taken_up(standing);
-        }
-    }
-
-    fn taken_up(&mut self, standing: &Standing) {
-        if let Standing::Gateway { id } = standing {
-            self.command(Command::TakenUp { gateway_id: *id });
-        }
-    }
-
-    /// INVITEs of which the call layer says nothing at all.
-    fn answer_forgotten(&mut self, now: Instant) {
-        while let Some((_, transaction)) = self.unanswered.pop_front_if(|(at, _)| *at <= now) {
-            let is_forgotten =
-                self.id_of(transaction).and_then(|id| self.servers.get(&id)).is_some_and(|server| !server.is_taken_up);
-            if is_forgotten {
-                self.respond(now, Respond { transaction, status: 500, ..Respond::default() });
-            }
-        }
-    }
-
     // --- what leaves ---
 
     /// Send what the turn wants sent. What the kernel refuses ends its transaction.
@@ -612,15 +370,6 @@ impl Engine {
     fn command(&mut self, command: Command) {
         let _ = self.given.commands.send(command);
     }
-}
-
-fn retry_after() -> HeaderLine {
-    ("Retry-After".into(), b"10".to_vec())
-}
-
-/// Orders are checked when they are given, so none is left out.
-fn extra(line: &HeaderLine) -> Option<ExtraHeader<'_>> {
-    ExtraHeader::new(&line.0, &line.1).ok()
 }
 
 impl Way {

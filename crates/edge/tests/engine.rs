@@ -102,8 +102,8 @@ fn headers(method: &str) -> Vec<HeaderLine> {
         .into()
 }
 
-fn frame(is_durable: bool) -> Option<Frame> {
-    Some(Frame { kind: Kind::CallStarted, payload: vec![0x80], is_durable })
+fn durable_frame() -> Frame {
+    Frame { kind: Kind::CallStarted, payload: vec![0x80], is_durable: true }
 }
 
 fn frames(directory: &Path) -> Vec<Kind> {
@@ -142,11 +142,8 @@ fn ask(method: &str, call_id: &str, to_tag: &str) -> String {
 
 /// An answer to what we heard, with that To tag.
 fn answer(request: &str, status: u16) -> String {
-    let lines: String = request
-        .split("\r\n")
-        .filter(|line| ["Via:", "From:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)))
-        .map(|line| format!("{line}\r\n"))
-        .collect();
+    let is_copied = |line: &&str| ["Via:", "From:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name));
+    let lines = request.split("\r\n").filter(is_copied).fold(String::new(), |lines, line| lines + line + "\r\n");
     format!("SIP/2.0 {status} Said\r\n{lines}To: <sip:b@h>;tag=t\r\nContent-Length: 0\r\n\r\n")
 }
 
@@ -159,7 +156,7 @@ fn a_call_that_comes_is_answered_repeated_and_acknowledged() {
     let call = node.request();
     assert!(heard(&gateway).starts_with("SIP/2.0 100"), "nobody answered for 200 ms");
     node.edge.open(b"ours".to_vec(), b"c".to_vec()).unwrap();
-    node.respond(call, 200, frame(true));
+    node.respond(call, 200, Some(durable_frame()));
     let first = heard(&gateway);
     assert!(first.starts_with("SIP/2.0 200") && first.contains(";tag=ours\r\n"));
     assert_eq!(frames(node.directory.path()), [Kind::CallStarted]);
@@ -221,7 +218,7 @@ fn a_call_in_flight_has_a_place_until_the_call_layer_takes_it_up() {
 fn a_request_is_repeated_until_its_answer_and_a_forged_answer_is_none() {
     let mut node = Node::new();
     let gateway = gateway();
-    let call = node.send(&node.target("UDP", gateway.local_addr().unwrap()), "INVITE", frame(true));
+    let call = node.send(&node.target("UDP", gateway.local_addr().unwrap()), "INVITE", Some(durable_frame()));
     let invite = heard(&gateway);
     assert_eq!(frames(node.directory.path()), [Kind::CallStarted]);
     assert_eq!(heard(&gateway), invite);

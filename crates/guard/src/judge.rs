@@ -349,12 +349,16 @@ impl Guard {
             return if is_ours { Judged::Ack } else { Judged::Absorbed };
         }
         let gateway = snapshot.gateway(packet.peer.source);
+        // A BYE whose answer was lost comes again when its dialog is gone; its transaction is not.
+        if (view.method == Method::Cancel || !view.to_tag.is_empty()) && self.repeated(now, packet, view) {
+            return Judged::Repeat;
+        }
         if view.method == Method::Cancel && self.is_live_invite(packet, view) {
-            return if self.repeated(now, packet, view) { Judged::Repeat } else { Judged::Cancel };
+            return Judged::Cancel;
         }
         // Whoever knows tag and Call-ID is a party to the call, and no stranger.
         if view.method != Method::Cancel && !view.to_tag.is_empty() && self.dialogs.holds(view.to_tag, view.call_id) {
-            return self.verdict_inside(now, packet, message, view, gateway);
+            return self.verdict_inside(now, message, view, gateway);
         }
         let color = snapshot.source_color(packet.peer.source.ip(), now.utc_us);
         // An authorised source is never blocked.
@@ -392,14 +396,10 @@ impl Guard {
     fn verdict_inside<'a>(
         &mut self,
         now: Now,
-        packet: &Packet<'_>,
         message: &Message<'a>,
         view: &View<'a>,
         gateway: Option<&Gateway>,
     ) -> Judged<'a> {
-        if self.repeated(now, packet, view) {
-            return Judged::Repeat;
-        }
         let gateway = gateway.map(|gateway| gateway.id);
         let refused = |refusal: Refusal<'a>| Judged::Refused(Refusal { gateway, ..refusal });
         if let Err(fault) = sip::check(message) {
@@ -525,22 +525,27 @@ impl Guard {
 
     /// Whether this request was let through a short while ago, or is an INVITE that has not ended.
     pub(crate) fn repeated(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) -> bool {
-        let key = self.transaction_key(packet, view, view.method);
-        if self.invites.contains(&key) {
+        if view.method == Method::Invite && self.is_live_invite(packet, view) {
             return true;
         }
+        let key = self.transaction_key(packet, view);
         self.transactions.get_mut(&key).is_some_and(|at_ms| now.ms.saturating_sub(*at_ms) < TRANSACTION_MS)
     }
 
     /// Whether the INVITE that an ACK or a CANCEL is for was let through and has not ended.
     fn is_live_invite(&self, packet: &Packet<'_>, view: &View<'_>) -> bool {
-        self.invites.contains(&self.transaction_key(packet, view, Method::Invite))
+        self.invites.contains(&self.invite_key(packet, view))
     }
 
-    fn note(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) -> u64 {
-        let key = self.transaction_key(packet, view, view.method);
+    fn note(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) {
+        let key = self.transaction_key(packet, view);
         *self.transactions.get_or_insert_with(key, || now.ms) = now.ms;
-        key
+    }
+
+    /// An INVITE and what is for it may come from several ports, and over several connections, of one address.
+    fn invite_key(&self, packet: &Packet<'_>, view: &View<'_>) -> u64 {
+        let source = SourceKey::of(packet.peer.source.ip());
+        self.folding.identity(source, &[b"INVITE", view.branch, view.call_id], view.cseq).max(1)
     }
 
     fn tag_for(&self, packet: &Packet<'_>, view: &View<'_>) -> [u8; 16] {
@@ -555,22 +560,22 @@ impl Guard {
         state.proven_until_ms = now.ms.saturating_add(PROOF_MS);
     }
 
-    fn transaction_key(&self, packet: &Packet<'_>, view: &View<'_>, method: Method<'_>) -> u64 {
+    fn transaction_key(&self, packet: &Packet<'_>, view: &View<'_>) -> u64 {
         let source = packet.peer.source;
         let port = source.port().to_be_bytes();
         // RFC 3261 §17.2.3: branch, sent-by and method; the address stands for sent-by, since answers go there.
         let key = SourceKey::of(source.ip());
-        self.folding.identity(key, &[method.as_bytes(), view.branch, view.call_id, &port], view.cseq)
+        self.folding.identity(key, &[view.method.as_bytes(), view.branch, view.call_id, &port], view.cseq)
     }
 
     fn admit(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>, standing: Standing, effects: &mut Effects) {
         effects.tally.add(Counter::Admitted, 1);
-        let noted = self.note(now, packet, view);
-        let is_invite = view.method == Method::Invite;
-        if is_invite {
-            self.invites.insert(noted);
+        self.note(now, packet, view);
+        let mut key = 0;
+        if view.method == Method::Invite {
+            key = self.invite_key(packet, view);
+            self.invites.insert(key);
         }
-        let key = if is_invite { noted } else { 0 };
         pass(now, packet, What::Request(standing), self.tag_for(packet, view), key, effects);
     }
 }

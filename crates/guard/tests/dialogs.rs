@@ -32,6 +32,7 @@ fn a_request_inside_a_live_dialog_passes_from_any_source_and_after_it_none_does(
     assert_eq!(bench.throw(STRANGER, &inside("BYE").bytes()).repeats, 1);
     assert_eq!(kinds(&bench.throw(STRANGER, &inside("ACK").bytes())), [&What::Ack]);
     bench.guard.dialogs.close(b"ours");
+    assert_eq!(bench.throw(STRANGER, &inside("BYE").bytes()).repeats, 1, "its answer was lost");
     let late = inside("BYE").with(|ask| ask.branch = "z9hG4bKlate".into());
     assert_eq!(bench.throw(STRANGER, &late.bytes()).status(), Some(481));
     assert_eq!(bench.journal().last().map(String::as_str), Some("1 refusal unknown_dialog 1001 481 settles 0"));
@@ -92,6 +93,7 @@ fn an_invite_may_be_cancelled_and_acknowledged_until_it_has_ended() {
     assert_eq!(kinds(&bench.throw(GATEWAY, &ask("CANCEL").bytes())), [&What::Repeat]);
     let ack = ask("ACK").with(|ask| ask.to_tag = Some("any".into()));
     assert_eq!(kinds(&bench.throw(GATEWAY, &ack.bytes())), [&What::Ack]);
+    assert_eq!(kinds(&bench.throw("192.0.2.10:7000", &ack.bytes())), [&What::Ack], "from another port");
     for (from, request) in [(STRANGER, ask("CANCEL")), (GATEWAY, ask("CANCEL").with(|ask| ask.branch += "x"))] {
         let outcome = bench.throw(from, &request.bytes());
         assert_eq!((outcome.status(), outcome.passed.len()), (Some(481), 0));

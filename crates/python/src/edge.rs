@@ -7,7 +7,7 @@ use std::sync::Arc;
 use edge::{Binding, Config, Event, Frame, HeaderLine, Listen, NewRequest, Respond, Target};
 use guard::{Counter, Passed, Peer, Snapshot, Standing, What};
 use journal::{Kind, Transport};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -235,12 +235,13 @@ pub(crate) struct FlowInForce {
 /// The running edge.
 #[pyclass(frozen, module = "ringfence._core")]
 pub(crate) struct Edge {
-    inner: Mutex<Option<edge::Edge>>,
+    /// Orders and a configuration that is being brought in do not wait for each other; only the end waits for both.
+    inner: RwLock<Option<edge::Edge>>,
 }
 
 impl Edge {
     fn with<T>(&self, act: impl FnOnce(&edge::Edge) -> Result<T, edge::EdgeError>) -> PyResult<T> {
-        let inner = self.inner.lock();
+        let inner = self.inner.read();
         match inner.as_ref() {
             Some(edge) => act(edge).map_err(from_edge),
             None => Err(from_edge(edge::EdgeError::Stopped)),
@@ -263,7 +264,7 @@ impl Edge {
         });
         let started =
             Started { listeners: listeners.collect(), run: started.run, flows: started.flows, notes: started.notes };
-        Ok((Self { inner: Mutex::new(Some(edge)) }, started))
+        Ok((Self { inner: RwLock::new(Some(edge)) }, started))
     }
 
     fn events_fd(&self) -> PyResult<i32> {
@@ -394,7 +395,7 @@ impl Edge {
     }
 
     fn stop(&self, py: Python<'_>) {
-        py.detach(|| drop(self.inner.lock().take()));
+        py.detach(|| drop(self.inner.write().take()));
     }
 }
 
