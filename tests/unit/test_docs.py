@@ -116,7 +116,15 @@ def test_every_link_within_the_tree_leads_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_names_a_parameter_that_does_not_exist(page: str) -> None:
-    assert {name for name in _PARAMETER.findall(text_of(page)) if not is_parameter(name)} == set()
+    text = text_of(page)
+    # The tables that lead from VOS3000's names to ours hold names that only VOS3000 has.
+    theirs = {
+        name
+        for row in re.findall(r"^\| (.+?) \|.*$", text.partition("## VOS3000's names")[2], re.MULTILINE)
+        for name in _PARAMETER.findall(row)
+    }
+    named = set(_PARAMETER.findall(text)) - theirs
+    assert {name for name in named if not is_parameter(name)} == set()
 
 
 def test_operations_explain_every_counter() -> None:

@@ -45,6 +45,7 @@ from ringfence.settings.node import NodeConfig
 from ringfence.settings.store import SettingsStore
 from ringfence.switch.call_desk import CallDesk
 from ringfence.switch.call_loop import CallLoop, SystemChance, source_for
+from ringfence.switch.name_servers import NameServers, keep_found
 from ringfence.switch.registrations import Registrations
 from ringfence.switch.settings_in_force import Settings
 
@@ -101,6 +102,7 @@ class Switch:
     def _bring(self, tables: Tables) -> None:
         """Decide by other settings from now on."""
         self._registrar.configure(*_registrar_settings(self._settings.state))
+        self._tables = tables
         self.call_loop.configure(tables, self._ways)
 
     async def pick_up(self) -> None:
@@ -111,6 +113,17 @@ class Switch:
             _LOG.warning("calls.restored", calls=len(left))
         self.call_loop.service.calls.restore(left)
         self.call_loop.configure(self._tables, self._ways)
+
+    async def watch_names(self, until: asyncio.Event) -> None:
+        """Keep knowing where vendors named by host are."""
+        servers = NameServers.of_this_machine(SystemChance().fraction)
+        await keep_found(
+            self._ways.locations,
+            servers,
+            self._clock.monotonic_s,
+            lambda: self.call_loop.locate(self._tables, self._ways),
+            until,
+        )
 
     def stop(self) -> None:
         """Come to an end; asked a second time, at once."""
@@ -297,6 +310,7 @@ async def serve(config: NodeConfig, store: SettingsStore, on_ready: Callable[[St
         async with ControlServer(switch, config.data_dir / "control.sock"), asyncio.TaskGroup() as tasks:
             tasks.create_task(switch.watch_settings(over))
             tasks.create_task(switch.watch_flows(over))
+            tasks.create_task(switch.watch_names(over))
             _LOG.info("switch.ready", listeners=switch.started.listeners, run=switch.started.run)
             on_ready(switch.started)
             await switch.stopping.wait()

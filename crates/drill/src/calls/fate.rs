@@ -143,7 +143,7 @@ mod tests {
         let fates = Fates::parse("caller_hangs_up=3,busy=1").unwrap();
         let busy = (0..10_000).filter(|&number| fates.of(1, number) == Fate::Busy).count();
         assert!((2_300..2_700).contains(&busy), "{busy}");
-        for wrong in ["", "bussy", "busy=x", "busy=0"] {
+        for wrong in ["", "busyness", "busy=x", "busy=0"] {
             assert!(Fates::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 
 from ringfence.portal.api.errors import CODES
+from ringfence.settings.model import GatewayDraft
 
 from .conftest import Site
 
 PAGE = (Path(__file__).parents[4] / "docs/api.md").read_text(encoding="utf-8")
-MADE = {"lists": 201, "exports": 202}
+MADE = {"lists": 201, "routes": 201, "exports": 202}
 COMMANDS = re.findall(r"^curl .+$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "/live" not in command])
 def test_a_curl_command_works(site: Site, command: str) -> None:
+    site.settings.gateways.add(GatewayDraft(name="carrier1", addresses=("192.0.2.99",)), actor="test")
     words = shlex.split(command.replace("$TOKEN", site.tokens["admin"]))
     method, headers, body = "GET", {}, None
     options = iter(words[1:-1])
@@ -38,7 +40,7 @@ def test_a_curl_command_works(site: Site, command: str) -> None:
 
 
 def test_the_examples_are_there() -> None:
-    assert len(COMMANDS) == 11
+    assert len(COMMANDS) == 13
 
 
 def test_every_code_is_explained_and_no_other() -> None:
