@@ -111,7 +111,7 @@ class CallSwitch(subjects.Switch, CallSubject):
 
     def start(self, port: int, scratch: Path) -> subprocess.Popen[bytes]:
         self.data = scratch / "data"
-        limits = ("--cps", "1000000", "--burst", "1000000", "--in-flight", "1000000")
+        limits = ("--cps", "100000", "--burst", "100000", "--in-flight", "100000")
         self._ask("gateway", "add", "customer", CUSTOMER, *limits)
         self._ask("route", "add", "vendor", f"{VENDOR}:{self.vendor_port}", "--prefixes", "44")
         return super().start(port, scratch)
