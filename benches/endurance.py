@@ -214,8 +214,8 @@ def mixed(seconds: float, found: Findings) -> None:
         grew = f"memory grew by {growth:.1f} % in the last four fifths"
         found.expect(growth <= MOST_GROWTH_PERCENT, grew)
         print(
-            f"{report['started']:,} calls, outcomes {report['outcomes']}; talk time at most {apart:.2f} s apart; "
-            f"memory {growth:+.1f} % in the last four fifths, peak {peak / 2**20:.1f} MiB; books: {books}"
+            f"{report['started']:,} calls, outcomes {report['outcomes']}; "
+            f"talk time at most {apart:.2f} s apart; memory {growth:+.1f} % in the last four fifths, peak {peak / 2**20:.1f} MiB; books: {books}"
         )
 
 
