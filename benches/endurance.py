@@ -215,7 +215,8 @@ def mixed(seconds: float, found: Findings) -> None:
         found.expect(growth <= MOST_GROWTH_PERCENT, grew)
         print(
             f"{report['started']:,} calls, outcomes {report['outcomes']}; "
-            f"talk time at most {apart:.2f} s apart; memory {growth:+.1f} % in the last four fifths, peak {peak / 2**20:.1f} MiB; books: {books}"
+            f"talk time at most {apart:.2f} s apart; memory {growth:+.1f} % in the last four fifths, "
+            f"peak {peak / 2**20:.1f} MiB; books: {books}"
         )
 
 
