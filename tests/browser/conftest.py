@@ -27,6 +27,7 @@ PAGES = {
     "overview": "/",
     "illegal": "/illegal?range=1h",
     "cdrs": "/cdrs",
+    "trace": "/trace",
     "firewall": "/firewall",
     "alarms": "/alarms",
     "alarm-rules": "/alarms/rules",

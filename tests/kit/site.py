@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from kit.clock import ManualClock
 from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of
-from ringfence.control.messages import Books, Flows, Lists, Status
+from ringfence.control.messages import Books, Flows, Lists, Status, Traced, TraceRequest
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import StoreError
@@ -62,6 +62,8 @@ class FakeSwitch:
     taken: list[int] = field(default_factory=list)
     registered: Flows | None = None
     entries: Lists | None = None
+    traced: Traced | None = None
+    traces_asked: list[TraceRequest] = field(default_factory=list)
 
     def counters(self) -> Mapping[str, int] | None:
         return self.counted
@@ -80,6 +82,10 @@ class FakeSwitch:
 
     def status(self) -> Status | None:
         return None
+
+    def trace(self, asked: TraceRequest) -> Traced | None:
+        self.traces_asked.append(asked)
+        return self.traced
 
     def take(self, version: int) -> bool:
         self.taken.append(version)

@@ -18,6 +18,8 @@ from ringfence.control.messages import (
     Lists,
     SettingsInForce,
     Status,
+    Traced,
+    TraceRequest,
 )
 from ringfence.control.server import ControlServer
 
@@ -56,6 +58,8 @@ class FakeSwitch:
         self.failure: Exception | None = None
         self.books_now = some_books()
         self.version = 1
+        self.traced = Traced(entries=(), oldest_us=None, is_on=True, is_cut=False)
+        self.traces_asked: list[TraceRequest] = []
 
     async def status(self) -> Status:
         if self.failure is not None:
@@ -83,6 +87,10 @@ class FakeSwitch:
 
     async def lists(self) -> Lists:
         return Lists(entries=(ListEntry(list="source", color="black", value="203.0.113.5", expires_at_us=0),))
+
+    async def trace(self, asked: TraceRequest) -> Traced:
+        self.traces_asked.append(asked)
+        return self.traced
 
     async def settings_changed(self, version: int) -> SettingsInForce:
         if self.failure is not None:

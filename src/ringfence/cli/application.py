@@ -16,6 +16,7 @@ _SECTIONS: Final = {
         "cdr": Place("ringfence.cli.cdr:command", "List, count or export call records."),
         "books": Place("ringfence.cli.books:command", "Show whether every message is accounted for."),
         "top": Place("ringfence.cli.top:command", "Watch the switch at work."),
+        "trace": Place("ringfence.cli.trace:command", "Show the last messages of calls."),
     },
     "Decide": {
         "param": Place("ringfence.cli.param:command", "Show and change parameters."),

@@ -30,10 +30,14 @@ from ringfence.control.messages import (
     Lists,
     SettingsInForce,
     Status,
+    Traced,
+    TracedEntry,
+    TraceRequest,
 )
 from ringfence.control.server import ControlServer
 from ringfence.core import Edge, Request, Started
-from ringfence.errors import CoreError, RingfenceError
+from ringfence.core import Traced as CoreTraced
+from ringfence.errors import ControlError, CoreError, RingfenceError
 from ringfence.ledger.schema import encode_call_ended
 from ringfence.policy.snapshot import snapshot_json
 from ringfence.registrar.register import Bind, Limits, Query, Refuse, Unbind, decide
@@ -46,6 +50,8 @@ SETTINGS_POLL_S: Final = 0.25
 KIND_CALL_ENDED: Final = 8
 BUFFERED_BYTES: Final = 32 * 1024 * 1024
 """What all TCP connections together may hold of unfinished messages."""
+LONGEST_CALL_ID: Final = 1024
+LONGEST_TEXT: Final = 256
 ALLOW: Final = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
 _LOG: Final = structlog.get_logger("ringfence.switch")
 
@@ -200,7 +206,11 @@ class Switch:
 
     async def counters(self) -> Counters:
         """All counters of this run, and the connections open now."""
-        counters = {**self.edge.counters(), "tcp_connections_open": self.edge.connections()}
+        counters = {
+            **self.edge.counters(),
+            **self.edge.trace_counters(),
+            "tcp_connections_open": self.edge.connections(),
+        }
         return Counters(run=self.started.run, at_us=self._clock.utc_us(), counters=counters)
 
     async def books(self) -> Books:
@@ -249,6 +259,32 @@ class Switch:
             )
         )
 
+    async def trace(self, asked: TraceRequest) -> Traced:
+        """Messages of calls that are still in the edge's memory."""
+        return await asyncio.to_thread(self._trace, asked)
+
+    def _trace(self, asked: TraceRequest) -> Traced:
+        try:
+            entries, oldest_us, is_cut = self.edge.trace(
+                call_ids=asked.call_ids,
+                number=asked.number,
+                source=asked.source,
+                since_us=asked.since_us,
+                until_us=asked.until_us,
+                calls=asked.calls,
+                limit=asked.limit,
+            )
+        except ValueError as error:
+            raise ControlError(
+                str(error), hint="write 192.0.2.1 or 192.0.2.0/24", code="bad_value"
+            ) from error
+        return Traced(
+            entries=tuple(map(traced_entry, entries)),
+            oldest_us=oldest_us,
+            is_on=self._state.parameters["RF_TRACE_BYTES"] > 0,
+            is_cut=is_cut,
+        )
+
     async def settings_changed(self, version: int) -> SettingsInForce:
         """Bring at least this version into force, then answer."""
         return SettingsInForce(version=await self._reconfigure(version))
@@ -258,6 +294,27 @@ class Switch:
         self._draining = True
         self.stopping.set()
         return Draining(calls=0)
+
+
+def traced_entry(entry: CoreTraced) -> TracedEntry:
+    """An entry as control.sock carries it: what a sender makes long beside the message itself is cut."""
+    return TracedEntry(
+        seq=entry.seq,
+        at_us=entry.at_us,
+        kind=entry.kind,
+        transport=entry.transport,
+        local=entry.local,
+        remote=entry.remote,
+        length=entry.length,
+        call_id=entry.call_id[:LONGEST_CALL_ID],
+        start_line=entry.start_line[:LONGEST_TEXT],
+        status=entry.status,
+        method=entry.method[:LONGEST_TEXT],
+        cseq=entry.cseq,
+        users=tuple(user[:LONGEST_TEXT] for user in entry.users),
+        has_sdp=entry.has_sdp,
+        content=entry.content,
+    )
 
 
 def edge_config(config: NodeConfig) -> bytes:
@@ -276,6 +333,13 @@ def edge_config(config: NodeConfig) -> bytes:
                 "message_s": limits.message_s,
                 "idle_s": limits.idle_s,
                 "buffered_bytes": BUFFERED_BYTES,
+            },
+            "homer": None
+            if config.homer.address is None
+            else {
+                "address": config.homer.address,
+                "capture_id": config.homer.capture_id,
+                "password": config.homer.password,
             },
         }
     )

@@ -32,6 +32,8 @@ from ringfence.control.messages import (
     SettingsInForce,
     Status,
     StatusRequest,
+    Traced,
+    TraceRequest,
 )
 from ringfence.errors import ControlError
 from ringfence.text import sentence
@@ -109,6 +111,10 @@ class ControlClient:
     def lists(self) -> Lists:
         """Black and white entries in force in the edge. Raises: ControlError."""
         return self._ask(ListsRequest(), Lists)
+
+    def trace(self, asked: TraceRequest) -> Traced:
+        """Messages of calls that are still in memory. Raises: ControlError."""
+        return self._ask(asked, Traced)
 
     def settings_changed(self, version: int) -> SettingsInForce:
         """Have the switch judge by at least this version of the settings. Raises: ControlError."""

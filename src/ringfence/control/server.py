@@ -40,6 +40,8 @@ from ringfence.control.messages import (
     SettingsInForce,
     Status,
     StatusRequest,
+    Traced,
+    TraceRequest,
 )
 from ringfence.errors import ControlError, RingfenceError
 
@@ -69,6 +71,10 @@ class Handler(Protocol):
 
     async def lists(self) -> Lists:
         """Black and white entries in force in the edge."""
+        ...
+
+    async def trace(self, asked: TraceRequest) -> Traced:
+        """Messages of calls that are still in memory."""
         ...
 
     async def settings_changed(self, version: int) -> SettingsInForce:
@@ -218,6 +224,8 @@ class ControlServer:
                 return await handler.flows(limit)
             case ListsRequest():
                 return await handler.lists()
+            case TraceRequest():
+                return await handler.trace(body)
             case SettingsChangedRequest(version=version):
                 return await handler.settings_changed(version)
             case DrainRequest():

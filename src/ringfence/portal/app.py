@@ -37,6 +37,7 @@ from ringfence.portal.pages import (
     records,
     sources,
     tokens,
+    trace,
     views,
     watch,
 )
@@ -70,6 +71,7 @@ def create_app(office: Office, access: Access, jobs: ExportJobs, *, url: str | N
         *views.routes(site),
         *watch.routes(site, RateMeter(office.switch, office.clock)),
         *records.routes(site, jobs),
+        *trace.routes(site),
         *firewall.routes(site),
         *alarms.routes(site),
         *sources.routes(site),

@@ -14,7 +14,7 @@ from ringfence.ledger.service import Stats
 SwitchCounters = Callable[[], Mapping[str, int] | None]
 """The counters of a running switch by name; None if none answers."""
 
-_GAUGES: Final = frozenset({"tcp_connections_open"})
+_GAUGES: Final = frozenset({"tcp_connections_open", "trace_bytes"})
 
 
 class _Snapshot(Collector):

@@ -23,6 +23,7 @@ ROUTING: Final = "Routing parameters"
 SIP: Final = "SIP parameters"
 FLOOD: Final = "Flood limits"
 JOURNAL: Final = "Journal and retention"
+TRACE: Final = "Trace"
 
 _OURS: Final = "Ringfence"
 _VOS: Final = "VOS3000"
@@ -605,6 +606,30 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         (1, 19),
         unit="zstd level",
         meaning="How hard sealed journal segments are compressed: higher is smaller and slower.",
+    ),
+    _number(
+        "RF_TRACE_BYTES",
+        TRACE,
+        64 * _MIB,
+        (_MIB, 16 * _GIB),
+        unit="bytes",
+        meaning=(
+            "How much memory the last messages of authorised sources take, for `ringfence trace`; the oldest "
+            "go first. Another value lets go of what was kept."
+        ),
+        zero="keep none",
+        for_edge=True,
+    ),
+    _switch(
+        "RF_HEP_EXPORT",
+        TRACE,
+        1,
+        meaning=(
+            "Send a copy of each traced message to the Homer server that the node's configuration names; "
+            "without one there this does nothing."
+        ),
+        source=_OURS,
+        for_edge=True,
     ),
 )
 

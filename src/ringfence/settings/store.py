@@ -6,6 +6,7 @@
 """
 
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -166,7 +167,7 @@ class SettingsStore:
         """What was done, newest first, at most `limit` rows, below a row if one is named.
 
         Shape: `kind` is parameter, gateway, route, group, phone, user, login, token, block, nonce_key,
-        alarm_rule, alarm, channel or webhook.
+        alarm_rule, alarm, channel, webhook or trace.
         Raises: StoreError.
         """
         with suppress(StoreError):
@@ -194,6 +195,14 @@ class SettingsStore:
                 )
                 for row in connection.execute(query)
             )
+
+    def note_download(self, what: str, conditions: Mapping[str, str], *, actor: str) -> None:
+        """Keep in the audit that somebody took something out that holds what others said; nothing is changed.
+
+        Raises: StoreError.
+        """
+        with self._database.change(actor) as act:
+            act.note("download", what, "", None, dict(conditions))
 
     def rotate_nonce_key(self, *, actor: str) -> Change[int]:
         """Start a new nonce key; nonces under the one before stay good, older ones become stale.

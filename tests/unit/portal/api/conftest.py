@@ -18,7 +18,8 @@ from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import ledger_of
 from kit.site import FakeAlarms, FakeLedger
 from kit.switch import FLOW, some_books
-from ringfence.control.messages import Books, Flows, ListEntry, Lists, Status
+from kit.traces import a_call
+from ringfence.control.messages import Books, Flows, ListEntry, Lists, Status, Traced, TraceRequest
 from ringfence.errors import ControlError
 from ringfence.ledger.pipeline import Ledger
 from ringfence.ledger.service import Stats
@@ -51,6 +52,7 @@ class FakeSwitch:
     run: int = 3
     asked: int = 0
     entries: tuple[ListEntry, ...] = ()
+    traces_asked: list[TraceRequest] = field(default_factory=list)
 
     def counters(self) -> Mapping[str, int] | None:
         self.asked += 1
@@ -79,6 +81,10 @@ class FakeSwitch:
             settings_version=1,
             draining=False,
         )
+
+    def trace(self, asked: TraceRequest) -> Traced | None:
+        self.traces_asked.append(asked)
+        return a_call() if self.runs else None
 
     def take(self, version: int) -> bool:
         if self.failure is not None:
