@@ -32,6 +32,11 @@ def decode(content: bytes) -> Sentence:
         return sentence("{text}", text=_shown(content.decode("utf-8", "backslashreplace")))
 
 
+def admitted(billing_mode: int, auth_number: str, caller: str, gateway: str) -> Sentence:
+    """Who the caller is, by the fields of the record."""
+    return admitted_phone(auth_number or caller) if billing_mode == _PHONE else admitted_gateway(gateway)
+
+
 def admitted_gateway(name: str) -> Sentence:
     """The caller is a mapping gateway."""
     return sentence("Admitted: mapping gateway {name}", name=_shown(name))
@@ -89,10 +94,10 @@ def of_record(record: Cdr, finals: Mapping[str, int]) -> Iterator[tuple[int, Sen
     if record.kind != "call":
         return
     began_us, over_us = record.start * 1000, record.stop * 1000 + 999
-    if record.billingMode == _PHONE:
-        yield began_us, admitted_phone(record.auth_number or record.callerE164)
-    else:
-        yield began_us, admitted_gateway(record.callerGateway)
+    yield (
+        began_us,
+        admitted(record.billingMode, record.auth_number, record.callerE164, record.callerGateway),
+    )
     if (record.callerE164, record.calleeE164) != (record.callerAccessE164, record.calleeAccessE164):
         yield began_us, numbers(record.callerE164, record.calleeE164)
     attempts = attempts_of(record)
