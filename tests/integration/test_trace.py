@@ -135,7 +135,7 @@ def test_what_is_no_address_is_told(node: Node) -> None:
     assert "no address" in result.stderr
 
 
-def test_notes_and_links_of_the_call_layer_come_back_with_their_call(node: Node) -> None:
+def test_a_call_id_finds_its_call_alone(node: Node) -> None:
     switch = node.switch(sip=UDP)
     with_gateway(node)
     with Peer(switch.address("udp"), GATEWAY) as gateway:

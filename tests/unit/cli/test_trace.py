@@ -73,10 +73,8 @@ def test_nothing_is_an_empty_answer_and_a_remark(running: Cli, switch: FakeSwitc
 
 
 def test_what_senders_say_is_inert_in_every_format(running: Cli, switch: FakeSwitch) -> None:
-    saying = {"call_id": SAYING, "caller": SAYING, "callee": SAYING}
-    switch.traced = traced(
-        [entry("received", "INVITE", **saying), entry("sent", f"486 {SAYING}", call_id=SAYING)]
-    )  # type: ignore[arg-type]
+    invite = entry("received", "INVITE", call_id=SAYING, caller=SAYING, callee=SAYING)
+    switch.traced = traced([invite, entry("sent", f"486 {SAYING}", call_id=SAYING)])
     for form in ("table", "json", "csv"):
         shown = running.ok("trace", "--format", form).stdout
         assert shown.replace("\n", "").isprintable()
