@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn arrived(homer: &UdpSocket) -> Vec<Vec<u8>> {
-        let mut buffer = [0; 65_535];
+        let mut buffer = vec![0; 65_535];
         std::iter::from_fn(|| homer.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())).collect()
     }
 
