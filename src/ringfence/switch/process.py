@@ -51,6 +51,7 @@ from ringfence.switch.name_servers import NameServers, keep_found
 from ringfence.switch.registrations import Registrations
 from ringfence.switch.settings_in_force import Settings
 from ringfence.switch.traced import traced
+from ringfence.trace.notes import Notes
 
 EVENTS_PER_TURN: Final = 256
 BUFFERED_BYTES: Final = 32 * 1024 * 1024
@@ -92,6 +93,7 @@ class Switch:
             run=self.started.run,
             on_fault=_tell_fault,
             doubt=self._doubt,
+            observer=Notes(self.edge),
         )
         self.call_loop = CallLoop(
             service, Carriers(engine, service.counters, chance, on_fault=_tell_fault), self._clock
