@@ -55,6 +55,8 @@ def sipp(root: Path, name: str, way: Way, arguments: Sequence[str]) -> "Popen[by
     """Start sipp; unexpected messages end up in NAME_errors.log and in its exit code."""
     directory = root / name
     directory.mkdir()
+    # Its scenario with sound looks for pcap/g711a.pcap where it is started; Debian keeps it elsewhere.
+    (directory / "pcap").symlink_to("/usr/share/sip-tester")
     return Popen(
         ["sipp", *arguments, *way.options, "-nostdin", "-trace_err", "-m", str(CALLS)],
         stdin=subprocess.DEVNULL,

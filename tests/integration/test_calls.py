@@ -34,7 +34,6 @@ def test_calls_of_every_fate_over_a_bad_network_leave_one_true_record_each(
     node: Node, tmp_path: Path
 ) -> None:
     vendor_port = free_port(VENDOR)
-    node.cli.ok("gateway", "list")
     let_in(node, vendor_port=vendor_port)
     node.cli.ok("param", "set", "SS_SIP_TIMEOUT_INVITE", "5")
     switch = node.switch(sip=UDP)
@@ -99,7 +98,7 @@ def test_a_killed_switch_hangs_up_its_calls_when_it_is_back_and_each_has_its_rec
     node.switch(sip=(address,))
     report = calling.report(within_s=100)
     assert (report.started, report.answered, report.open) == (500, 500, 0), report
-    assert report.outcomes == {"caller_hangs_up: completed": 500}, report
+    assert report.outcomes == {"caller_hangs_up: hung up": 500}, report
     assert report.unacknowledged == 0
     calls = calling.calls()
     rows = rows_by_call(node, calls)
@@ -161,7 +160,7 @@ def test_a_drained_switch_lets_calls_end_and_hangs_up_the_rest(node: Node, tmp_p
     eventually(lambda: live_calls(node) == 20, within_s=20)
     switch.process.send_signal(signal.SIGTERM)
     report = calling.report(within_s=60)
-    assert report.outcomes == {"caller_hangs_up: completed": 20}, report
+    assert report.outcomes == {"caller_hangs_up: hung up": 20}, report
     assert switch.process.wait(20) == 0
     rows = rows_by_call(node, calling.calls())
     assert {row["endDirection"] for row in rows.values()} == {2}

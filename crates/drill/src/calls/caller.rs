@@ -19,8 +19,10 @@ const STUCK: u64 = 240 * SECOND;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Answered, and the BYE of either side was answered.
+    /// Answered, and our BYE was.
     Completed,
+    /// Answered, and hung up by the other side.
+    HungUp,
     /// Refused with this status.
     Refused(u16),
     /// The answer crossed our CANCEL; then hung up.
@@ -37,7 +39,8 @@ impl Outcome {
     /// Whether this is what a call of that fate should come to.
     pub fn fits(self, fate: Fate) -> bool {
         match fate {
-            Fate::CallerHangsUp | Fate::CalleeHangsUp | Fate::FailsOver | Fate::Crashes => self == Self::Completed,
+            Fate::CallerHangsUp | Fate::FailsOver | Fate::Crashes => self == Self::Completed,
+            Fate::CalleeHangsUp => self == Self::HungUp,
             Fate::Busy => self == Self::Refused(486),
             Fate::Declined => self == Self::Refused(603),
             Fate::CancelledRinging | Fate::CancelledTrying => self == Self::Refused(487),
@@ -291,7 +294,7 @@ impl<'a> Callers<'a> {
             return Ok(());
         }
         if method == b"BYE" {
-            self.end(number, Outcome::Completed, now);
+            self.end(number, Outcome::HungUp, now);
         } else if !matches!(method, b"INVITE" | b"UPDATE" | b"OPTIONS") {
             counts.unexpected += 1;
         }

@@ -311,6 +311,23 @@ mod tests {
     }
 
     #[test]
+    fn a_call_lasts_as_long_as_its_number_says() {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let vendor = Target::new(free).unwrap();
+        let hold = Duration::from_millis(700);
+        let options = Options {
+            count: Some(2),
+            hold,
+            hold_at_most: hold,
+            ..Options::new(vendor, "127.0.0.1:0".parse().unwrap(), vendor)
+        };
+        let began = Instant::now();
+        let report = run(&options, &AtomicBool::new(false)).unwrap();
+        assert_eq!(report.outcomes, [("caller_hangs_up: completed".to_owned(), 2)].into(), "{report:?}");
+        assert!(began.elapsed() >= hold);
+    }
+
+    #[test]
     fn lost_and_doubled_messages_change_no_end() {
         let report = run_directly("caller_hangs_up=1,busy=1", Weather { loss: 0.02, duplication: 0.1 });
         assert_eq!((report.started, report.failed, report.open), (400, 0, 0), "{report:?}");

@@ -67,6 +67,7 @@ fn name(outcome: Option<Outcome>) -> String {
         None => "open".to_owned(),
         Some(Outcome::Refused(status)) => format!("refused {status}"),
         Some(Outcome::Completed) => "completed".to_owned(),
+        Some(Outcome::HungUp) => "hung up".to_owned(),
         Some(Outcome::Crossed) => "crossed".to_owned(),
         Some(Outcome::Unanswered) => "unanswered".to_owned(),
         Some(Outcome::ByeUnanswered) => "bye unanswered".to_owned(),

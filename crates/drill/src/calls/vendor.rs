@@ -210,6 +210,8 @@ impl<'a> Vendors<'a> {
             b"ACK" => {
                 match state {
                     State::Final(200) => {
+                        // No more repetitions; a time that is set no more wakes nobody.
+                        self.legs[place as usize].due_ns = 0;
                         self.legs[place as usize].state = State::Talking;
                         if self.legs[place as usize].fate == Fate::CalleeHangsUp {
                             let hold_ns = self.options.hold_ns(self.legs[place as usize].number);
