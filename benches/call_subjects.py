@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What calls are sent through: the switch with a customer and a vendor, Kamailio as a stateful proxy."""
 
-import csv
+import json
 import subprocess
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import subjects
 
+from ringfence.ledger.query import CdrQuery
+from ringfence.ledger.reader import open_reader
+
 CUSTOMER = "127.0.0.2"
 VENDOR = "127.0.0.3"
-STRANGERS = "127.1.0.0 and up"
 
 # Stateful, with Record-Route, dialogs, and a line for each call's begin and end in a file.
 KAMAILIO_CFG = """\
@@ -111,16 +113,25 @@ class CallSwitch(subjects.Switch, CallSubject):
 
     def start(self, port: int, scratch: Path) -> subprocess.Popen[bytes]:
         self.data = scratch / "data"
-        limits = ("--cps", "1000000", "--burst", "1000000", "--in-flight", "1000000")
+        limits = ("--cps", "100000", "--burst", "100000", "--in-flight", "100000")
         self._ask("gateway", "add", "customer", CUSTOMER, *limits)
         self._ask("route", "add", "vendor", f"{VENDOR}:{self.vendor_port}", "--prefixes", "44")
         return super().start(port, scratch)
 
     def records(self) -> int | None:
-        rows = list(
-            csv.DictReader(self._ask("cdr", "count", "--billing-mode", "1", "--format", "csv").splitlines())
-        )
-        return int(rows[0]["records"])
+        counted = json.loads(self._ask("cdr", "count", "--billing-mode", "1", "--format", "json"))
+        return int(counted["records"])
+
+    def live_calls(self) -> int:
+        """Calls that are up now, as far as one answer shows them."""
+        return len(json.loads(self._ask("call", "list", "--format", "json")))
+
+    def call_records(self, since: float) -> list[dict[str, Any]]:
+        """Call-ID and talk time (s) of each record of a call since a time, in seconds since 1970."""
+        query = CdrQuery(kinds=frozenset({"call"}), since_us=int(since * 1_000_000))
+        with open_reader(self.data, node="n1", report=lambda *_: None) as reader:
+            batches = reader.store.export(query)
+            return [row for batch in batches for row in batch.select(["call_id", "holdTime"]).to_pylist()]
 
 
 SUBJECTS: dict[str, type[CallSubject]] = {subject.name: subject for subject in (KamailioProxy, CallSwitch)}

@@ -16,7 +16,7 @@ from ringfence.call.ending import cancelled, end_answered, end_unanswered, hung_
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import number, passed, reason
-from ringfence.call.hunt import UNAVAILABLE, Attempt, Farewell
+from ringfence.call.hunt import UNAVAILABLE, Attempt, Farewell, LateForks
 from ringfence.call.leg import Leg, session_of
 from ringfence.call.plan import Plan, ours
 from ringfence.call.record import call_of
@@ -208,9 +208,21 @@ class Call:
         self.own(sent.transaction, Farewell(leg, sent))
 
     def leave(self) -> None:
-        """The call has left the table: its tags name nothing any more."""
+        """The call has left the table: its tags name nothing any more.
+
+        Legs, attempts and exchanges lead back to their call. It lets go of them here, so that all of it is
+        freed at once: looking for such rings takes Python the longer the more calls are up, and stops all.
+        The few calls that a transfer is about are left to that.
+        """
         for tag in self._tags:
             self.table.close(tag)
+        attempt, owners = self.setup.attempt, self.table.owners
+        if attempt is not None and owners.get(attempt.transaction) is attempt:
+            owners[attempt.transaction] = LateForks(self.table, attempt)
+        if self.transfer is None and self.referred is None:
+            left = {"id": self.id, "state": self.state, "pending": self.pending}
+            vars(self).clear()
+            vars(self).update(left)
 
     # --- timers ---
 

@@ -5,6 +5,7 @@ An attempt that was given up stays until its transaction ends: a 2xx that crosse
 and hung up (RFC 3261 §9.1, §15), as is each fork but the first.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
 from ringfence.call import session_timer
@@ -16,6 +17,7 @@ from ringfence.call.identity import identity_headers, uri_of, written
 from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.plan import Route
 from ringfence.call.record import callee_of
+from ringfence.call.table import Table
 from ringfence.core import Message, read_address
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import Callee, RouteAttempt
@@ -31,6 +33,19 @@ MOST_REDIRECTS = 5
 
 MOST_FORKS = 16
 """So many early dialogs of one INVITE are followed; provisional responses of others are passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Our side of the dialogs that an INVITE of ours may make."""
+
+    tag: str
+    party: str
+    uri: str
+
+    def made(self, message: Message) -> Dialog:
+        """The dialog that a response makes."""
+        return Dialog.of_response(message, local_tag=self.tag, local_party=self.party, asked=self.uri)
 
 
 class Attempt:
@@ -202,12 +217,17 @@ class Attempt:
         self.call.own(sent.transaction, Farewell(self.leg, sent))
         return True
 
+    @property
+    def dialog_of(self) -> "Invited":
+        """What dialogs of this INVITE have in common."""
+        return Invited(self._tag, self._from, self._uri)
+
     def _dialog(self, message: Message) -> Dialog:
         """The dialog of a response with a tag; the first one of a tag makes it."""
         key = (self._tag, message.to_tag)
         found = self.leg.dialogs.get(key)
         if found is None:
-            found = Dialog.of_response(message, local_tag=self._tag, local_party=self._from, asked=self._uri)
+            found = self.dialog_of.made(message)
             self.leg.dialogs[key] = found
         elif message.contact is not None:
             found.refresh(message)
@@ -291,6 +311,35 @@ class Attempt:
         self._again += 1
         self.send(None)
         return True
+
+
+class LateForks:
+    """What may still come to an INVITE that was answered, once its call has left the table.
+
+    A 2xx of another fork is acknowledged and hung up (RFC 3261 §13.2.2.4); nobody waits for more. It keeps
+    little of the call: there are many of these, each for 64 x T1 after the answer.
+    """
+
+    def __init__(self, table: Table, attempt: Attempt) -> None:
+        self.call = attempt.call
+        self._table = table
+        self._dialog_of = attempt.dialog_of
+        self._leg = attempt.leg
+        self._known = {tag for _, tag in attempt.leg.dialogs}
+        self._leg.forget()
+
+    def take(self, event: Event, _: Moment) -> None:
+        """A response of another fork, or that none comes any more."""
+        if isinstance(event, Response) and 200 <= event.message.status < 300:
+            message, engine = event.message, self._table.engine
+            if message.to_tag not in self._known:
+                self._known.add(message.to_tag)
+                dialog = self._dialog_of.made(message)
+                dialog.confirm(message)
+                self._leg.acknowledge(engine, dialog, event.transaction, message.cseq, None)
+                self._leg.send(engine, dialog, "BYE", [])
+        elif isinstance(event, Ended):
+            self._table.owners.pop(event.transaction, None)
 
 
 class Farewell:

@@ -174,6 +174,11 @@ class Leg:
             return None
         return self.send(engine, sent.dialog, sent.method, sent.headers, sent.body, tries=sent.tries + 1)
 
+    def forget(self) -> None:
+        """The call is over: what was said on this side is of no use any more."""
+        self.dialogs.clear()
+        self.dialog = self.got = self.sent = None
+
     def acknowledge(
         self, engine: Engine, dialog: Dialog, transaction: int, seq: int, session: Session | None
     ) -> None:

@@ -47,6 +47,7 @@ from ringfence.settings.node import NodeConfig
 from ringfence.settings.store import SettingsStore
 from ringfence.switch.call_desk import CallDesk
 from ringfence.switch.call_loop import CallLoop, SystemChance, source_for
+from ringfence.switch.garbage import Collector
 from ringfence.switch.name_servers import NameServers, keep_found
 from ringfence.switch.registrations import Registrations
 from ringfence.switch.settings_in_force import Settings
@@ -98,6 +99,7 @@ class Switch:
         self.call_loop = CallLoop(
             service, Carriers(engine, service.counters, chance, on_fault=_tell_fault), self._clock
         )
+        self._collector = Collector(self._clock.monotonic_s())
         self._desk = CallDesk(self.call_loop, run=self.started.run)
         self._tables = tables
 
@@ -162,10 +164,11 @@ class Switch:
         await self._settings.watch(self.edge, until)
 
     async def watch_flows(self, until: asyncio.Event) -> None:
-        """See which registrations the edge let go by itself."""
+        """See which registrations the edge let go by itself, and what else there is to let go of."""
         while not until.is_set():
             asked_us = self._clock.utc_us()
             self._registrations.let_go(await asyncio.to_thread(self.edge.flows), asked_us=asked_us)
+            self._collector.look(self._clock.monotonic_s(), live=self.call_loop.service.counts.live)
             await wait(until, FLOWS_EVERY_S)
 
     # control.sock

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What calls share: parameters, counts, and when each wants to be woken."""
 
+import gc
+import weakref
+
 from kit.call_world import World
 from ringfence.call.table import SPARE_WAKES, CallSettings
 from ringfence.settings.parameters import defaults
@@ -35,3 +38,26 @@ def test_calls_that_have_left_do_not_fill_the_list_of_wakes() -> None:
         world.alice.inbox.clear()
     assert len(world.calls.table.wakes) <= SPARE_WAKES + 2
     assert world.calls.table.calls == {}
+
+
+def test_a_call_that_has_left_is_freed_without_the_cyclic_collector() -> None:
+    world = World(keeps_ladder=False)
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(200)
+    world.alice.expect(200)
+    world.alice.ack()
+    [call] = world.calls.table.calls.values()
+    assert call.setup.attempt is not None
+    setup, attempt = weakref.ref(call.setup), weakref.ref(call.setup.attempt)
+    gc.disable()
+    try:
+        del call
+        world.bob.expect("ACK")
+        world.alice.ask("BYE")
+        world.bob.expect("BYE")
+        world.bob.answer(200, to="BYE")
+        assert (setup(), attempt()) == (None, None)
+        world.assert_at_rest()
+    finally:
+        gc.enable()
