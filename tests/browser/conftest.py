@@ -29,6 +29,7 @@ PAGES = {
     "illegal": "/illegal?range=1h",
     "cdrs": "/cdrs",
     "calls": "/calls",
+    "trace": "/trace",
     "firewall": "/firewall",
     "alarms": "/alarms",
     "alarm-rules": "/alarms/rules",

@@ -35,6 +35,7 @@ from ringfence.call.engine import (
     Why,
 )
 from ringfence.call.identity import read_identity
+from ringfence.call.observer import Observer
 from ringfence.call.plan import Account, Plan, Refused, Route, Side, Stop, as_it_is
 from ringfence.call.table import SPARE_WAKES, CallSettings
 from ringfence.core import Message
@@ -632,7 +633,13 @@ class FixedChance:
 class World:
     """Calls, an engine, far ends and a clock."""
 
-    def __init__(self, *, settings: CallSettings | None = None, keeps_ladder: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        settings: CallSettings | None = None,
+        keeps_ladder: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
         self.keeps_ladder = keeps_ladder
         self.now = Moment(1000.0, T0_US)
         self.tags = itertools.count(1)
@@ -655,6 +662,7 @@ class World:
             self.chance,
             run=1,
             on_fault=self._fault,
+            observer=observer,
         )
         self.far_ends: dict[str, FarEnd] = {}
         self.alice = self.far_end("alice", "198.51.100.1", gateway_id=7)

@@ -16,7 +16,17 @@ from starlette.testclient import TestClient
 from kit.clock import ManualClock
 from kit.journal import T0_US, Journal
 from kit.ledgers import ledger_of
-from ringfence.control.messages import Books, CallCounts, Flows, Lists, LiveCall, LiveCalls, Status
+from ringfence.control.messages import (
+    Books,
+    CallCounts,
+    Flows,
+    Lists,
+    LiveCall,
+    LiveCalls,
+    Status,
+    Traced,
+    TraceRequest,
+)
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError, StoreError
@@ -65,6 +75,8 @@ class FakeSwitch:
     counts: CallCounts | None = None
     live: LiveCalls | None = None
     hung_up: list[int] = field(default_factory=list)
+    traced: Traced | None = None
+    traces_asked: list[TraceRequest] = field(default_factory=list)
 
     def counters(self) -> Mapping[str, int] | None:
         return self.counted
@@ -99,6 +111,10 @@ class FakeSwitch:
 
     def status(self) -> Status | None:
         return None
+
+    def trace(self, asked: TraceRequest) -> Traced | None:
+        self.traces_asked.append(asked)
+        return self.traced
 
     def take(self, version: int) -> bool:
         self.taken.append(version)

@@ -25,6 +25,8 @@ from ringfence.control.messages import (
     LiveCalls,
     SettingsInForce,
     Status,
+    Traced,
+    TraceRequest,
 )
 from ringfence.control.server import ControlServer
 from ringfence.errors import NotFoundError
@@ -99,6 +101,8 @@ class FakeSwitch:
         self.books_now = some_books()
         self.version = 1
         self.live = [CALL, RINGING]
+        self.traced = Traced(entries=(), oldest_us=None, is_on=True, is_cut=False)
+        self.traces_asked: list[TraceRequest] = []
 
     async def status(self) -> Status:
         if self.failure is not None:
@@ -150,6 +154,10 @@ class FakeSwitch:
         await self.calls(1, call_id)
         self.live = [call for call in self.live if call.id != call_id]
         return HungUp(id=call_id)
+
+    async def trace(self, asked: TraceRequest) -> Traced:
+        self.traces_asked.append(asked)
+        return self.traced
 
     async def settings_changed(self, version: int) -> SettingsInForce:
         if self.failure is not None:

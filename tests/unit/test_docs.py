@@ -22,7 +22,14 @@ from ringfence.settings.model import Role
 from ringfence.settings.parameters import BY_NAME
 
 ROOT = Path(__file__).parents[2]
-COMMAND_PAGES = ("README.md", "docs/operations.md", "docs/portal.md", "docs/api.md", "docs/routing.md")
+COMMAND_PAGES = (
+    "README.md",
+    "docs/operations.md",
+    "docs/portal.md",
+    "docs/api.md",
+    "docs/routing.md",
+    "docs/trace.md",
+)
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 
 _PROGRAM = r"(?:\.venv/bin/|/opt/ringfence/\.venv/bin/)?ringfence"

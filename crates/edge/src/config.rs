@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::error::EdgeError;
+use crate::hep::Homer;
 
 /// Where to listen, where to write, and the limits of streams.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Config {
     pub receive_buffer_bytes: usize,
     /// TCP.
     pub stream: StreamLimits,
+    /// Where copies of traced messages go.
+    pub homer: Option<Homer>,
 }
 
 /// Limits that keep strangers' connections from using the node up.

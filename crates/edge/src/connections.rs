@@ -15,6 +15,7 @@ pub(crate) struct Connection {
     /// None once the far end has had its last answer; the connection counts until it is closed.
     outgoing: Option<mpsc::Sender<Arc<[u8]>>>,
     remote: SocketAddr,
+    local: SocketAddr,
     /// A transaction has sent on it, and wants to hear of its end.
     is_used: bool,
     /// Live calls that came on it.
@@ -22,8 +23,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) const fn new(remote: SocketAddr, outgoing: mpsc::Sender<Arc<[u8]>>) -> Self {
-        Self { outgoing: Some(outgoing), remote, is_used: false, calls: 0 }
+    pub(crate) const fn new(remote: SocketAddr, local: SocketAddr, outgoing: mpsc::Sender<Arc<[u8]>>) -> Self {
+        Self { outgoing: Some(outgoing), remote, local, is_used: false, calls: 0 }
     }
 }
 
@@ -81,6 +82,11 @@ impl Connections {
         connection.outgoing.clone()
     }
 
+    /// The far end of a connection, and ours.
+    pub(crate) fn ends(&self, id: u64) -> Option<(SocketAddr, SocketAddr)> {
+        self.by_id.get(&id).map(|connection| (connection.remote, connection.local))
+    }
+
     /// The far end has had its last answer.
     pub(crate) fn end(&mut self, id: u64) {
         if let Some(connection) = self.by_id.get_mut(&id) {
@@ -117,11 +123,11 @@ mod tests {
         let mut connections = Connections::default();
         let remote: SocketAddr = "192.0.2.1:5060".parse().unwrap();
         let (outgoing, _queue) = mpsc::channel(1);
-        connections.insert(1, Connection::new(remote, outgoing.clone()));
+        connections.insert(1, Connection::new(remote, remote, outgoing.clone()));
         assert_eq!(connections.to(remote), Some(1));
         connections.end(1);
         assert_eq!((connections.to(remote), connections.len()), (None, 1));
-        connections.insert(2, Connection::new(remote, outgoing));
+        connections.insert(2, Connection::new(remote, remote, outgoing));
         assert!(!connections.remove(1), "nobody used it");
         assert_eq!(connections.to(remote), Some(2), "the newer one stays");
         assert!(connections.outgoing_of_transaction(2).is_some() && connections.remove(2));
@@ -132,7 +138,8 @@ mod tests {
     fn a_connection_is_engaged_as_long_as_one_of_its_calls_lives() {
         let mut connections = Connections::default();
         let (outgoing, _queue) = mpsc::channel(1);
-        connections.insert(1, Connection::new("192.0.2.1:5060".parse().unwrap(), outgoing));
+        connections
+            .insert(1, Connection::new("192.0.2.1:5060".parse().unwrap(), "192.0.2.9:5060".parse().unwrap(), outgoing));
         connections.engage(1);
         connections.engage(1);
         connections.disengage(1);

@@ -28,6 +28,7 @@ use crate::names::{self, Names};
 use crate::order::Order;
 use crate::receive::{Command, QUEUE_HIGH_WATER};
 use crate::shared::{Ended, Event, Shared};
+use crate::trace::Kind;
 use crate::way::{Outbox, Way};
 use orders::{Action, extra, retry_after};
 
@@ -202,6 +203,8 @@ impl Engine {
     fn take(&mut self, now: Instant, passed: Passed) {
         let passed = Arc::new(passed);
         let Parsed::Message(message) = sip::parse(&passed.bytes) else { return };
+        let call_id = message.call_id().unwrap_or_default();
+        self.given.shared.trace.take(Kind::Received, passed.at_us, &passed.peer, call_id, &passed.bytes);
         if passed.what == What::Response {
             self.transactions.receive_response(now, &message, &passed.bytes, &mut self.out);
             self.act(Some(&passed));

@@ -3,6 +3,7 @@
 //!
 //! Four threads: *receive* owns the guard and never waits for a disk; *write* appends the edge journal and then sends the
 //! answers; *stream* serves TCP; *engine* owns the transactions and the calls journal. Two more make the journals durable, one each; two look names up.
+//! One more sends copies of traced messages to a Homer server if there is one.
 
 mod calls;
 mod config;
@@ -11,6 +12,7 @@ mod durable;
 mod engine;
 mod error;
 mod held;
+mod hep;
 mod names;
 mod order;
 mod receive;
@@ -18,6 +20,7 @@ mod shared;
 pub mod steer;
 mod stream;
 mod sys;
+pub mod trace;
 mod way;
 mod write;
 
@@ -39,6 +42,7 @@ use transaction::SipTimers;
 
 pub use config::{Config, Listen, StreamLimits};
 pub use error::EdgeError;
+pub use hep::Homer;
 pub use order::{Binding, Frame, HeaderLine, NewRequest, Respond, Target};
 pub use shared::{Ended, Event};
 
@@ -46,11 +50,13 @@ use calls::CallsJournal;
 use connections::Connections;
 use durable::Durable;
 use engine::Given;
+use hep::{HepCounters, Sending};
 use names::Names;
 use order::{Order, Ready};
 use receive::{BATCHES, Command, QUEUE, Receiving};
 use shared::{Shared, UdpListener};
 use stream::Streams;
+use trace::{Trace, TraceCounters};
 use write::{Desk, Writing};
 
 /// The receive thread answers a command between two batches.
@@ -86,6 +92,8 @@ pub struct Edge {
     streams: Option<JoinHandle<()>>,
     stop_sync: Option<Sender<()>>,
     sync: Option<JoinHandle<()>>,
+    stop_hep: Option<Sender<()>>,
+    hep: Option<JoinHandle<()>>,
 }
 
 impl Edge {
@@ -159,6 +167,8 @@ impl Edge {
             receive_wake: sys::Wake::new().map_err(system("make an event descriptor"))?,
             is_starving: AtomicBool::new(false),
             full_from: AtomicU64::new(0),
+            trace: Arc::new(Trace::new(snapshot.parameters.rf_trace_bytes as usize)),
+            hep: Arc::new(HepCounters::default()),
         });
         receive::steer_sources(&shared, &snapshot);
 
@@ -233,6 +243,21 @@ impl Edge {
                 });
             })?);
         }
+        let (stop_hep, hep) = match &config.homer {
+            Some(homer) => {
+                let socket = connect_to(homer).map_err(system("open a socket to the Homer server"))?;
+                let (stop_hep, stop) = bounded(0);
+                let sending = Sending {
+                    trace: Arc::clone(&shared.trace),
+                    counters: Arc::clone(&shared.hep),
+                    snapshot: Arc::clone(&current),
+                    homer: homer.clone(),
+                    stop,
+                };
+                (Some(stop_hep), Some(spawn("edge-hep", move || sending.serve(&socket))?))
+            }
+            None => (None, None),
+        };
         let edge = Self {
             shared,
             branches,
@@ -245,6 +270,8 @@ impl Edge {
             streams: streams_thread,
             stop_sync: Some(stop_sync),
             sync: Some(sync),
+            stop_hep,
+            hep,
         };
         Ok((edge, Started { listeners: bound, run, flows, notes }))
     }
@@ -279,9 +306,21 @@ impl Edge {
         self.shared.connections.lock().len()
     }
 
+    /// The messages of calls that are still in memory; usable from any thread.
+    pub fn trace(&self) -> Arc<Trace> {
+        Arc::clone(&self.shared.trace)
+    }
+
+    /// What the trace counts, and how many copies were sent to the Homer server and lost on the way to it.
+    pub fn trace_counters(&self) -> (TraceCounters, u64, u64) {
+        let hep = &self.shared.hep;
+        (self.shared.trace.counters(), hep.sent.load(Ordering::Relaxed), hep.lost.load(Ordering::Relaxed))
+    }
+
     /// Put a configuration in force; returns its version once every packet from now on is judged by it.
     pub fn configure(&self, snapshot: Snapshot) -> Result<u64, EdgeError> {
         let snapshot = Arc::new(snapshot);
+        self.shared.trace.resize(snapshot.parameters.rf_trace_bytes as usize);
         *self.snapshot.lock() = Arc::clone(&snapshot);
         let (done, wait) = bounded(1);
         self.command(Command::Configure { snapshot, done })?;
@@ -361,8 +400,9 @@ impl Edge {
             let _ = streams.join();
         }
         self.stop_sync = None;
-        if let Some(sync) = self.sync.take() {
-            let _ = sync.join();
+        self.stop_hep = None;
+        for thread in [self.sync.take(), self.hep.take()].into_iter().flatten() {
+            let _ = thread.join();
         }
     }
 }
@@ -387,6 +427,15 @@ fn describe(recovery: &Recovery) -> String {
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, EdgeError> {
     let started = std::thread::Builder::new().name(name.into()).spawn(body);
     started.map_err(|source| EdgeError::System { doing: "start a thread", source })
+}
+
+/// A socket that never waits: a copy that has no room is lost, and counted.
+fn connect_to(homer: &Homer) -> std::io::Result<std::net::UdpSocket> {
+    let any: SocketAddr = if homer.address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = std::net::UdpSocket::bind(any)?;
+    socket.connect(homer.address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// fdatasync(2) of the edge stream every so often, off the packet path.

@@ -13,7 +13,9 @@ use socket2::Socket;
 use tokio::sync::mpsc;
 
 use crate::connections::{Connect, Connection, Connections, OUTGOING};
+use crate::hep::HepCounters;
 use crate::sys::{self, BATCH, Outgoing, Wake};
+use crate::trace::Trace;
 
 /// What happened, for the call layer. Transactions are known by numbers that are never used again in a run.
 #[derive(Debug)]
@@ -135,6 +137,8 @@ pub(crate) struct Shared {
     pub(crate) is_starving: AtomicBool,
     /// First sequence that a full disk refused; 0 while all is well.
     pub(crate) full_from: AtomicU64,
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) hep: Arc<HepCounters>,
 }
 
 impl Shared {
@@ -153,7 +157,7 @@ impl Shared {
         let connects = self.connects.as_ref().filter(|_| !is_flow && connections.len() < self.max_connections)?;
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let (outgoing, queue) = mpsc::channel(OUTGOING);
-        connections.insert(id, Connection::new(remote, outgoing.clone()));
+        connections.insert(id, Connection::new(remote, local, outgoing.clone()));
         drop(connections);
         connects.send(Connect { id, remote, local, outgoing, queue }).ok()?;
         Some(id)
@@ -248,6 +252,8 @@ impl Shared {
             receive_wake: Wake::new().unwrap(),
             is_starving: AtomicBool::new(false),
             full_from: AtomicU64::new(0),
+            trace: Arc::new(Trace::new(0)),
+            hep: Arc::default(),
         }
     }
 }

@@ -220,7 +220,7 @@ async fn serve_accepted(
         return;
     };
     let (outgoing, queue) = mpsc::channel(OUTGOING);
-    server.shared.connections.lock().insert(place.id, Connection::new(source, outgoing.clone()));
+    server.shared.connections.lock().insert(place.id, Connection::new(source, local, outgoing.clone()));
     let peer = Peer { source, local, transport: Transport::Tcp, channel: place.id };
     let line = Line { stream, peer, outgoing, queue, has_spoken: false };
     serve_connection(server, line, place, stop).await;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use guard::Peer;
 use journal::Transport;
 use transaction::TransactionId;
 
@@ -66,7 +67,27 @@ impl Outbox {
 
     /// Send at the next [`Self::flush`]; a failure is told by the transaction.
     pub(crate) fn push(&mut self, way: Way, bytes: Arc<[u8]>, transaction: Option<TransactionId>) {
+        if self.shared.trace.is_on()
+            && let Some(peer) = self.peer(way)
+        {
+            self.shared.trace.sent(sys::now().utc_us, &peer, &bytes);
+        }
         self.unsent.push(Unsent { way, bytes, transaction });
+    }
+
+    /// The two ends of a way, for the trace.
+    fn peer(&self, way: Way) -> Option<Peer> {
+        match way {
+            Way::Udp { listener, to, from } => {
+                let address = self.shared.udp.get(listener)?.address;
+                let local = SocketAddr::new(from.unwrap_or(address.ip()), address.port());
+                Some(Peer { source: to, local, transport: Transport::Udp, channel: listener as u64 })
+            }
+            Way::Stream { connection } => {
+                let (source, local) = self.shared.connections.lock().ends(connection)?;
+                Some(Peer { source, local, transport: Transport::Tcp, channel: connection })
+            }
+        }
     }
 
     /// Send everything; the transactions whose message cannot be sent at all.

@@ -40,6 +40,7 @@ pub use effects::{Answer, Effects, Now, Packet, Passed, Peer, Standing, What};
 pub use fingerprint::{Fingerprint, fingerprint, traits};
 pub use flows::{FLOWS_PER_NUMBER, Flow, FlowKey, Flows};
 pub use judge::{Guard, Scratch};
+pub use mask::masked;
 pub use numbers::{Color, NumberList};
 pub use snapshot::{Gateway, NonceKey, Parameters, PhoneSecret, Snapshot, SnapshotError};
 pub use source::{NetworkKey, SourceKey};

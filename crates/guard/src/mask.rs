@@ -1,30 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a raw message must not carry into the journal: digest responses, passwords in URIs, and the password that
-//! a scanner writes into its own From tag. Masked bytes become `*`, so lengths and places stay as they were.
+//! What a raw message must not carry into the journal or a trace: digest responses, whole credentials of other schemes, passwords
+//! in URIs, keys of media in SDP, and the password that a scanner writes into its own From tag. Masked bytes become `*`, so lengths
+//! and places stay as they were.
 
-use journal::MAX_RAW;
+use memchr::memchr;
 
 use crate::fingerprint::is_hex_note;
 
-/// The first [`MAX_RAW`] bytes of a message with its credentials masked.
-pub(crate) fn masked(message: &[u8], out: &mut Vec<u8>) {
+/// What the header field that a line may continue was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Other,
+    Digest,
+    /// Credentials of another scheme: all of them are secret.
+    Secret,
+}
+
+/// The first `limit` bytes of a message with its credentials masked, in place of what `out` held.
+pub fn masked(message: &[u8], limit: usize, out: &mut Vec<u8>) {
     out.clear();
-    out.extend_from_slice(message.get(..MAX_RAW).unwrap_or(message));
-    for line in out.split_mut(|byte| *byte == b'\n') {
-        let lower: Vec<u8> = line.iter().take(24).map(u8::to_ascii_lowercase).collect();
-        let is = |name: &[u8]| lower.starts_with(name);
+    let kept = message.get(..limit).unwrap_or(message);
+    out.extend_from_slice(kept);
+    let is_cut = kept.len() < message.len();
+    let mut field = Field::Other;
+    let mut rest = out.as_mut_slice();
+    while !rest.is_empty() {
+        let line_end = memchr(b'\n', rest);
+        let (line, after) = rest.split_at_mut(line_end.unwrap_or(rest.len()));
+        // What follows the cut is not known: a password in the last line may have lost its "@".
+        field = mask_line(line, field, is_cut && line_end.is_none());
+        rest = after.get_mut(1..).unwrap_or_default();
+    }
+}
+
+fn mask_line(line: &mut [u8], before: Field, is_cut: bool) -> Field {
+    let mut field = Field::Other;
+    match line.first().map(u8::to_ascii_lowercase) {
         // A folded line may continue any of these, so every line that is not another header field is masked alike.
-        let is_folded = matches!(line.first(), Some(b' ' | b'\t'));
-        if is_folded || is(b"authorization") || is(b"proxy-authorization") {
-            for name in [&b"response"[..], b"cnonce"] {
-                mask_parameter(line, name);
+        Some(b' ' | b'\t') => {
+            field = before;
+            if field == Field::Secret {
+                fill(line, 1, |byte| byte == b'\r');
             }
-        }
-        if is_folded || is(b"from") || is(b"f:") || is(b"f ") {
+            mask_digest(line);
             mask_tag(line);
         }
-        mask_uri_password(line);
+        Some(b'a' | b'p') if begins(line, b"authorization") || begins(line, b"proxy-authorization") => {
+            field = mask_credentials(line);
+        }
+        Some(b'f') if begins(line, b"from") || begins(line, b"f:") || begins(line, b"f ") => mask_tag(line),
+        // RFC 4568 §9.2, RFC 8839 §5.4, RFC 4566 §5.12.
+        Some(b'a') if begins(line, b"a=crypto:") => mask_after(line, b"inline:"),
+        Some(b'a') if begins(line, b"a=ice-pwd:") => mask_after(line, b":"),
+        Some(b'k') if begins(line, b"k=") => mask_after(line, b"="),
+        _ => {}
     }
+    if is_cut || memchr(b'@', line).is_some() {
+        mask_uri_password(line, is_cut);
+    }
+    field
+}
+
+fn begins(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 fn find(line: &[u8], needle: &[u8], from: usize) -> Option<usize> {
@@ -36,6 +74,35 @@ fn find(line: &[u8], needle: &[u8], from: usize) -> Option<usize> {
 fn fill(line: &mut [u8], from: usize, until: impl Fn(u8) -> bool) {
     for byte in line.iter_mut().skip(from).take_while(|byte| !until(**byte)) {
         *byte = b'*';
+    }
+}
+
+/// Of Digest the response; of any other scheme, and where the value only begins in the next line, all (RFC 3261 §22.1).
+fn mask_credentials(line: &mut [u8]) -> Field {
+    let value = memchr(b':', line).map_or(line.len(), |colon| colon.saturating_add(1));
+    let blanks = line.iter().skip(value).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let scheme = value.saturating_add(blanks);
+    if line.get(scheme..).is_some_and(|value| begins(value, b"digest")) {
+        mask_digest(line);
+        return Field::Digest;
+    }
+    let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+    let end = line.iter().skip(scheme).position(is_end).map_or(line.len(), |at| scheme.saturating_add(at));
+    fill(line, end.saturating_add(1), |byte| byte == b'\r');
+    Field::Secret
+}
+
+fn mask_digest(line: &mut [u8]) {
+    for name in [&b"response"[..], b"cnonce"] {
+        mask_parameter(line, name);
+    }
+}
+
+fn mask_after(line: &mut [u8], name: &[u8]) {
+    let mut from = 0;
+    while let Some(value) = find(line, name, from) {
+        from = value;
+        fill(line, value, |byte| matches!(byte, b' ' | b'\r'));
     }
 }
 
@@ -65,18 +132,25 @@ fn mask_tag(line: &mut [u8]) {
 }
 
 /// `sip:user:password@host` (RFC 3261 §19.1.1).
-fn mask_uri_password(line: &mut [u8]) {
+fn mask_uri_password(line: &mut [u8], is_cut: bool) {
     let mut from = 0;
-    while let Some(user) = find(line, b"sip:", from).or_else(|| find(line, b"sips:", from)) {
-        from = user;
-        let rest = line.iter().skip(user);
-        let end = rest.clone().position(|byte| matches!(byte, b'@' | b'>' | b' ' | b'\r'));
-        let colon = rest.clone().position(|byte| *byte == b':');
-        if let (Some(end), Some(colon)) = (end, colon) {
-            let is_user = line.get(user.saturating_add(end)) == Some(&b'@');
-            if is_user && colon < end {
-                fill(line, user.saturating_add(colon).saturating_add(1), |byte| byte == b'@');
-            }
+    while let Some(colon) = line.get(from..).and_then(|rest| memchr(b':', rest)) {
+        let scheme = from.saturating_add(colon);
+        from = scheme.saturating_add(1);
+        let ends = |name: &[u8]| {
+            line.get(scheme.saturating_sub(name.len())..scheme).is_some_and(|end| end.eq_ignore_ascii_case(name))
+        };
+        let rest = line.get(from..).unwrap_or_default();
+        if !(ends(b"sip") || ends(b"sips")) {
+            continue;
+        }
+        let end = rest.iter().position(|byte| matches!(byte, b'@' | b'>' | b' ' | b'\r'));
+        let is_user = end.map_or(is_cut, |end| rest.get(end) == Some(&b'@'));
+        if let Some(password) = memchr(b':', rest)
+            && is_user
+            && end.is_none_or(|end| password < end)
+        {
+            fill(line, from.saturating_add(password).saturating_add(1), |byte| byte == b'@');
         }
     }
 }
@@ -87,7 +161,7 @@ mod tests {
 
     fn mask(text: &str) -> String {
         let mut out = Vec::new();
-        masked(text.as_bytes(), &mut out);
+        masked(text.as_bytes(), 2048, &mut out);
         String::from_utf8(out).expect("text")
     }
 
@@ -113,5 +187,30 @@ mod tests {
             format!("From: <sip:1001@x>;tag={}\r\n", "*".repeat(22))
         );
         assert_eq!(mask("From: <sip:1001@x>;tag=as58f4201b\r\n"), "From: <sip:1001@x>;tag=as58f4201b\r\n");
+    }
+
+    #[test]
+    fn credentials_of_another_scheme_are_masked_whole_wherever_they_are_folded() {
+        assert_eq!(mask("Authorization: Basic dTpw\r\nTo: x\r\n"), "Authorization: Basic ****\r\nTo: x\r\n");
+        assert_eq!(mask("Authorization:\r\n Bearer abc\r\nTo: x\r\n"), "Authorization:\r\n **********\r\nTo: x\r\n");
+    }
+
+    #[test]
+    fn keys_of_media_are_masked() {
+        assert_eq!(
+            mask(
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3|2^20\r\na=ice-pwd:asd88fgp\r\nk=clear:x\r\n"
+            ),
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:*********************\r\na=ice-pwd:********\r\nk=*******\r\n"
+        );
+    }
+
+    #[test]
+    fn a_password_that_the_cut_goes_through_is_masked() {
+        let mut out = Vec::new();
+        masked(b"To: <sip:1001:secret@host>\r\n", 17, &mut out);
+        assert_eq!(out, b"To: <sip:1001:***");
+        masked(b"To: <sip:1001:secret@host>\r\n", 11, &mut out);
+        assert_eq!(out, b"To: <sip:10");
     }
 }

@@ -4,7 +4,7 @@
 //! The answer is built before the frame, since the frame says which status was really sent; both wait in [`Effects`], and the edge
 //! writes the frame before it sends the answer.
 
-use journal::{Attempt, IncrementWhy, Reason, Record, Scope, Transport, flags};
+use journal::{Attempt, IncrementWhy, MAX_RAW, Reason, Record, Scope, Transport, flags};
 use sip::answer::{Answer, ExtraHeader, Token};
 use sip::{Message, Method};
 
@@ -117,7 +117,7 @@ impl Guard {
                 });
                 let mut raw = std::mem::take(&mut self.raw);
                 if wants_raw {
-                    masked(packet.bytes, &mut raw);
+                    masked(packet.bytes, MAX_RAW, &mut raw);
                 }
                 let mut bits = 0;
                 bits |= if is_proven || is_stream { flags::IS_PROVEN } else { 0 };

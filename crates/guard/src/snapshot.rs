@@ -109,6 +109,8 @@ pub struct Parameters {
     pub rf_challenge_network_bytes_per_s: u64,
     pub rf_raw_sample_s: u64,
     pub rf_journal_sync_ms: u64,
+    pub rf_trace_bytes: u64,
+    pub rf_hep_export: u64,
 }
 
 impl Default for Parameters {
@@ -130,6 +132,8 @@ impl Default for Parameters {
             rf_challenge_network_bytes_per_s: 20_000,
             rf_raw_sample_s: 600,
             rf_journal_sync_ms: 1000,
+            rf_trace_bytes: 0,
+            rf_hep_export: 1,
         }
     }
 }

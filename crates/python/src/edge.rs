@@ -16,6 +16,7 @@ use sip::{HeaderName, NameAddr, Why};
 use crate::error::from_edge;
 use crate::message::Message;
 use crate::text::text;
+use crate::trace;
 
 /// The way that a message came: the far end, and the address of ours that it came to.
 #[pyclass(frozen, get_all, module = "ringfence._core")]
@@ -291,6 +292,53 @@ impl Edge {
         self.with(|edge| Ok(edge.connections()))
     }
 
+    /// Calls in the trace: those with one of `call_ids`, or those that fit every other condition.
+    #[pyo3(signature = (*, call_ids=Vec::new(), number=None, source=None, since_us=None, until_us=None, calls=50, limit=5000))]
+    #[expect(clippy::too_many_arguments, reason = "the conditions of one question, all by name")]
+    fn trace(
+        &self,
+        py: Python<'_>,
+        call_ids: Vec<String>,
+        number: Option<String>,
+        source: Option<&str>,
+        since_us: Option<u64>,
+        until_us: Option<u64>,
+        calls: usize,
+        limit: usize,
+    ) -> PyResult<trace::Found> {
+        // The ring is read without this object's lock: answers do not wait for it.
+        let ring = self.with(|edge| Ok(edge.trace()))?;
+        trace::find(py, &ring, call_ids, number, source, since_us, until_us, calls, limit)
+    }
+
+    /// Keep what was decided about a call beside its messages.
+    fn trace_note(&self, at_us: u64, call_id: &str, text: &[u8]) -> PyResult<()> {
+        self.with(|edge| {
+            edge.trace().note(at_us, call_id.as_bytes(), text);
+            Ok(())
+        })
+    }
+
+    /// Keep that two Call-IDs belong to one call.
+    fn trace_link(&self, at_us: u64, call_id: &str, other: &str) -> PyResult<()> {
+        self.with(|edge| {
+            edge.trace().link(at_us, call_id.as_bytes(), other.as_bytes());
+            Ok(())
+        })
+    }
+
+    /// What the trace counts, by name.
+    fn trace_counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (trace, sent, lost) = self.with(|edge| Ok(edge.trace_counters()))?;
+        let counters = PyDict::new(py);
+        counters.set_item("trace_entries", trace.taken)?;
+        counters.set_item("trace_overwritten", trace.overwritten)?;
+        counters.set_item("trace_bytes", trace.bytes)?;
+        counters.set_item("hep_sent", sent)?;
+        counters.set_item("hep_lost", lost)?;
+        Ok(counters)
+    }
+
     fn configure(&self, py: Python<'_>, snapshot: &[u8]) -> PyResult<u64> {
         py.detach(|| self.with(|edge| edge.configure(Snapshot::from_json(snapshot)?)))
     }
@@ -409,5 +457,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FlowInForce>()?;
     module.add_class::<Request>()?;
     module.add_class::<Response>()?;
-    module.add_class::<Started>()
+    module.add_class::<Started>()?;
+    module.add_class::<trace::Traced>()
 }

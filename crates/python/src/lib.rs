@@ -8,6 +8,7 @@ mod error;
 mod journal;
 mod message;
 mod text;
+mod trace;
 
 use pyo3::prelude::*;
 

@@ -278,6 +278,7 @@ class Call:
         self.own(self.invite.transaction, self)
         self.table.counts.began()
         self.plan.began(now)
+        self.table.observer.admitted(self.record, now.utc_us)
         self.setup.next(None, None, now)
 
     def new_caller_dialog(self) -> Dialog:

@@ -26,8 +26,9 @@ from ringfence.call.engine import (
     Response,
 )
 from ringfence.call.headers import ACCEPT, ALLOW, UNDERSTOOD, number, options, reason, unsupported
+from ringfence.call.observer import Observer, Unobserved
 from ringfence.call.plan import Account, Refused, Router
-from ringfence.call.record import call_of, ended
+from ringfence.call.record import call_of, ended, ended_frame
 from ringfence.call.session_timer import TooSmall
 from ringfence.call.state import State
 from ringfence.call.table import CallSettings, Chance, Table
@@ -90,8 +91,16 @@ class Calls:
         *,
         run: int,
         on_fault: Callable[[Exception], None],
+        observer: Observer | None = None,
     ) -> None:
-        self.table = Table(engine=engine, router=router, settings=settings, chance=chance, refer=self._begin)
+        self.table = Table(
+            engine=engine,
+            router=router,
+            settings=settings,
+            chance=chance,
+            observer=observer or Unobserved(),
+            refer=self._begin,
+        )
         self.is_draining = False
         self._engine = engine
         self._on_fault = on_fault
@@ -249,7 +258,7 @@ class Calls:
         """Answer a call that goes nowhere; its record is its only frame."""
         status = why.sip or 503
         self.table.counts.refused(why.code)
-        frame = ended(
+        over = ended(
             call_of(request, account, call_id=0, now=now),
             self.table.settings,
             ended_us=now.utc_us,
@@ -260,6 +269,8 @@ class Calls:
             status=status,
             q850=why.q850,
         )
+        self.table.observer.ended(over)
+        frame = ended_frame(over)
         if transfer is not None:
             transfer.heard(status, [], b"", frame, now)
             return
@@ -370,7 +381,7 @@ class Calls:
         """
         for call in left:
             hold_ms = max(0, call.alive_us - call.answered_us) // 1000 if call.answered_us else 0
-            frame = ended(
+            over = ended(
                 call.call,
                 self.table.settings,
                 ended_us=call.alive_us,
@@ -382,13 +393,13 @@ class Calls:
                 q850=NODE_RESTART.q850,
                 callee=call.callee,
             )
-            self._engine.append(frame)
+            self._engine.append(ended_frame(over))
             for state in call.dialogs:
                 dialog = Dialog.of_state(state)
-                over = target_of(state)
+                target = target_of(state)
                 uri, headers = dialog.request("BYE", dialog.next_seq())
                 headers.append(reason(NODE_RESTART.q850, NODE_RESTART.name))
-                self._engine.send(over, "BYE", uri, headers)
+                self._engine.send(target, "BYE", uri, headers)
 
 
 def _unknown(request: Request) -> Account:

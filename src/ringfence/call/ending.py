@@ -12,7 +12,7 @@ from ringfence.call.engine import Frame, Headers, Moment, Request
 from ringfence.call.headers import cause, passed, reason
 from ringfence.call.leg import Leg
 from ringfence.call.plan import Verdict, verdict
-from ringfence.call.record import NOBODY, ended
+from ringfence.call.record import NOBODY, ended, ended_frame
 from ringfence.call.state import State
 from ringfence.core import Message
 from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
@@ -100,6 +100,7 @@ def end_unanswered(
         else:
             attempt.give_up(headers or [])
             setup.reports.append(attempt.report(status=0, why=said.text))
+            setup.tell_report(now)
     if direction is None:
         direction = EndDirection.CALLEE if said.is_callee else EndDirection.SERVER
     status = said.status if direction is EndDirection.CALLER else call.plan.failure_status(said.status)
@@ -154,7 +155,7 @@ def _close(call: "Call", now: Moment, *, direction: EndDirection, code: int, sta
     hold_us = 0 if answered_at is None else round((now.mono_s - answered_at.mono_s) * 1_000_000)
     call.table.counts.ended(code, was_answered=answered_at is not None)
     call.plan.ended(None if answered_at is None else hold_us // 1_000_000, now)
-    return ended(
+    over = ended(
         call.record,
         call.table.settings,
         ended_us=now.utc_us,
@@ -167,3 +168,5 @@ def _close(call: "Call", now: Moment, *, direction: EndDirection, code: int, sta
         callee=NOBODY if attempt is None else attempt.callee,
         attempts=call.setup.reports,
     )
+    call.table.observer.ended(over)
+    return ended_frame(over)

@@ -94,13 +94,13 @@ def ended(
     q850: int,
     callee: Callee = NOBODY,
     attempts: Sequence[RouteAttempt] = (),
-) -> Frame:
-    """The frame that ends a call. It is written whatever the operator wants recorded, and says so."""
+) -> CallEnded:
+    """What ends a call. It is written whatever the operator wants recorded, and says so."""
     hold = hold_s(hold_ms, settings.hold_precision_ms)
     is_recorded = (hold > 0 or settings.records_zero_hold_time) and (
         direction is not EndDirection.SERVER or settings.records_server_hang_up
     )
-    frame = CallEnded(
+    return CallEnded(
         **{name: getattr(call, name) for name in Call.__struct_fields__},
         ended_us=ended_us,
         answered_us=answered_us,
@@ -113,4 +113,8 @@ def ended(
         route_attempts=tuple(attempts),
         is_recorded=is_recorded,
     )
-    return Frame(CALL_ENDED_FRAME, encode(frame))
+
+
+def ended_frame(call: CallEnded) -> Frame:
+    """The frame that ends a call."""
+    return Frame(CALL_ENDED_FRAME, encode(call))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ringfence.call.calls import Calls
 from ringfence.call.counts import CallCounts
 from ringfence.call.engine import Engine, Moment
+from ringfence.call.observer import Observer
 from ringfence.call.router import Doubt, SettingsRouter, Tables
 from ringfence.call.table import Chance
 from ringfence.call.ways import Ways
@@ -38,12 +39,15 @@ class CallService:
         run: int,
         on_fault: Callable[[Exception], None],
         doubt: Doubt = lambda _id, _now: None,
+        observer: Observer | None = None,
     ) -> None:
         self.counters = LiveCounters()
         self._router = SettingsRouter(
             tables, counters=self.counters, bindings=bindings, ways=ways, doubt=doubt
         )
-        self.calls = Calls(engine, self._router, tables.calls, chance, run=run, on_fault=on_fault)
+        self.calls = Calls(
+            engine, self._router, tables.calls, chance, run=run, on_fault=on_fault, observer=observer
+        )
 
     @property
     def counts(self) -> CallCounts:

@@ -54,10 +54,14 @@ class Setup:
         chosen = call.plan.next_route(last, self.heard, now)
         match chosen:
             case Route():
+                if self.reports:
+                    self.tell_report(now)
                 self._try(chosen, now)
             case Stop(why=why, reason=ended_by, outcome=outcome):
                 if self.reports and why:
                     self.reports[-1] = structs.replace(self.reports[-1], why=why)
+                if self.reports:
+                    self.tell_report(now)
                 if ended_by is not None or last is None:
                     end_unanswered(call, ours(ended_by or NO_ROUTER), now)
                     return
@@ -71,12 +75,19 @@ class Setup:
         call = self._call
         frame = None
         attempt = Attempt(call, route, call.a.got, now)
+        callee = callee_of(route, attempt.call_id)
         if self.attempt is None:
             # On disk before the INVITE leaves: whatever happens to us from now on, the call has a record.
-            frame = started(call.record, callee_of(route, attempt.call_id))
+            frame = started(call.record, callee)
         self.attempt = attempt
+        call.table.observer.attempted(call.record, callee, len(self.reports) + 1, now.utc_us)
         attempt.send(frame)
         call.set_timer(Timer.ATTEMPT, route.timeouts.after(Phase.INVITE), now)
+
+    def tell_report(self, now: Moment) -> None:
+        """The last report stands as it is."""
+        call, number = self._call, len(self.reports)
+        call.table.observer.answered(call.record, self.reports[-1], number, now.utc_us)
 
     def is_waiting_for(self, attempt: Attempt) -> bool:
         """Whether an answer of this attempt would be taken."""
@@ -134,6 +145,7 @@ class Setup:
         # What may still come are other forks; they keep nobody in the table.
         call.pending.discard(attempt.transaction)
         self.reports.append(attempt.report(status=message.status, why=""))
+        self.tell_report(now)
         session = session_of(message)
         self.is_late_offer = call.a.got is None
         if session is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from ringfence.call.counts import CallCounts
 from ringfence.call.engine import Engine, Event, Moment, Request
+from ringfence.call.observer import Observer
 from ringfence.call.plan import Router
 from ringfence.call.session_timer import TimerSettings
 
@@ -89,6 +90,7 @@ class Table:
     router: Router
     settings: CallSettings
     chance: Chance
+    observer: Observer
     refer: "Callable[[Request, Transfer | None, Moment], Call | None]"
     calls: "dict[int, Call]" = field(default_factory=dict)
     by_tag: "dict[str, Leg]" = field(default_factory=dict)

@@ -17,6 +17,7 @@ _SECTIONS: Final = {
         "call": Place("ringfence.cli.call:command", "Look at live calls, and end them."),
         "books": Place("ringfence.cli.books:command", "Show whether every message is accounted for."),
         "top": Place("ringfence.cli.top:command", "Watch the switch at work."),
+        "trace": Place("ringfence.cli.trace:command", "Show the last messages of calls."),
     },
     "Decide": {
         "param": Place("ringfence.cli.param:command", "Show and change parameters."),

@@ -47,6 +47,9 @@ def _fields(config: NodeConfig) -> dict[str, Value]:
         "tcp.first_byte_s": limits.first_byte_s,
         "tcp.message_s": limits.message_s,
         "tcp.idle_s": limits.idle_s,
+        "homer.address": config.homer.address,
+        "homer.capture_id": config.homer.capture_id,
+        "homer.password": "***" if config.homer.password else "",
     }
 
 

@@ -39,6 +39,8 @@ from ringfence.control.messages import (
     SettingsInForce,
     Status,
     StatusRequest,
+    Traced,
+    TraceRequest,
 )
 from ringfence.errors import ControlError
 from ringfence.text import sentence
@@ -135,6 +137,10 @@ class ControlClient:
     def hang_up(self, call_id: int) -> HungUp:
         """End a live call. Raises: ControlError, "not_found" included."""
         return self._ask(HangUpRequest(id=call_id), HungUp)
+
+    def trace(self, asked: TraceRequest) -> Traced:
+        """Messages of calls that are still in memory. Raises: ControlError."""
+        return self._ask(asked, Traced)
 
     def settings_changed(self, version: int) -> SettingsInForce:
         """Have the switch judge by at least this version of the settings. Raises: ControlError."""

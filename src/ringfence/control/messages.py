@@ -6,7 +6,7 @@ answered with type "error". Times are microseconds since 1970 in UTC. What a str
 untrusted: whoever shows it has to escape it.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,12 @@ REQUEST_LIMIT_BYTES: Final = 64 * 1024
 RESPONSE_LIMIT_BYTES: Final = 32 * 1024 * 1024
 FLOWS_LIMIT: Final = 10_000
 CALLS_LIMIT: Final = 10_000
+TRACE_CALL_IDS: Final = 64
+TRACE_CALLS: Final = 200
+TRACE_LIMIT: Final = 2000
+"""So many messages of 8 KiB fit into a response."""
+
+LATEST_US: Final = 2**62
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -65,6 +71,23 @@ class HangUpRequest(_Body, frozen=True, kw_only=True, tag="hang_up"):
     id: int
 
 
+class TraceRequest(_Body, frozen=True, kw_only=True, tag="trace"):
+    """Messages of calls that are still in the edge's memory.
+
+    Shape: calls with one of `call_ids`; without any, calls with a message that fits all other conditions.
+    `number` is a user of From, To or Request-URI, with * at the end its beginning; `source` an address or a
+    network of a far end. At most `calls`, and of them `limit` messages: the newest.
+    """
+
+    call_ids: Annotated[tuple[str, ...], Meta(max_length=TRACE_CALL_IDS)] = ()
+    number: Annotated[str, Meta(max_length=128)] | None = None
+    source: Annotated[str, Meta(max_length=64)] | None = None
+    since_us: Annotated[int, Meta(ge=0, le=LATEST_US)] | None = None
+    until_us: Annotated[int, Meta(ge=0, le=LATEST_US)] | None = None
+    calls: Annotated[int, Meta(ge=1, le=TRACE_CALLS)] = 50
+    limit: Annotated[int, Meta(ge=1, le=TRACE_LIMIT)] = 1000
+
+
 class SettingsChangedRequest(_Body, frozen=True, kw_only=True, tag="settings_changed"):
     """Bring the settings of at least this version into force."""
 
@@ -85,6 +108,7 @@ RequestBody = (
     | CallsRequest
     | CallCountsRequest
     | HangUpRequest
+    | TraceRequest
     | SettingsChangedRequest
     | DrainRequest
 )
@@ -270,6 +294,44 @@ class HungUp(_Body, frozen=True, kw_only=True, tag="hung_up"):
     id: int
 
 
+class TracedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it went over the wire, credentials masked; or what the switch remarked. All untrusted.
+
+    Shape: `seq` rises with each entry of a run. `content` is the message, the text of a note, or the other
+    Call-ID of a link; of a long message its first 8 KiB, while `length` is that on the wire. `users` are
+    those of From, To and Request-URI. `method` of a response is the one in CSeq. `status` 0 = no response.
+    """
+
+    seq: int
+    at_us: int
+    kind: Literal["received", "sent", "note", "link"]
+    transport: str
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    length: int
+    call_id: str
+    start_line: str = ""
+    status: int = 0
+    method: str = ""
+    cseq: int = 0
+    users: tuple[str, ...] = ()
+    has_sdp: bool = False
+    content: bytes = b""
+
+
+class Traced(_Body, frozen=True, kw_only=True, tag="traced"):
+    """What was found, in the order in which it happened.
+
+    Shape: `oldest_us` says since when the memory reaches, None = it is empty; `is_on` False = none is kept;
+    `is_cut` = there is more than was asked for at most.
+    """
+
+    entries: tuple[TracedEntry, ...]
+    oldest_us: int | None
+    is_on: bool
+    is_cut: bool
+
+
 class SettingsInForce(_Body, frozen=True, kw_only=True, tag="settings_in_force"):
     """The version of the settings that the edge judges by now."""
 
@@ -300,6 +362,7 @@ ResponseBody = (
     | LiveCalls
     | CallCounts
     | HungUp
+    | Traced
     | SettingsInForce
     | Draining
     | Failure

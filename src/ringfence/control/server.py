@@ -46,6 +46,8 @@ from ringfence.control.messages import (
     SettingsInForce,
     Status,
     StatusRequest,
+    Traced,
+    TraceRequest,
 )
 from ringfence.errors import ControlError, RingfenceError
 
@@ -87,6 +89,10 @@ class Handler(Protocol):
 
     async def hang_up(self, call_id: int) -> HungUp:
         """End a live call. Raises: NotFoundError."""
+        ...
+
+    async def trace(self, asked: TraceRequest) -> Traced:
+        """Messages of calls that are still in memory."""
         ...
 
     async def settings_changed(self, version: int) -> SettingsInForce:
@@ -221,7 +227,7 @@ class ControlServer:
             _LOG.exception("control.request_failed")
             return Failure(code="internal", message="the switch failed at this request; its log says why")
 
-    async def _dispatch(self, body: RequestBody) -> ResponseBody:  # noqa: PLR0911 - one return per request
+    async def _dispatch(self, body: RequestBody) -> ResponseBody:  # noqa: PLR0911, PLR0912 - one per request
         handler = self._handler
         match body:
             case PingRequest():
@@ -242,6 +248,8 @@ class ControlServer:
                 return await handler.call_counts()
             case HangUpRequest(id=call_id):
                 return await handler.hang_up(call_id)
+            case TraceRequest():
+                return await handler.trace(body)
             case SettingsChangedRequest(version=version):
                 return await handler.settings_changed(version)
             case DrainRequest():

@@ -40,6 +40,7 @@ from ringfence.portal.pages import (
     routing,
     sources,
     tokens,
+    trace,
     views,
     watch,
 )
@@ -74,6 +75,7 @@ def create_app(office: Office, access: Access, jobs: ExportJobs, *, url: str | N
         *watch.routes(site, RateMeter(office.switch, office.clock)),
         *records.routes(site, jobs),
         *calls.routes(site),
+        *trace.routes(site),
         *firewall.routes(site),
         *alarms.routes(site),
         *sources.routes(site),

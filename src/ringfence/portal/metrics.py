@@ -25,7 +25,7 @@ class Switch(Protocol):
         ...
 
 
-_GAUGES: Final = frozenset({"tcp_connections_open"})
+_GAUGES: Final = frozenset({"tcp_connections_open", "trace_bytes"})
 
 
 class _Snapshot(Collector):

@@ -8,7 +8,17 @@ from typing import Final, Protocol
 
 from ringfence.clock import Clock
 from ringfence.control.client import NOT_RUNNING, ControlClient
-from ringfence.control.messages import Books, CallCounts, Flows, Lists, LiveCall, LiveCalls, Status
+from ringfence.control.messages import (
+    Books,
+    CallCounts,
+    Flows,
+    Lists,
+    LiveCall,
+    LiveCalls,
+    Status,
+    Traced,
+    TraceRequest,
+)
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError
@@ -90,6 +100,13 @@ class Switch(Protocol):
 
     def status(self) -> Status | None:
         """Who answers."""
+        ...
+
+    def trace(self, asked: TraceRequest) -> Traced | None:
+        """Messages of calls that are still in its memory.
+
+        Raises: ControlError if it runs and did not tell them.
+        """
         ...
 
     def take(self, version: int) -> bool:
@@ -177,6 +194,19 @@ class LocalSwitch:
                 return client.status()
         except ControlError:
             return None
+
+    def trace(self, asked: TraceRequest) -> Traced | None:
+        """Messages of calls that are still in its memory.
+
+        Raises: ControlError if it runs and did not tell them.
+        """
+        try:
+            with ControlClient(self._data_dir, timeout_s=_TAKE_S) as client:
+                return client.trace(asked)
+        except ControlError as error:
+            if error.code == NOT_RUNNING:
+                return None
+            raise
 
     def take(self, version: int) -> bool:
         """Have it judge by at least this version of the settings; False if none runs.

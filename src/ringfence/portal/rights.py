@@ -17,6 +17,8 @@ class Right(Enum):
     """Whoever is logged in, on what is their own: session, second factor, saved views."""
     LOOK = "look"
     """See records, lists, gateways, parameters, alarms; export records."""
+    TRACE = "trace"
+    """See the messages of calls as they went over the wire, and take them out as a capture."""
     LISTS = "lists"
     """Change the black and white lists."""
     ACKNOWLEDGE = "acknowledge"
@@ -29,9 +31,10 @@ class Right(Enum):
     """See and change users, sessions of others, tokens, webhooks; read the audit."""
 
 
+# A viewer has no TRACE: messages hold what no record does, such as text that people send, digits they type.
 RIGHTS: Final[dict[Role, frozenset[Right]]] = {
     Role.VIEWER: frozenset({Right.OPEN, Right.OWN, Right.LOOK}),
-    Role.ANALYST: frozenset({Right.OPEN, Right.OWN, Right.LOOK, Right.LISTS, Right.ACKNOWLEDGE}),
+    Role.ANALYST: frozenset({Right.OPEN, Right.OWN, Right.LOOK, Right.TRACE, Right.LISTS, Right.ACKNOWLEDGE}),
     Role.ADMIN: frozenset(Right),
 }
 

@@ -119,6 +119,31 @@ class TcpLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = 120
 
 
+class Homer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where copies of traced messages go, in HEP3."""
+
+    address: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "The HEP listener of a Homer server (heplify-server), UDP, as address:port. Without it no "
+                "copies are sent. They hold what the trace holds: credentials are masked, and RF_TRACE_BYTES "
+                "has to be above 0."
+            )
+        ),
+    ] = None
+    capture_id: Annotated[
+        int,
+        Meta(
+            ge=1, le=4_294_967_295, description="The number that this node has there. Give each node its own."
+        ),
+    ] = 2001
+    password: Annotated[
+        str,
+        Meta(max_length=256, description="What the server asks of capture agents, if it does."),
+    ] = ""
+
+
 class Experimental(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keys that may change or go without notice. There are none at present."""
 
@@ -207,6 +232,7 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 8_388_608
     tcp: TcpLimits = TcpLimits()
+    homer: Homer = Homer()
     experimental: Experimental = Experimental()
 
 
@@ -265,6 +291,7 @@ class NodeConfig:
     drain_s: int
     receive_buffer_bytes: int
     tcp: TcpLimits
+    homer: Homer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +334,22 @@ def load(path: Path | None = None, overrides: Overrides | None = None) -> NodeCo
         drain_s=file.drain_s,
         receive_buffer_bytes=file.receive_buffer_bytes,
         tcp=file.tcp,
+        homer=_homer(file.homer, lines),
     )
+
+
+def _homer(homer: Homer, lines: "_Lines") -> Homer:
+    if homer.address is None:
+        return homer
+    host, port = _at(lines, "$.homer.address", _homer_address, homer.address)
+    return msgspec.structs.replace(homer, address=host_port(host, port))
+
+
+def _homer_address(text: str) -> tuple[str, int]:
+    host, port = _host_and_port(text, text, "192.0.2.1:9060")
+    if not port:
+        raise _bad(f"{text!r} has port 0", "write 192.0.2.1:9060")
+    return host, port
 
 
 def parse_listen(text: str) -> Listen:

@@ -6,6 +6,7 @@
 """
 
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -166,7 +167,7 @@ class SettingsStore:
         """What was done, newest first, at most `limit` rows, below a row if one is named.
 
         Shape: `kind` is parameter, gateway, route, group, phone, user, login, token, block, nonce_key,
-        alarm_rule, alarm, channel, webhook or call.
+        alarm_rule, alarm, channel, webhook, call or trace.
         Raises: StoreError.
         """
         with suppress(StoreError):
@@ -195,13 +196,15 @@ class SettingsStore:
                 for row in connection.execute(query)
             )
 
-    def note_act(self, action: str, kind: str, name: str, *, actor: str) -> None:
-        """Note in the audit what somebody did that changes no settings.
+    def note_act(
+        self, action: str, kind: str, name: str, *, conditions: Mapping[str, str] | None = None, actor: str
+    ) -> None:
+        """Note in the audit what somebody did that changes no settings, and by what conditions.
 
         Raises: StoreError.
         """
         with self._database.change(actor) as act:
-            act.note(action, kind, name, None, None)
+            act.note(action, kind, name, None, None if conditions is None else dict(conditions))
 
     def rotate_nonce_key(self, *, actor: str) -> Change[int]:
         """Start a new nonce key; nonces under the one before stay good, older ones become stale.

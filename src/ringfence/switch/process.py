@@ -31,6 +31,8 @@ from ringfence.control.messages import (
     LiveCalls,
     SettingsInForce,
     Status,
+    Traced,
+    TraceRequest,
 )
 from ringfence.control.server import ControlServer
 from ringfence.core import Edge, Request, Started
@@ -49,6 +51,8 @@ from ringfence.switch.garbage import Collector
 from ringfence.switch.name_servers import NameServers, keep_found
 from ringfence.switch.registrations import Registrations
 from ringfence.switch.settings_in_force import Settings
+from ringfence.switch.traced import traced
+from ringfence.trace.notes import Notes
 
 EVENTS_PER_TURN: Final = 256
 BUFFERED_BYTES: Final = 32 * 1024 * 1024
@@ -90,6 +94,7 @@ class Switch:
             run=self.started.run,
             on_fault=_tell_fault,
             doubt=self._doubt,
+            observer=Notes(self.edge),
         )
         self.call_loop = CallLoop(
             service, Carriers(engine, service.counters, chance, on_fault=_tell_fault), self._clock
@@ -185,7 +190,11 @@ class Switch:
 
     async def counters(self) -> Counters:
         """All counters of this run, and the connections open now."""
-        counters = {**self.edge.counters(), "tcp_connections_open": self.edge.connections()}
+        counters = {
+            **self.edge.counters(),
+            **self.edge.trace_counters(),
+            "tcp_connections_open": self.edge.connections(),
+        }
         return Counters(run=self.started.run, at_us=self._clock.utc_us(), counters=counters)
 
     async def books(self) -> Books:
@@ -246,6 +255,11 @@ class Switch:
         """End a call. Raises: NotFoundError."""
         return self._desk.hang_up(call_id)
 
+    async def trace(self, asked: TraceRequest) -> Traced:
+        """Messages of calls that are still in the edge's memory. Raises: ControlError."""
+        is_on = self._settings.state.parameters["RF_TRACE_BYTES"] > 0
+        return await asyncio.to_thread(traced, self.edge, asked, is_on=is_on)
+
     async def settings_changed(self, version: int) -> SettingsInForce:
         """Bring at least this version into force, then answer."""
         return SettingsInForce(version=await self._settings.reach(version, self.edge))
@@ -292,6 +306,13 @@ def edge_config(config: NodeConfig) -> bytes:
                 "message_s": limits.message_s,
                 "idle_s": limits.idle_s,
                 "buffered_bytes": BUFFERED_BYTES,
+            },
+            "homer": None
+            if config.homer.address is None
+            else {
+                "address": config.homer.address,
+                "capture_id": config.homer.capture_id,
+                "password": config.homer.password,
             },
         }
     )

@@ -50,6 +50,7 @@ def test_who_may_change_what_is_what_the_roles_say(site: Site) -> None:
     }
     assert changing[Role.VIEWER] == CHANGES_FOR_ALL
     assert changing[Role.ANALYST] - CHANGES_FOR_ALL == {
+        "/trace/pcap",
         "/firewall/add",
         "/firewall/remove",
         "/firewall/again",

@@ -33,7 +33,9 @@ pub(crate) fn snapshot(change: impl FnOnce(&mut serde_json::Value)) -> Snapshot 
             "RF_REGISTRATION_MEMORY_DAYS": 30, "RF_BLOCKED_CODE": 0, "RF_MUTE_ATTEMPTS_PER_S": 0, "RF_MUTE_S": 60,
             "RF_JOURNAL_BYTES_PER_S": 16_000_000, "RF_JOURNAL_BURST_BYTES": 268_435_456,
             "RF_CHALLENGE_BYTES_PER_S": 2_000_000, "RF_CHALLENGE_NETWORK_BYTES_PER_S": 20_000, "RF_RAW_SAMPLE_S": 600,
-            "RF_JOURNAL_SYNC_MS": 1000
+            "RF_JOURNAL_SYNC_MS": 1000,
+            "RF_TRACE_BYTES": 0,
+            "RF_HEP_EXPORT": 0
         }
     });
     change(&mut document);

@@ -10,15 +10,17 @@ from starlette.datastructures import QueryParams
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from ringfence.clock import iso_utc
-from ringfence.errors import ConfigError, NotFoundError, RingfenceError
+from ringfence.errors import ConfigError, ControlError, NotFoundError, RingfenceError
 from ringfence.ledger.exports import Form
 from ringfence.ledger.geography import country_of_address, country_of_number
 from ringfence.ledger.query import CdrQuery, Cursor, timestamp_us
 from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASON_BY_CODE, REASON_BY_NAME, REASONS
 from ringfence.ledger.schema import COLUMN_NAMES, COLUMNS, KINDS, VOS_COLUMNS, Cdr
-from ringfence.portal import filters
+from ringfence.portal import filters, traces
 from ringfence.portal.exports import ExportJobs
 from ringfence.portal.pages.chips import chips
+from ringfence.portal.pages.trace import Shown
+from ringfence.portal.pages.trace import shown as shown_call
 from ringfence.portal.rights import Right
 from ringfence.portal.site import GuardedRoute, Site, Visit, link, without
 
@@ -214,8 +216,19 @@ class _Records:
             fields=[(column, _value(row, column.name)) for column in COLUMNS if column.name != "raw"],
             vos=VOS_COLUMNS,
             raw=None if row.raw is None else row.raw.decode("utf-8", "backslashreplace"),
+            call=self._traced(visit, row),
             gateways=list(names.values()) if visit.may(Right.SETTINGS) else [],
         )
+
+    def _traced(self, visit: Visit, row: Cdr) -> Shown | None:
+        """The call's messages, if they are still in memory; a switch that does not answer hides no record."""
+        if not visit.may(Right.TRACE):
+            return None
+        try:
+            ladder = traces.of_record(self._site.office, row)
+        except ControlError:
+            return None
+        return None if ladder is None else shown_call(visit, ladder)
 
     def export(self, visit: Visit) -> Response:
         """Begin to write all records that match into a file."""

@@ -8,7 +8,16 @@ numbers. They are hot: the switch has a new value in force within a second.
 from typing import Final
 
 from ringfence.errors import ConfigError
-from ringfence.settings.parameters import billing, flood, journal, registration, routing, security, sip
+from ringfence.settings.parameters import (
+    billing,
+    flood,
+    journal,
+    registration,
+    routing,
+    security,
+    sip,
+    trace,
+)
 from ringfence.settings.parameters.parameter import Kind, Parameter
 from ringfence.settings.spelling import did_you_mean
 from ringfence.text import sentence
@@ -23,6 +32,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     *routing.PARAMETERS,
     *sip.PARAMETERS,
     *journal.PARAMETERS,
+    *trace.PARAMETERS,
 )
 """Every parameter, group by group, as pages and documents list them."""
 

@@ -18,6 +18,7 @@ from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import ledger_of
 from kit.site import FakeAlarms, FakeLedger
 from kit.switch import CALL, FLOW, some_books
+from kit.traces import a_call
 from ringfence.control.messages import (
     Books,
     CallCounts,
@@ -27,6 +28,8 @@ from ringfence.control.messages import (
     LiveCall,
     LiveCalls,
     Status,
+    Traced,
+    TraceRequest,
 )
 from ringfence.errors import ControlError
 from ringfence.ledger.pipeline import Ledger
@@ -62,6 +65,7 @@ class FakeSwitch:
     entries: tuple[ListEntry, ...] = ()
     counts: CallCounts | None = None
     hung_up: list[int] = field(default_factory=list)
+    traces_asked: list[TraceRequest] = field(default_factory=list)
 
     def counters(self) -> Mapping[str, int] | None:
         self.asked += 1
@@ -105,6 +109,10 @@ class FakeSwitch:
             settings_version=1,
             draining=False,
         )
+
+    def trace(self, asked: TraceRequest) -> Traced | None:
+        self.traces_asked.append(asked)
+        return a_call() if self.runs else None
 
     def take(self, version: int) -> bool:
         if self.failure is not None:

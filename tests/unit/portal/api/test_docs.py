@@ -40,7 +40,7 @@ def test_a_curl_command_works(site: Site, command: str) -> None:
 
 
 def test_the_examples_are_there() -> None:
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 15
 
 
 def test_every_code_is_explained_and_no_other() -> None:
