@@ -37,7 +37,7 @@ _SECTIONS: Final = {
         "restore": Place("ringfence.cli.restore:command", "Bring a backup back."),
     },
     "Other": {
-        "drill": Place("ringfence.cli.drill:command", "Attack the local switch, bounded, on loopback only."),
+        "drill": Place("ringfence.cli.drill:command", "Attack the local switch, or call through it."),
         "completion": Place("ringfence.cli.completion:command", "Print the completion script of a shell."),
         "version": Place("ringfence.cli.version:command", "Print the version."),
     },

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ringfence drill`: attack the local switch and see that every attempt is recorded."""
+"""`ringfence drill`: attack the local switch, or call through it, and see that all of it is recorded."""
 
 import secrets
 import sys
@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from ringfence.cli.cdr import opened
+from ringfence.cli.drill_calls import drill_calls
 from ringfence.cli.output import Format, note
 from ringfence.cli.session import Session, with_session
 from ringfence.control.client import ControlClient
@@ -39,17 +40,18 @@ _COLUMNS: Final = (
 
 
 @click.command()
-@click.argument("scenario", type=click.Choice(SCENARIOS), default="mixed")
+@click.argument("scenario", type=click.Choice((*SCENARIOS, "calls")), default="mixed")
 @click.option("--target", metavar="udp:ADDRESS:PORT", help="Where to aim.  [default: the running switch]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run.  [default: never the same]")
 @click.option("--count", type=int, default=300, show_default=True, help="scan: attempts of each sweep.")
 @click.option("--number", default="100", show_default=True, help="crack: whose password is guessed.")
 @click.option("--guesses", type=int, default=100, show_default=True, help="crack: how many guesses.")
 @click.option(
-    "--rate", type=float, default=5000.0, show_default=True, help="flood: per second; 0 = all it can."
+    "--rate", type=float, help="flood, calls: per second; flood 0 = all it can.  [default: 5000 and 10]"
 )
-@click.option("--seconds", type=float, help="flood, scan: how long.  [default: 5 and 6]")
+@click.option("--seconds", type=float, help="flood, scan, calls: how long.  [default: 5, 6 and 16]")
 @click.option("--sources", type=int, default=4096, show_default=True, help="flood: source addresses.")
+@click.option("--keep", is_flag=True, help="calls: leave the settings that it makes for itself.")
 @with_session
 def command(
     session: Session,
@@ -60,15 +62,26 @@ def command(
     count: int,
     number: str,
     guesses: int,
-    rate: float,
+    rate: float | None,
     seconds: float | None,
     sources: int,
+    keep: bool,
 ) -> None:
-    """Attack the local switch, and say what was sent and what was recorded.
+    """Attack the local switch or call through it, and say what was sent and what was recorded.
 
-    SCENARIO: scan (sweeps), crack (password guessing), flood (a load), mixed (a bit of everything, 12 s).
-    Only loopback addresses can be attacked. Exit code 1 if the switch's books do not balance afterwards.
+    SCENARIO: scan (sweeps), crack (password guessing), flood (a load), mixed (a bit of everything, 12 s);
+    calls (a customer, a vendor and two phones, 20 s), which makes settings for itself and takes them away.
+    Only loopback addresses take part. Exit code 1 if the switch's books do not balance afterwards, or the
+    records of calls differ from what the callers saw.
     """
+    if scenario == "calls":
+        if target is not None:
+            raise click.UsageError("calls go through the running switch: leave --target out")
+        calling = scenarios.calls(
+            rate=10.0 if rate is None else rate, seconds=16.0 if seconds is None else seconds
+        )
+        drill_calls(session, calling, secrets.randbits(48) if seed is None else seed, keep=keep)
+        return
 
     def records(since_us: int, until_us: int) -> Mapping[str, Recorded]:
         found = {}
@@ -90,7 +103,9 @@ def command(
                 return scenarios.crack(number=number, guesses=guesses, is_ipv6=aim.is_ipv6)
             case "flood":
                 duration_s = 5.0 if seconds is None else seconds
-                return scenarios.flood(rate=rate, seconds=duration_s, sources=sources)
+                return scenarios.flood(
+                    rate=5000.0 if rate is None else rate, seconds=duration_s, sources=sources
+                )
             case _:
                 return scenarios.mixed(chosen, is_ipv6=aim.is_ipv6)
 

@@ -12,7 +12,8 @@ from ringfence.cli.output import note
 from ringfence.cli.ready import Ready
 from ringfence.cli.session import config_option, data_option
 from ringfence.cli.supervise import READY_FD, Half, Patience, Supervisor
-from ringfence.errors import RingfenceError
+from ringfence.drill.target import target_among
+from ringfence.errors import ConfigError, RingfenceError
 from ringfence.settings.node import NodeConfig, Overrides, load
 
 _STOP_MARGIN_S = 15
@@ -64,6 +65,8 @@ def _half(name: str, config: Path | None, node: NodeConfig, options: list[str]) 
 async def _supervise(node: NodeConfig, halves: tuple[Half, ...]) -> bool:
     def on_ready(said: Mapping[str, Ready]) -> None:
         note(ready_line(said, node.data_dir))
+        if offer := drills(said, node.data_dir):
+            note(offer)
 
     return await Supervisor(
         halves, on_ready=on_ready, note=note, patience=Patience(stop_s=node.drain_s + _STOP_MARGIN_S)
@@ -75,3 +78,18 @@ def ready_line(said: Mapping[str, Ready], data_dir: Path) -> str:
     sip = ",".join(address for ready in said.values() for address in ready.sip)
     portal = next((ready.portal for ready in said.values() if ready.portal), "none")
     return f"ringfence ready sip={sip} portal={portal} data={data_dir}"
+
+
+def drills(said: Mapping[str, Ready], data_dir: Path) -> str:
+    """What a newcomer may try in another terminal; empty where no drill could reach the switch."""
+    try:
+        target_among(address for ready in said.values() for address in ready.sip)
+    except ConfigError:
+        return ""
+    # The name as it was typed: after `make run` it is on no path.
+    typed = sys.argv[0] if Path(sys.argv[0]).name == "ringfence" else "ringfence"
+    here = "" if data_dir.resolve() == Path("ringfence-data").resolve() else f" --data {data_dir}"
+    return (
+        "in another terminal, on loopback only: "
+        f"`{typed} drill mixed{here}` attacks it, `{typed} drill calls{here}` calls through it"
+    )

@@ -112,15 +112,7 @@ def as_text(report: DrillReport) -> str:
     table.append(total + [""] * (len(heads) - len(total)))
     books = report.books
     seconds = (report.ended_us - report.began_us) / 1e6
-    read = f"read {books.read}" + (
-        f", {books.socket_drops} dropped by the kernel" if books.socket_drops else ""
-    )
-    ways = ", ".join(f"{name} {getattr(books, name)}" for name in _COUNTED[1:-1])
-    verdict = (
-        "The books balance: everything that was read is accounted for."
-        if report.is_balanced
-        else f"THE BOOKS DO NOT BALANCE: {books.difference} messages were read and are not accounted for."
-    )
+    verdict = books_verdict(books)
     if has_rows and books.challenged:
         verdict += "\nA challenge and the message that answers it are one row."
     if not report.is_all_read:
@@ -128,13 +120,29 @@ def as_text(report: DrillReport) -> str:
         verdict += f"\n{lost} datagrams were sent that the switch has neither read nor seen dropped."
     return "\n".join(
         [
-            *_aligned(table, right={3, 4, 6, 7}),
+            *aligned(table, right={3, 4, 6, 7}),
             "",
             f"{report.scenario} against udp:{report.target}, seed {report.seed}, {seconds:.1f} s",
-            f"switch: {read}: {ways}",
+            books_line(books),
             verdict,
         ]
     )
+
+
+def books_line(books: BooksChange) -> str:
+    """Which way everything went that the switch read."""
+    read = f"read {books.read}" + (
+        f", {books.socket_drops} dropped by the kernel" if books.socket_drops else ""
+    )
+    ways = ", ".join(f"{name} {getattr(books, name)}" for name in _COUNTED[1:-1])
+    return f"switch: {read}: {ways}"
+
+
+def books_verdict(books: BooksChange) -> str:
+    """Whether all of it is accounted for, as a sentence."""
+    if books.difference == 0:
+        return "The books balance: everything that was read is accounted for."
+    return f"THE BOOKS DO NOT BALANCE: {books.difference} messages were read and are not accounted for."
 
 
 def statuses(by_status: dict[str, int]) -> str:
@@ -143,7 +151,8 @@ def statuses(by_status: dict[str, int]) -> str:
     return ", ".join(f"{status}: {count}" for status, count in most_first)
 
 
-def _aligned(table: Sequence[Sequence[str]], *, right: set[int]) -> list[str]:
+def aligned(table: Sequence[Sequence[str]], *, right: set[int]) -> list[str]:
+    """Lines of a table; the columns `right` are read from the right."""
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     return [
         "  ".join(

@@ -8,11 +8,14 @@ from ringfence.drill.corpus import AttackClass, Fields, Step, Steps, corpus
 from ringfence.errors import ConfigError
 
 SCENARIOS: Final = ("scan", "crack", "flood", "mixed")
+"""Attacks; `calls` is the one scenario whose callers are known to the switch."""
 
 MAX_SECONDS: Final = 3600.0
 MAX_ATTEMPTS: Final = 100_000
 MAX_GUESSES: Final = 10_000
 MAX_SOURCES: Final = 254 << 16
+MAX_CALLS_PER_S: Final = 100.0
+MAX_CALLING_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,14 @@ class Scenario:
     steps: tuple[Step, ...] = ()
     crack: Crack | None = None
     load: Load | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """Calls that are let in: begun at `rate` per second for `seconds`, and by the phones in turn."""
+
+    rate: float
+    seconds: float
 
 
 def scan(seed: int, *, count: int = 300, seconds: float = 6.0, is_ipv6: bool = False) -> Scenario:
@@ -85,6 +96,13 @@ def mixed(seed: int, *, is_ipv6: bool = False) -> Scenario:
         crack=Crack(source="::1" if is_ipv6 else "127.67.0.1", number="100", guesses=20, every_s=0.25),
         load=Load(rate=300.0, seconds=2.5, sources=64),
     )
+
+
+def calls(*, rate: float = 10.0, seconds: float = 16.0) -> Calls:
+    """Calls of a customer to a vendor and between two phones; the last ones end seconds later."""
+    _within("rate", rate, 0.1, MAX_CALLS_PER_S)
+    _within("seconds", seconds, 0.1, MAX_CALLING_S)
+    return Calls(rate=rate, seconds=seconds)
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

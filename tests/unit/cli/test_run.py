@@ -12,7 +12,7 @@ import pytest
 
 from kit.cli import Cli
 from ringfence.cli.ready import Ready, announce_ready
-from ringfence.cli.run import ready_line
+from ringfence.cli.run import drills, ready_line
 from ringfence.cli.supervise import READY_FD, Half, Patience, Supervisor
 
 pytestmark = pytest.mark.integration
@@ -134,6 +134,17 @@ def test_ready_line_says_where_sockets_answer() -> None:
     assert ready_line(said, Path("d")) == (
         "ringfence ready sip=udp:127.0.0.1:5060,tcp:127.0.0.1:5060 portal=http://127.0.0.1:8080 data=d"
     )
+
+
+def test_drills_are_offered_where_one_can_reach_the_switch() -> None:
+    def offered(listener: str, data: str = "ringfence-data") -> str:
+        return drills({"switch": Ready(sip=(listener,)), "office": Ready()}, Path(data))
+
+    said = offered("udp:127.0.0.1:5060")
+    assert "`ringfence drill mixed` attacks it, `ringfence drill calls` calls through it" in said
+    assert "ringfence ready" not in said
+    assert "`ringfence drill calls --data d`" in offered("udp:0.0.0.0:5060", "d")
+    assert offered("udp:192.0.2.1:5060") == offered("tcp:127.0.0.1:5060") == ""
 
 
 def test_bad_address_is_refused_before_anything_starts(cli: Cli) -> None:

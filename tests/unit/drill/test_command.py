@@ -8,6 +8,7 @@ import pytest
 
 from kit.cli import Cli
 from kit.switch import FakeSwitch, serving, some_books
+from ringfence.cli.lock import hold_lock
 from ringfence.drill import driver, runner
 
 
@@ -34,6 +35,36 @@ def test_any_other_target_than_loopback_is_refused(running: tuple[Cli, FakeSwitc
 
 def test_an_unknown_scenario_is_bad_usage(cli: Cli) -> None:
     assert cli("drill", "nosuch").exit_code == 2
+
+
+def test_calls_without_a_switch_say_so_and_leave_no_settings(cli: Cli) -> None:
+    result = cli("drill", "calls")
+    assert result.exit_code == 1
+    assert "no switch is running" in result.stderr
+    assert not cli.data_dir.exists()
+
+
+def test_calls_aim_at_the_running_switch_alone(cli: Cli) -> None:
+    result = cli("drill", "calls", "--target", "udp:127.0.0.1:5060")
+    assert result.exit_code == 2
+    assert "leave --target out" in result.stderr
+
+
+def test_a_second_drill_of_calls_leaves_the_settings_of_the_first_alone(
+    running: tuple[Cli, FakeSwitch],
+) -> None:
+    cli, _ = running
+    with hold_lock(cli.data_dir / "drill.lock", "the first"):
+        result = cli("drill", "calls")
+    assert result.exit_code == 1
+    assert "a drill of calls runs on" in result.stderr
+    assert [path.name for path in cli.data_dir.glob("settings*")] == []
+
+
+def test_calls_that_would_not_end_are_refused(cli: Cli) -> None:
+    result = cli("drill", "calls", "--seconds", "6000")
+    assert result.exit_code != 0
+    assert "seconds must be 0.1 to 600, not 6000" in result.stderr
 
 
 @pytest.mark.integration
