@@ -42,7 +42,8 @@ impl Node {
                 "RF_CHALLENGE_BYTES_PER_S": 2_000_000, "RF_CHALLENGE_NETWORK_BYTES_PER_S": 20_000, "RF_RAW_SAMPLE_S": 600,
                 "RF_JOURNAL_SYNC_MS": 1000,
                 "RF_TRACE_BYTES": 1_048_576,
-                "RF_HEP_EXPORT": 0
+                "RF_HEP_EXPORT": 0,
+                "RF_DIGEST_SHA256": 1
             }
         });
         let config = Config::from_json(config.to_string().as_bytes()).unwrap();

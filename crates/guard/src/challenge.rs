@@ -39,12 +39,15 @@ impl ChallengeBudget {
 }
 
 /// The values of the challenge header fields for a nonce: SHA-256 first, as RFC 8760 §2.4 wants the preferred one, then MD5 for
-/// the phones that know nothing else.
-pub(crate) fn values(realm: &str, nonce: &[u8], is_stale: bool) -> [Vec<u8>; 2] {
-    [&b"SHA-256"[..], b"MD5"].map(|algorithm| {
-        let end: &[u8] = if is_stale { b",qop=\"auth\",stale=true" } else { b",qop=\"auth\"" };
+/// the phones that know nothing else. `RF_DIGEST_SHA256` off is for those that give up at an algorithm that they do not know,
+/// whatever else is offered (libre 1.1, as in baresip 1.0).
+pub(crate) fn values(realm: &str, nonce: &[u8], is_stale: bool, parameters: &Parameters) -> Vec<Vec<u8>> {
+    let algorithms: &[&[u8]] = if parameters.rf_digest_sha256 == 0 { &[b"MD5"] } else { &[b"SHA-256", b"MD5"] };
+    let end: &[u8] = if is_stale { b",qop=\"auth\",stale=true" } else { b",qop=\"auth\"" };
+    let value = |algorithm: &&[u8]| {
         [b"Digest realm=\"", realm.as_bytes(), b"\",nonce=\"", nonce, b"\",algorithm=", algorithm, end].concat()
-    })
+    };
+    algorithms.iter().map(value).collect()
 }
 
 #[cfg(test)]

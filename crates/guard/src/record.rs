@@ -246,7 +246,7 @@ impl Guard {
                 let mut text = Vec::with_capacity(NONCE_LEN);
                 nonce.write(key, source, &self.snapshot.realm, &mut text);
                 let name = if status == 407 { "Proxy-Authenticate" } else { "WWW-Authenticate" };
-                let values = challenge::values(&self.snapshot.realm, &text, is_stale);
+                let values = challenge::values(&self.snapshot.realm, &text, is_stale, &self.snapshot.parameters);
                 let headers: Vec<_> = values.iter().filter_map(|value| header(name, value)).collect();
                 answer(status, &headers)
             }

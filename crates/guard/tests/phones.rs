@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use guard::{Counter, Flow, FlowKey, Standing};
 use journal::Transport;
-use kit::{Bench, Outcome, PHONE, STRANGER, ask, snapshot};
+use kit::{Bench, Outcome, PHONE, STRANGER, ask, parameter, snapshot};
 
 fn register(bench: &mut Bench, from: &str, password: &str) -> Outcome {
     let request = ask("REGISTER");
@@ -40,6 +40,19 @@ fn the_right_password_admits_and_settles_its_challenge() {
     assert_eq!(*standing, Standing::Phone { number: b"1001".to_vec(), settles: 1 });
     assert_eq!(bench.journal(), ["1 challenge 401"]);
     assert_eq!(outcome.tally.get(Counter::Proven), 1);
+}
+
+/// RFC 8760 §2.4: the preferred one is the topmost.
+#[test]
+fn sha256_is_offered_before_md5_and_alone_md5_where_it_is_switched_off() {
+    for (offers_sha256, algorithms) in [(1, vec!["SHA-256", "MD5"]), (0, vec!["MD5"])] {
+        let mut bench = Bench::new(snapshot(parameter("RF_DIGEST_SHA256", offers_sha256)));
+        let outcome = bench.throw(PHONE, &ask("REGISTER").bytes());
+        let offered: Vec<_> = outcome.answers[0].lines().filter_map(|line| line.split("algorithm=").nth(1)).collect();
+        let offered: Vec<_> = offered.iter().filter_map(|rest| rest.split(',').next()).collect();
+        assert_eq!(offered, algorithms);
+        assert_eq!(register(&mut bench, PHONE, "right").admitted.len(), 1);
+    }
 }
 
 #[test]

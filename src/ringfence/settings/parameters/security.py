@@ -43,6 +43,17 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         source=RINGFENCE,
         for_edge=True,
     ),
+    switch(
+        "RF_DIGEST_SHA256",
+        SECURITY,
+        1,
+        meaning=(
+            "Offer SHA-256 before MD5 in challenges. When off only MD5 is offered: for phones that give up "
+            "at an algorithm that they do not know (baresip 1.0, as in Debian 12)."
+        ),
+        source=RINGFENCE,
+        for_edge=True,
+    ),
     number(
         "SS_AUTHENTICATION_MAX_RETRY",
         SECURITY,
