@@ -65,7 +65,9 @@ def attempted(number: int, gateway: str, callee: str) -> Sentence:
 
 
 def answered(number: int, status: int, why: str) -> Sentence:
-    """What became of an attempt; status 0 = there was no answer, `why` is empty for success."""
+    """What became of an attempt; status 0 = there was no answer, `why` is empty if nothing is to be added."""
+    if not why and not status:
+        return sentence("Attempt {number}: no answer", number=number)
     if not why:
         return sentence("Attempt {number}: answered with {status}", number=number, status=status)
     if not status:

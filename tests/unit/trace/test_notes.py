@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is noted on a live call is what its record says afterwards: each decision is told once."""
 
+import pytest
+
 from kit.traces import B1, A, entry, link, note
 from ringfence.control.messages import TracedEntry
 from ringfence.ledger.schema import Callee, CallEnded, Cdr, RouteAttempt, call_row
+from ringfence.trace.decisions import answered
 from ringfence.trace.ladder import Remark, ladders
 from ringfence.trace.notes import Notes
 
@@ -63,3 +66,18 @@ def test_a_live_call_and_its_record_tell_the_same_once() -> None:
         told[-1],
     ]
     assert told[-1].startswith("Ended by the callee: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "told"),
+    [
+        (200, "", "Attempt 2: answered with 200"),
+        (0, "", "Attempt 2: no answer"),
+        (0, "No route", "Attempt 2: no answer. No route"),
+        (503, "No circuit", "Attempt 2: answered with 503. No circuit"),
+    ],
+)
+def test_what_became_of_an_attempt_is_said_with_and_without_an_answer(
+    status: int, why: str, told: str
+) -> None:
+    assert str(answered(2, status, why)) == told

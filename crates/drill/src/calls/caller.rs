@@ -14,6 +14,8 @@ use crate::{DrillError, sys};
 
 /// Longest wait for anything that has no time-out in the protocol.
 const STUCK: u64 = 240 * SECOND;
+/// A caller that is to give up does so after this, even if it never heard that it rang.
+const PATIENCE: u64 = 10 * SECOND;
 
 /// How a call ended for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -223,18 +225,14 @@ impl<'a> Callers<'a> {
             ..200 => {
                 if call.state == State::Calling {
                     call.state = State::Proceeding;
-                    self.wake_at(number, now + STUCK, alarms);
+                    let wait = if call.fate.is_cancelled() { PATIENCE } else { STUCK };
+                    call.give_up_ns = now + wait;
+                    self.wake_at(number, now + wait, alarms);
                 }
                 let call = &mut self.calls[number as usize];
                 let gives_up =
                     call.fate == Fate::CancelledTrying || (call.fate == Fate::CancelledRinging && status > 100);
-                if call.state == State::Proceeding && gives_up {
-                    call.state = State::Cancelling;
-                    (call.interval_ns, call.give_up_ns) = (T1, now + TIMER_B);
-                    self.send(number, "CANCEL")?;
-                    self.wake_at(number, now + T1, alarms);
-                }
-                Ok(())
+                if call.state == State::Proceeding && gives_up { self.cancel(number, now, alarms) } else { Ok(()) }
             }
             200..300 => {
                 let is_first = !matches!(call.state, State::Talking | State::Ending | State::Over);
@@ -265,6 +263,15 @@ impl<'a> Callers<'a> {
                 Ok(())
             }
         }
+    }
+
+    fn cancel(&mut self, number: u32, now: u64, alarms: &mut Alarms) -> Result<(), DrillError> {
+        let call = &mut self.calls[number as usize];
+        call.state = State::Cancelling;
+        (call.interval_ns, call.give_up_ns) = (T1, now + TIMER_B);
+        self.send(number, "CANCEL")?;
+        self.wake_at(number, now + T1, alarms);
+        Ok(())
     }
 
     /// A final answer to CANCEL or BYE.
@@ -333,6 +340,7 @@ impl<'a> Callers<'a> {
                 self.send(number, method)?;
                 self.wake_at(number, next, alarms);
             }
+            State::Proceeding if call.fate.is_cancelled() => self.cancel(number, now, alarms)?,
             State::Calling | State::Cancelling | State::Proceeding => self.end(number, Outcome::Unanswered, now),
             State::Talking if call.fate == Fate::CalleeHangsUp && !call.is_crossed => {
                 self.end(number, Outcome::NeverHungUp, now);
