@@ -123,12 +123,15 @@ def is_udp_open(port: int) -> bool:
 
 
 class Sipp:
-    """One sipp at an address; ended with the block at the latest."""
+    """One sipp at an address; ended with the block at the latest.
+
+    Shape: `scenario` is one of sipp's own or of ours by name, or a file.
+    """
 
     def __init__(
         self,
         root: Path,
-        scenario: str,
+        scenario: str | Path,
         *,
         host: str,
         port: int | None = None,
@@ -139,8 +142,11 @@ class Sipp:
     ) -> None:
         self.host = host
         self.port = free_port(host) if port is None else port
-        name = ["-sn", scenario]
-        if scenario in SCENARIOS:
+        if isinstance(scenario, Path):
+            name, scenario = ["-sf", str(scenario)], scenario.stem
+        elif scenario not in SCENARIOS:
+            name = ["-sn", scenario]
+        else:
             text = SCENARIOS[scenario]
             for key, value in filled.items():
                 text = text.replace("{" + key + "}", value)
@@ -186,6 +192,10 @@ class Sipp:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Let it not go on."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait(10)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One story for every feature of a call: sipp as customer and as vendor, each by a scenario of our own.
+
+A story ends well if neither side met a message that it did not expect, each call left exactly one record
+with the right end, and no call is left in the tables.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kit.calling import records
+from kit.capture import needs
+from kit.node import Half, Node
+from kit.sipp import Sipp, free_port
+from kit.waiting import eventually
+from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+CUSTOMER, VENDOR, OTHER = "127.0.0.40", "127.0.0.41", "127.0.0.42"
+DIALLED = "442071234567"
+CALLS = 5
+CALLER, CALLEE, SERVER = EndDirection.CALLER, EndDirection.CALLEE, EndDirection.SERVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """Who plays what, and what the records say.
+
+    Shape: `vendor` empty = the call never leaves the switch. `other` is a vendor before that one. `end` is a
+    status of a far end or the name of a reason of ours; `before` = each call was refused once before, for
+    that reason; `status` and `answers` fill the scenarios in, for
+    customer and vendor.
+    """
+
+    customer: str
+    before: str = ""
+    vendor: str = ""
+    other: str = ""
+    end: int | str = 200
+    direction: EndDirection = CALLER
+    status: int = 0
+    answers: int = 0
+    gateway: tuple[str, ...] = ()
+    route: tuple[str, ...] = ()
+    other_route: tuple[str, ...] = ()
+    secret: str | None = None
+    parameters: dict[str, int] = field(default_factory=dict)
+
+
+def refused(answers: int, status: int, *gateway: str, end: int | None = None) -> Story:
+    """The vendor says no, and the customer hears `status`."""
+    return Story(
+        customer="refused",
+        vendor="refuses",
+        answers=answers,
+        status=status,
+        gateway=gateway,
+        end=answers if end is None else end,
+        direction=CALLEE,
+    )
+
+
+STORIES = {
+    "caller hangs up": Story(customer="hangs_up", vendor="answers"),
+    "callee hangs up": Story(customer="is_hung_up", vendor="hangs_up", direction=CALLEE),
+    "early media": Story(customer="early_media", vendor="early_media"),
+    "reliable provisional responses": Story(customer="prack", vendor="prack"),
+    "late offer": Story(customer="late_offer", vendor="late_offer"),
+    "hold and resume": Story(customer="hold", vendor="hold"),
+    "callee holds": Story(customer="reinvited", vendor="reinvites"),
+    "UPDATE both ways": Story(customer="update", vendor="update"),
+    "glare": Story(customer="glare", vendor="glare"),
+    "session timers agreed on": Story(
+        customer="session_timer", vendor="session_timer", before="SessionIntervalTooSmall"
+    ),
+    "session timers refreshed": Story(
+        customer="refreshed",
+        vendor="refreshed",
+        parameters={"SS_SIP_SESSION_TTL": 90, "SS_SIP_SESSION_UPDATE_SEGMENT": 10},
+    ),
+    "DTMF by INFO": Story(customer="info", vendor="info"),
+    "MESSAGE inside the call": Story(customer="message", vendor="message"),
+    "CANCEL before it rings": Story(customer="cancels_trying", vendor="trying", end=487),
+    "CANCEL while it rings": Story(customer="cancels_ringing", vendor="ringing", end=487),
+    "BYE crosses the vendor's": Story(customer="hangs_up", vendor="bye_crosses"),
+    "BYE crosses the customer's": Story(customer="bye_crosses", vendor="hangs_up", direction=CALLEE),
+    "redirection": Story(customer="refused", vendor="redirects", status=480, end=302, direction=CALLEE),
+    "404": refused(404, 404),
+    "486": refused(486, 486),
+    "503": refused(503, 503),
+    "404 by the map of failures": refused(404, 480, "--failure-codes", "404:480 503:500"),
+    "503 by the map of failures": refused(503, 500, "--failure-codes", "404:480 503:500"),
+    "next vendor after silence": Story(
+        customer="hangs_up", vendor="answers", other="trying", other_route=("--timeout-trying", "1")
+    ),
+    "vendor wants credentials": Story(
+        customer="hangs_up",
+        vendor="challenges",
+        route=("--register-as", "trunk", "--no-register", "--password-stdin"),
+        secret="carrier secret",
+    ),
+    "vendor wants credentials as a proxy": Story(
+        customer="hangs_up",
+        vendor="challenges_as_proxy",
+        route=("--register-as", "trunk", "--no-register", "--password-stdin"),
+        secret="carrier secret",
+    ),
+    "proxies before the customer": Story(customer="behind_proxies", vendor="hangs_up", direction=CALLEE),
+    "proxies before the vendor": Story(customer="hangs_up", vendor="behind_proxies"),
+    "strict router before the vendor": Story(customer="hangs_up", vendor="behind_strict_router"),
+    "identity passed on": Story(
+        customer="names_itself",
+        vendor="is_told_all",
+        gateway=("--display", "--rpid", "--pai", "pass", "--ppi", "pass", "--privacy", "pass"),
+        route=("--display", "--rpid", "--pai", "pass", "--ppi", "pass", "--privacy", "pass"),
+    ),
+    "identity taken away": Story(
+        customer="names_itself",
+        vendor="is_told_little",
+        gateway=("--display", "--rpid", "--pai", "pass", "--ppi", "pass", "--privacy", "pass"),
+        route=("--no-display", "--no-rpid", "--pai", "caller", "--ppi", "remove", "--privacy", "none"),
+    ),
+    "line ends in numbers": Story(
+        customer="injects",
+        vendor="is_not_injected",
+        gateway=("--display", "--rpid", "--pai", "pass", "--ppi", "pass", "--privacy", "pass"),
+        route=("--display", "--rpid", "--pai", "pass", "--ppi", "pass", "--privacy", "pass"),
+    ),
+    "Max-Forwards 0": Story(customer="no_hops", end="TooManyHops", direction=SERVER),
+    "unknown extension required": Story(
+        customer="requires_unknown", end="UnsupportedExtension", direction=SERVER
+    ),
+}
+
+
+def sipp(node: Node, who: str, scenario: str, *, host: str, status: int, target: str = "") -> Sipp:
+    """One side of a story; `status` fills its scenario in."""
+    text = (SCENARIOS / f"{who}_{scenario}.xml").read_text().replace("{status}", str(status))
+    file = node.root / f"{who}_{scenario}.xml"
+    file.write_text(text)
+    options = ("-s", DIALLED, "-r", "50", "-trace_msg") if target else ("-trace_msg",)
+    return Sipp(node.root, file, host=host, target=target, calls=CALLS, options=options)
+
+
+def customer(node: Node, switch: Half, scenario: str, status: int = 0) -> Sipp:
+    return sipp(node, "customer", scenario, host=CUSTOMER, status=status, target=switch.target)
+
+
+def vendor(node: Node, name: str, scenario: str, host: str, story: Story, route: tuple[str, ...]) -> Sipp:
+    """A vendor that listens, and the way to it."""
+    made = sipp(node, "vendor", scenario, host=host, status=story.answers)
+    secret = None if story.secret is None else f"{story.secret}\n"
+    node.cli.ok("route", "add", name, made.address, "--prefixes", "44", *route, stdin=secret)
+    eventually(lambda: made.is_listening)
+    return made
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_feature(node: Node, story: Story) -> None:
+    needs("sipp")
+    for name, value in story.parameters.items():
+        node.cli.ok("param", "set", name, str(value))
+    node.cli.ok("gateway", "add", "customer", CUSTOMER, *story.gateway)
+    playing: list[Sipp] = []
+    try:
+        if story.other:
+            route = ("--priority", "0", *story.other_route)
+            playing.append(vendor(node, "other", story.other, OTHER, story, route))
+        if story.vendor:
+            route = ("--priority", "1", *story.route)
+            playing.append(vendor(node, "vendor", story.vendor, VENDOR, story, route))
+        switch = node.switch(sip=("udp:127.0.0.1:0",))
+        playing.insert(0, customer(node, switch, story.customer, story.status))
+        for side in playing:
+            side.succeed()
+    finally:
+        for side in playing:
+            side.end()
+    ended_once_each(node, story)
+
+
+def ended_once_each(node: Node, story: Story) -> None:
+    """Each call left one record, and nothing else."""
+    end = story.end if isinstance(story.end, int) else END_REASON_BY_NAME[story.end].code
+    expected = Counter({(end, int(story.direction)): CALLS})
+    if story.before:
+        expected[END_REASON_BY_NAME[story.before].code, int(SERVER)] = CALLS
+    eventually(lambda: len(records(node)) >= expected.total())
+    assert Counter((row["endReason"], row["endDirection"]) for row in records(node)) == expected
+    assert len({row["call_id"] for row in records(node)}) == CALLS
+    eventually(lambda: node.cli.json("call", "list") == [])
+    assert node.books().difference == 0
+
+
+def test_options_are_answered(node: Node) -> None:
+    """RFC 3261 §11.2."""
+    needs("sipp")
+    node.cli.ok("gateway", "add", "customer", CUSTOMER)
+    with customer(node, node.switch(sip=("udp:127.0.0.1:0",)), "asks_options") as asking:
+        asking.succeed()
+    assert records(node) == []
