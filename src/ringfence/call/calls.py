@@ -25,7 +25,17 @@ from ringfence.call.engine import (
     Request,
     Response,
 )
-from ringfence.call.headers import ACCEPT, ALLOW, UNDERSTOOD, number, options, reason, unsupported
+from ringfence.call.headers import (
+    ACCEPT,
+    ALLOW,
+    UNDERSTOOD,
+    accepts_sdp,
+    is_body_known,
+    number,
+    options,
+    reason,
+    unsupported,
+)
 from ringfence.call.observer import Observer, Unobserved
 from ringfence.call.plan import Account, Refused, Router
 from ringfence.call.record import call_of, ended, ended_frame
@@ -43,6 +53,8 @@ NODE_STOPPED: Final = END_REASON_BY_NAME["NodeStopped"]
 NODE_RESTART: Final = END_REASON_BY_NAME["NodeRestart"]
 TOO_MANY_HOPS: Final = END_REASON_BY_NAME["TooManyHops"]
 UNSUPPORTED: Final = END_REASON_BY_NAME["UnsupportedExtension"]
+UNKNOWN_BODY: Final = END_REASON_BY_NAME["UnknownBody"]
+SDP_NOT_ACCEPTED: Final = END_REASON_BY_NAME["SdpNotAccepted"]
 TOO_SMALL: Final = END_REASON_BY_NAME["SessionIntervalTooSmall"]
 MALFORMED: Final = END_REASON_BY_NAME["MalformedRequest"]
 INTERNAL: Final = END_REASON_BY_NAME["InternalError"]
@@ -138,12 +150,20 @@ class Calls:
         elif message.method == "INVITE":
             self._invite(request, now)
         elif message.method == "OPTIONS":
-            supported = ", ".join(sorted(UNDERSTOOD)).encode()
-            self._answer(request, 200, [ALLOW, ACCEPT, ("Supported", supported)])
+            self._options(request)
         elif message.method in {"BYE", "PRACK", "UPDATE", "INFO", "NOTIFY"}:
             self._answer(request, 481, [])
         else:
             self._answer(request, 405, [ALLOW])
+
+    def _options(self, request: Request) -> None:
+        """Say what we can do (RFC 3261 §11.2), unless we are to do more (§8.2.2.3)."""
+        missing = unsupported(request.message)
+        if missing:
+            self._answer(request, 420, [("Unsupported", ", ".join(missing).encode())])
+            return
+        supported = ", ".join(sorted(UNDERSTOOD)).encode()
+        self._answer(request, 200, [ALLOW, ACCEPT, ("Supported", supported)])
 
     def _answer(self, request: Request, status: int, headers: Headers) -> None:
         """Answer a request outside of calls."""
@@ -218,6 +238,8 @@ class Calls:
             return NODE_STOPPED, [_RETRY]
         if missing:
             return UNSUPPORTED, [("Unsupported", ", ".join(missing).encode())]
+        if not is_body_known(message) or not accepts_sdp(message):
+            return (SDP_NOT_ACCEPTED, []) if is_body_known(message) else (UNKNOWN_BODY, [ACCEPT])
         if message.contact is None:
             # RFC 3261 §8.1.1.8: an INVITE has one; without it nothing can be sent inside the dialog.
             return MALFORMED, []

@@ -14,6 +14,7 @@ ALLOW_REFER: Final = ("Allow", ", ".join((*METHODS, "REFER")).encode())
 """For phones, which may transfer calls."""
 
 ACCEPT: Final = ("Accept", b"application/sdp")
+_SDP_RANGES: Final = frozenset({"application/sdp", "application/*", "*/*"})
 NONE: Final[frozenset[str]] = frozenset()
 UNDERSTOOD: Final = frozenset({"100rel", "timer"})
 """Extensions that a request may require of us (RFC 3261 §8.2.2.3)."""
@@ -53,6 +54,25 @@ def passed(message: Message) -> Headers:
 def unsupported(message: Message) -> list[str]:
     """What a request requires and we do not do (RFC 3261 §8.2.2.3)."""
     return [option for option in message.headers("Require") if option.lower() not in UNDERSTOOD]
+
+
+def is_body_known(message: Message) -> bool:
+    """Whether a request has no body but one that calls have, or that may be passed over (RFC 3261 §8.2.3)."""
+    kind = _media_type(message.header("Content-Type") or "application/sdp")
+    if not message.has_body or kind == "application/sdp" or kind.startswith("multipart/"):
+        return True
+    return "handling=optional" in "".join((message.header("Content-Disposition") or "").lower().split())
+
+
+def accepts_sdp(message: Message) -> bool:
+    """Whether an INVITE takes SDP in answers (RFC 3261 §20.1: it does if it does not say)."""
+    if message.header("Accept") is None:
+        return True
+    return not _SDP_RANGES.isdisjoint(map(_media_type, message.headers("Accept")))
+
+
+def _media_type(value: str) -> str:
+    return "".join(value.partition(";")[0].lower().split())
 
 
 def options(message: Message, name: str) -> frozenset[str]:

@@ -136,6 +136,12 @@ END_REASONS: Final[tuple[EndReason, ...]] = (
         q850=102,
     ),
     EndReason(code=-43, name="InternalError", text="A fault of this server", sip=500, q850=41),
+    EndReason(
+        code=-44, name="UnknownBody", text="The call came with a body that is no session", sip=415, q850=79
+    ),
+    EndReason(
+        code=-45, name="SdpNotAccepted", text="The caller takes no session in an answer", sip=406, q850=79
+    ),
 )
 END_REASON_BY_CODE: Final[dict[int, EndReason]] = {reason.code: reason for reason in END_REASONS}
 END_REASON_BY_NAME: Final[dict[str, EndReason]] = {reason.name: reason for reason in END_REASONS}

@@ -486,6 +486,8 @@ def test_a_redirection_is_followed_where_the_route_says_so() -> None:
     [
         ([("Require", "replaces, 100rel")], 420, -40, ("Unsupported", "replaces")),
         ([("Max-Forwards", "0")], 483, -39, None),
+        ([("Content-Type", "application/unknownformat")], 415, -44, ("Accept", "application/sdp")),
+        ([("Accept", "text/nobodyKnowsThis")], 406, -45, None),
         ([("Session-Expires", "30")], 422, -41, ("Min-SE", "90")),
     ],
 )
@@ -527,6 +529,8 @@ def test_requests_of_no_dialog_are_refused() -> None:
     world.alice.expect(481)
     world.alice.ask("OPTIONS")
     assert "INVITE" in (world.alice.expect(200).header("Allow") or "")
+    world.alice.ask("OPTIONS", headers=[("Require", "replaces")])
+    assert world.alice.expect(420).header("Unsupported") == "replaces"
     world.alice.ask("SUBSCRIBE")
     world.alice.expect(405)
 
