@@ -78,6 +78,7 @@ impl Node {
             shown: local.clone(),
             local,
             is_flow: false,
+            domain: String::new(),
         }
     }
 
