@@ -165,7 +165,7 @@ def segments(directory: _Path) -> list[tuple[str, int, int | None, int, bool, in
 
 _Headers: TypeAlias = list[tuple[str, bytes]]
 
-_Target: TypeAlias = tuple[str, tuple[str, int | None], tuple[str, int], tuple[str, int], bool]
+_Target: TypeAlias = tuple[str, tuple[str, int | None], tuple[str, int], tuple[str, int], bool, str]
 _Frame: TypeAlias = tuple[int, bytes, bool]
 
 @final
@@ -285,6 +285,7 @@ class Edge:
     def trace_link(self, at_us: int, call_id: str, other: str) -> None: ...
     def trace_counters(self) -> dict[str, int]: ...
     def configure(self, snapshot: bytes) -> int: ...
+    def reload_tls(self) -> None: ...
     def flows(self) -> list[FlowInForce]: ...
     def respond(
         self,

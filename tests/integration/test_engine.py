@@ -233,7 +233,7 @@ def test_calls_through_loss_and_duplication_end_as_they_should_and_nobody_is_a_s
 
 
 def test_an_order_that_cannot_be_written_raises_at_once(node: CallNode) -> None:
-    target = ("UDP", ("127.0.0.1", 9), node.udp, node.udp, False)
+    target = ("UDP", ("127.0.0.1", 9), node.udp, node.udp, False, "")
     good = [
         ("From", b"<sip:a@h>;tag=f"),
         ("To", b"<sip:b@h>"),

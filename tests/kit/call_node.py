@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def _snapshot(parameters: dict[str, int]) -> bytes:
     ).encode()
 
 
-def _config(directory: Path) -> bytes:
+def _config(directory: Path, tls: Mapping[str, object] | None) -> bytes:
     stream = {
         "max_connections": 100,
         "reserved_connections": 50,
@@ -120,23 +120,32 @@ def _config(directory: Path) -> bytes:
     }
     return json.dumps(
         {
-            "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
+            "listen": ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", *(["tls:127.0.0.1:0"] if tls else [])],
             "journal": str(directory),
             "receive_buffer_bytes": 1 << 20,
             "stream": stream,
+            "tls": tls,
         }
     ).encode()
 
 
 class CallNode:
-    """An edge and the calls over it, in a thread; `faults` has what went wrong in them."""
+    """An edge and the calls over it, in a thread; `faults` has what went wrong in them.
 
-    def __init__(self, directory: Path) -> None:
+    Shape: `tls` is the edge's configuration of it; None = no address takes TLS in. `troubles` are sentences
+    for the operator.
+    """
+
+    def __init__(self, directory: Path, tls: Mapping[str, object] | None = None) -> None:
         self.directory = directory
         self.faults: list[Exception] = []
+        self.troubles: list[str] = []
         parameters = {parameter.name: parameter.default for parameter in PARAMETERS}
-        self.edge, self.started = Edge.start(_config(directory), _snapshot(parameters))
-        self.udp, self.tcp = (self._address(listener) for listener in self.started.listeners)
+        self.edge, self.started = Edge.start(_config(directory, tls), _snapshot(parameters))
+        self.addresses = {
+            listener.partition(":")[0].upper(): self._address(listener) for listener in self.started.listeners
+        }
+        self.udp, self.tcp = self.addresses["UDP"], self.addresses["TCP"]
         self.router = FixedRouter(self.target("UDP", ("127.0.0.1", 9)))
         self.calls = Calls(
             NativeEngine(self.edge),
@@ -163,9 +172,9 @@ class CallNode:
         _, host, port = listener.split(":")
         return host, int(port)
 
-    def target(self, transport: str, remote: tuple[str, int]) -> Target:
-        local = self.udp if transport == "UDP" else self.tcp
-        return Target(transport=transport, remote=remote, local=local, shown=local)
+    def target(self, transport: str, remote: tuple[str, int], domain: str = "") -> Target:
+        local = self.addresses[transport]
+        return Target(transport=transport, remote=remote, local=local, shown=local, domain=domain)
 
     @property
     def kinds(self) -> list[int]:
@@ -180,7 +189,9 @@ class CallNode:
             wait_s = 0.05 if tick_s is None else max(0.0, min(0.05, tick_s - time.monotonic()))
             select.select([descriptor], [], [], wait_s)
             for event in self.edge.events(256):
-                if not isinstance(event, str):
+                if isinstance(event, str):
+                    self.troubles.append(event)
+                else:
                     self.calls.handle(event_of(event), self._now())
             self.calls.tick(self._now())
 

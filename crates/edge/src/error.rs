@@ -40,6 +40,19 @@ pub enum EdgeError {
         /// Configured.
         connections: usize,
     },
+    /// A certificate or key cannot be used.
+    #[error("{key} {path} cannot be used: {why}")]
+    Certificate {
+        /// The key of the configuration that names the file.
+        key: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A listening address needs TLS, and there is no certificate.
+    #[error("tls:{0} needs a certificate and its key")]
+    NoCertificate(std::net::SocketAddr),
     /// A journal stream cannot be opened.
     #[error(transparent)]
     Journal(#[from] journal::JournalError),
@@ -65,6 +78,10 @@ impl EdgeError {
             Self::Descriptors { .. } => {
                 "raise the limit (ulimit -n, LimitNOFILE= of systemd) or lower tcp.max_connections"
             }
+            Self::Certificate { .. } => {
+                "name a PEM file that the user of the switch may read; the certificate's own comes first in its chain"
+            }
+            Self::NoCertificate(_) => "set tls.certificate and tls.key in the configuration",
             Self::Snapshot(_) | Self::Config(_) => "the configuration before it stays in force; report this as a fault",
             Self::Header(_) | Self::Order(_) => "report this as a fault of the call layer",
             Self::System { .. } => "look at the limits of this process and of the machine",
@@ -77,6 +94,7 @@ impl EdgeError {
         match self {
             Self::Listen { .. } => "listen",
             Self::Descriptors { .. } => "descriptors",
+            Self::Certificate { .. } | Self::NoCertificate(_) => "certificate",
             Self::Snapshot(_) => "snapshot",
             Self::Config(_) => "config",
             Self::Header(_) => "header",

@@ -2,7 +2,7 @@
 //! The edge: sockets and threads around the guard and the journal.
 //!
 //! Four threads: *receive* owns the guard and never waits for a disk; *write* appends the edge journal and then sends the
-//! answers; *stream* serves TCP; *engine* owns the transactions and the calls journal. Two more make the journals durable, one each; two look names up.
+//! answers; *stream* serves TCP and TLS; *engine* owns the transactions and the calls journal. Two more make the journals durable, one each; two look names up.
 //! One more sends copies of traced messages to a Homer server if there is one.
 
 mod calls;
@@ -13,13 +13,16 @@ mod engine;
 mod error;
 mod held;
 mod hep;
+mod listen;
 mod names;
 mod order;
+mod place;
 mod receive;
 mod shared;
 pub mod steer;
 mod stream;
 mod sys;
+mod tls;
 pub mod trace;
 mod way;
 mod write;
@@ -36,11 +39,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use guard::{Branches, COUNTERS, Flow, FlowKey, Guard, Snapshot, Tally};
 use journal::{Options, Record, Recovery, SegmentWriter, Stream, StreamReader, Syncer};
 use parking_lot::Mutex;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::sync::watch;
 use transaction::SipTimers;
 
-pub use config::{Config, Listen, StreamLimits};
+pub use config::{Config, Listen, StreamLimits, TlsConfig};
 pub use error::EdgeError;
 pub use hep::Homer;
 pub use order::{Binding, Frame, HeaderLine, NewRequest, Respond, Target};
@@ -51,11 +53,14 @@ use connections::Connections;
 use durable::Durable;
 use engine::Given;
 use hep::{HepCounters, Sending};
+use listen::Listeners;
 use names::Names;
 use order::{Order, Ready};
+use place::Places;
 use receive::{BATCHES, Command, QUEUE, Receiving};
-use shared::{Shared, UdpListener};
+use shared::Shared;
 use stream::Streams;
+use tls::Tls;
 use trace::{Trace, TraceCounters};
 use write::{Desk, Writing};
 
@@ -87,6 +92,7 @@ pub struct Edge {
     commands: Sender<Command>,
     orders: Option<Sender<Order>>,
     stop_streams: watch::Sender<bool>,
+    tls: Option<Arc<Tls>>,
     snapshot: Arc<Mutex<Arc<Snapshot>>>,
     threads: Vec<JoinHandle<()>>,
     streams: Option<JoinHandle<()>>,
@@ -99,7 +105,6 @@ pub struct Edge {
 impl Edge {
     /// Open the journals, put the flows back, bind every address, start the threads.
     pub fn start(config: &Config, snapshot: Snapshot) -> Result<(Self, Started), EdgeError> {
-        let listen = config.listeners()?;
         raise_descriptors(config)?;
         let now = sys::now();
         let mut notes = Vec::new();
@@ -124,28 +129,9 @@ impl Edge {
         restore_flows(&mut guard, &calls_directory, now.utc_us)?;
         let flows = guard.flows.len();
 
-        let (mut udp, mut tcp, mut bound) = (Vec::new(), Vec::new(), Vec::new());
-        for listener in listen {
-            match listener {
-                Listen::Udp(address) => {
-                    let listener = bind_udp(address, config.receive_buffer_bytes)?;
-                    let given = sys::receive_buffer_bytes(&listener.strangers).unwrap_or(0);
-                    if given < config.receive_buffer_bytes {
-                        notes.push(format!(
-                            "udp:{address}: the kernel holds {given} bytes for each socket, {} were asked for: raise net.core.rmem_max",
-                            config.receive_buffer_bytes
-                        ));
-                    }
-                    bound.push(Listen::Udp(listener.address));
-                    udp.push(listener);
-                }
-                Listen::Tcp(address) => {
-                    let (listener, address) = bind_tcp(address)?;
-                    bound.push(Listen::Tcp(address));
-                    tcp.push(listener);
-                }
-            }
-        }
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+        let Listeners { udp, streams, bound, notes: noted } = Listeners::bind(config)?;
+        notes.extend(noted);
         let system = |doing| move |source| EdgeError::System { doing, source };
         // Bounded by the transactions that there may be, and by the guard, which puts new calls off while it is long.
         let (events_in, events) = unbounded();
@@ -157,7 +143,7 @@ impl Edge {
             connections: Mutex::new(Connections::default()),
             max_connections: config.stream.max_connections,
             next_connection: AtomicU64::new(1),
-            connects: (!tcp.is_empty()).then_some(connects_in),
+            connects: (!streams.is_empty()).then_some(connects_in),
             closed: closed_in,
             next_transaction: AtomicU64::new(1),
             registered: Mutex::new(HashMap::new()),
@@ -222,26 +208,25 @@ impl Edge {
             calls_sync,
         ];
         let mut streams_thread = None;
-        if !tcp.is_empty() {
+        if !streams.is_empty() {
             let known = Arc::clone(&current);
-            let streams = Streams {
+            let is_known = Arc::new(move |source: SocketAddr| known.lock().gateway(source).is_some());
+            let most_handshakes = tls.as_ref().map_or(0, |tls| tls.max_handshakes_per_source());
+            let places = Places::new(Arc::clone(&shared), config.stream, most_handshakes, is_known);
+            let serving = Streams {
                 shared: Arc::clone(&shared),
                 arrivals: arrivals_in,
                 limits: config.stream,
-                is_known: Arc::new(move |source: SocketAddr| known.lock().gateway(source).is_some()),
+                places: Arc::new(places),
+                tls: tls.clone(),
                 connects,
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(system("start the stream runtime"))?;
-            streams_thread = Some(spawn("edge-stream", move || {
-                runtime.block_on(async {
-                    // Registering with the runtime fails only where it has no room for the descriptor.
-                    let listeners = tcp.into_iter().filter_map(|tcp| tokio::net::TcpListener::from_std(tcp).ok());
-                    stream::serve(streams, listeners.collect(), stopped).await;
-                });
-            })?);
+            streams_thread =
+                Some(spawn("edge-stream", move || runtime.block_on(stream::serve(serving, streams, stopped)))?);
         }
         let (stop_hep, hep) = match &config.homer {
             Some(homer) => {
@@ -265,6 +250,7 @@ impl Edge {
             commands,
             orders: Some(orders),
             stop_streams,
+            tls,
             snapshot: current,
             threads,
             streams: streams_thread,
@@ -325,6 +311,11 @@ impl Edge {
         let (done, wait) = bounded(1);
         self.command(Command::Configure { snapshot, done })?;
         wait.recv_timeout(COMMAND_TIMEOUT).map_err(|_| EdgeError::Stopped)
+    }
+
+    /// Read certificate, key and authorities again, for new connections; those in force stay if they cannot be used.
+    pub fn reload_tls(&self) -> Result<(), EdgeError> {
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
 
     /// Every registered flow.
@@ -466,48 +457,6 @@ fn restore_flows(guard: &mut Guard, directory: &std::path::Path, now_us: u64) ->
     let memory_us = guard.snapshot().parameters.rf_registration_memory_days * 86_400_000_000;
     guard.flows.expire(now_us, memory_us);
     Ok(())
-}
-
-fn listen_error(scheme: &str, address: SocketAddr, source: std::io::Error) -> EdgeError {
-    let hint = match source.kind() {
-        std::io::ErrorKind::AddrInUse => "Another program has this port: stop it, or choose another with --sip",
-        std::io::ErrorKind::AddrNotAvailable => "This machine has no such address: choose one of its own with --sip",
-        std::io::ErrorKind::PermissionDenied => "Ports below 1024 need privileges (CAP_NET_BIND_SERVICE)",
-        _ => "Check the address given with --sip",
-    };
-    EdgeError::Listen { address: format!("{scheme}:{address}"), hint, source }
-}
-
-/// Two sockets on one address: strangers' first, so that it has number 0 in the group.
-fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> Result<UdpListener, EdgeError> {
-    let failed = |source| listen_error("udp", address, source);
-    // A group may be joined by any process of the same user; only an exclusive bind tells that the port is free.
-    let probe = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
-    probe.bind(&SockAddr::from(address)).map_err(failed)?;
-    drop(probe);
-    let strangers = sys::udp_socket(address, receive_buffer_bytes).map_err(failed)?;
-    let bound = strangers.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
-    if address.is_ipv4() {
-        // Answers that might need fragments leave by the other socket of the pair.
-        sys::forbid_fragments(&strangers).map_err(failed)?;
-    }
-    let known = sys::udp_socket(bound, receive_buffer_bytes).map_err(failed)?;
-    Ok(UdpListener { strangers, known, address: bound })
-}
-
-fn bind_tcp(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), EdgeError> {
-    let failed = |source| listen_error("tcp", address, source);
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true).map_err(failed)?;
-    }
-    socket.set_reuse_address(true).map_err(failed)?;
-    socket.bind(&SockAddr::from(address)).map_err(failed)?;
-    socket.listen(1024).map_err(failed)?;
-    socket.set_nonblocking(true).map_err(failed)?;
-    let listener = std::net::TcpListener::from(socket);
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 /// Raise the soft limit to the hard one, and refuse to start where that is not enough.

@@ -64,7 +64,7 @@ pub struct Respond {
 /// The way to a far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// `UDP` or `TCP`.
+    /// `UDP`, `TCP` or `TLS`.
     pub transport: String,
     /// Host and port; None = the transport's usual one.
     pub remote: (String, Option<u16>),
@@ -74,6 +74,8 @@ pub struct Target {
     pub shown: (String, u16),
     /// Only over the connection that is there already.
     pub is_flow: bool,
+    /// TLS: the name that the far end's certificate has to bear (RFC 5922 §4). Empty: only over a connection that is there already.
+    pub domain: String,
 }
 
 /// A request to be sent. Via and Content-Length are the edge's.
@@ -98,6 +100,7 @@ pub(crate) struct Goal {
     pub(crate) remote: Host,
     pub(crate) local: SocketAddr,
     pub(crate) is_flow: bool,
+    pub(crate) domain: String,
 }
 
 /// A far end by address, or by a name that is still to be looked up.
@@ -134,17 +137,21 @@ impl Goal {
         let transport = match target.transport.as_str() {
             "UDP" => Transport::Udp,
             "TCP" => Transport::Tcp,
+            "TLS" => Transport::Tls,
             other => return Err(wrong(&format!("transport {other:?}"))),
         };
         let local: IpAddr =
             target.local.0.parse().map_err(|_| wrong(&format!("local address {:?}", target.local.0)))?;
-        let (host, port) = (&target.remote.0, target.remote.1.unwrap_or(5060));
+        // RFC 3261 §19.1.2
+        let usual_port = if transport == Transport::Tls { 5061 } else { 5060 };
+        let (host, port) = (&target.remote.0, target.remote.1.unwrap_or(usual_port));
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let remote = match bare.parse::<IpAddr>() {
             Ok(address) => Host::Address(SocketAddr::new(address, port)),
             Err(_) => Host::Name(host.clone(), port),
         };
-        Ok(Self { transport, remote, local: SocketAddr::new(local, target.local.1), is_flow: target.is_flow })
+        let local = SocketAddr::new(local, target.local.1);
+        Ok(Self { transport, remote, local, is_flow: target.is_flow, domain: target.domain.clone() })
     }
 }
 
@@ -221,6 +228,7 @@ mod tests {
             local: ("192.0.2.1".into(), 5060),
             shown: ("198.51.100.1".into(), 5070),
             is_flow: false,
+            domain: String::new(),
         }
     }
 
@@ -250,6 +258,15 @@ mod tests {
         assert!(text.contains("\r\nMax-Forwards: 69\r\n") && text.ends_with("\r\nContent-Length: 5\r\n\r\nv=0\r\n"));
         assert_eq!((ready.is_invite, ready.call_id), (true, b"c".to_vec()));
         assert_eq!(ready.goal.remote, Host::Address("192.0.2.7:5060".parse().unwrap()));
+    }
+
+    #[test]
+    fn tls_has_a_usual_port_of_its_own() {
+        let tls = Target { transport: "TLS".into(), ..target() };
+        let ready = written(&tls, "sip:b@192.0.2.7", &headers(|_| {})).unwrap();
+        assert_eq!(ready.goal.remote, Host::Address("192.0.2.7:5061".parse().unwrap()));
+        let text = String::from_utf8(ready.request.bytes().to_vec()).unwrap();
+        assert!(text.contains("\r\nVia: SIP/2.0/TLS 198.51.100.1:5070;"), "{text}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use socket2::Socket;
 use tokio::sync::mpsc;
 
-use crate::connections::{Connect, Connection, Connections, OUTGOING};
+use crate::connections::{Connect, Connection, Connections, FarEnd, OUTGOING};
 use crate::hep::HepCounters;
 use crate::sys::{self, BATCH, Outgoing, Wake};
 use crate::trace::Trace;
@@ -148,18 +148,19 @@ impl Shared {
         self.registered.lock().get(&key).is_some_and(|until_us| *until_us > sys::now().utc_us)
     }
 
-    /// The connection to that address; a new one if there is none and `is_flow` does not forbid it. None: there can be none.
-    pub(crate) fn connection_to(&self, remote: SocketAddr, local: SocketAddr, is_flow: bool) -> Option<u64> {
+    /// The connection to that far end; a new one if there is none and `is_flow` does not forbid it. None: there can be none.
+    pub(crate) fn connection_to(&self, far: FarEnd, local: SocketAddr, is_flow: bool) -> Option<u64> {
         let mut connections = self.connections.lock();
-        if let Some(id) = connections.to(remote) {
+        if let Some(id) = connections.to(&far) {
             return Some(id);
         }
-        let connects = self.connects.as_ref().filter(|_| !is_flow && connections.len() < self.max_connections)?;
+        let may_open = !is_flow && far.may_be_opened() && connections.len() < self.max_connections;
+        let connects = self.connects.as_ref().filter(|_| may_open)?;
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let (outgoing, queue) = mpsc::channel(OUTGOING);
-        connections.insert(id, Connection::new(remote, local, outgoing.clone()));
+        connections.insert(id, Connection::new(far.clone(), local, outgoing.clone()));
         drop(connections);
-        connects.send(Connect { id, remote, local, outgoing, queue }).ok()?;
+        connects.send(Connect { id, far, local, outgoing, queue }).ok()?;
         Some(id)
     }
 
@@ -237,7 +238,7 @@ impl Shared {
     pub(crate) fn on_loopback(receive_buffer_bytes: usize) -> Self {
         let (events, _) = crossbeam_channel::unbounded();
         Self {
-            udp: vec![crate::bind_udp(SocketAddr::from(([127, 0, 0, 1], 0)), receive_buffer_bytes).unwrap()],
+            udp: vec![crate::listen::bind_udp(SocketAddr::from(([127, 0, 0, 1], 0)), receive_buffer_bytes).unwrap()],
             books: Mutex::new(Tally::default()),
             connections: Mutex::default(),
             max_connections: 10,

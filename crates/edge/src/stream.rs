@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! TCP: accepts, frames, and hands whole messages to the receive thread; one small runtime on a thread of its own.
+//! TCP and TLS: accepts, frames, and hands whole messages to the receive thread; one small runtime on a thread of its own.
 //!
 //! Strangers may open connections and say nothing, or a byte a minute, by the thousand. Each connection has a limit for its
 //! first byte, for each message and for silence; each source has a number of connections; all together have a budget of
-//! buffered bytes; and some connections are kept for known sources.
+//! buffered bytes; and some connections are kept for known sources. TLS has a limit for its handshakes as well.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
-use guard::{Counter, Peer, SourceKey, Tally};
+use guard::Peer;
 use journal::Transport;
-use parking_lot::Mutex;
 use sip::framer::{Frame, Framer, Limits};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::config::StreamLimits;
-use crate::connections::{Connect, Connection, OUTGOING};
+use crate::connections::{Connect, Connection, FarEnd, OUTGOING};
+use crate::listen::StreamListener;
+use crate::place::{CHUNK, Place, Places};
 use crate::shared::Shared;
+use crate::tls::Tls;
 
-/// Bytes read at a time.
-const CHUNK: usize = 4096;
 /// A far end that does not take our connection for this long is out of reach.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Silence after which the kernel asks whether a far end that may be silent is still there.
@@ -47,14 +44,13 @@ pub(crate) struct Arrival {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Whether a source is known: asked at accept, answered from the snapshot in force.
-pub(crate) type IsKnown = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
-
 pub(crate) struct Streams {
     pub(crate) shared: Arc<Shared>,
     pub(crate) arrivals: Sender<Arrival>,
     pub(crate) limits: StreamLimits,
-    pub(crate) is_known: IsKnown,
+    pub(crate) places: Arc<Places>,
+    /// None = no address takes TLS in.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Connections that the engine wants.
     pub(crate) connects: mpsc::UnboundedReceiver<Connect>,
 }
@@ -63,19 +59,20 @@ struct Server {
     shared: Arc<Shared>,
     arrivals: Sender<Arrival>,
     limits: StreamLimits,
-    is_known: IsKnown,
-    /// Connections per source that is not known.
-    per_source: Mutex<HashMap<SourceKey, usize>>,
+    places: Arc<Places>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Serve until `stop` changes. Listeners are bound already.
-pub(crate) async fn serve(streams: Streams, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
-    let Streams { shared, arrivals, limits, is_known, connects } = streams;
-    let server = Arc::new(Server { shared, arrivals, limits, is_known, per_source: Mutex::default() });
+pub(crate) async fn serve(streams: Streams, listeners: Vec<StreamListener>, stop: watch::Receiver<bool>) {
+    let Streams { shared, arrivals, limits, places, tls, connects } = streams;
+    let server = Arc::new(Server { shared, arrivals, limits, places, tls });
     let opening = tokio::spawn(open_all(Arc::clone(&server), connects, stop.clone()));
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(accept(Arc::clone(&server), listener, stop.clone())))
+        // Registering with the runtime fails only where it has no room for the descriptor.
+        .filter_map(|listener| Some((TcpListener::from_std(listener.socket).ok()?, listener.transport)))
+        .map(|(listener, transport)| tokio::spawn(accept(Arc::clone(&server), listener, transport, stop.clone())))
         .chain([opening])
         .collect();
     for task in accepting {
@@ -91,7 +88,7 @@ pub(crate) async fn serve(streams: Streams, listeners: Vec<TcpListener>, stop: w
     let _ = timeout(CLOSING, closing).await;
 }
 
-async fn accept(server: Arc<Server>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+async fn accept(server: Arc<Server>, listener: TcpListener, transport: Transport, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -99,77 +96,14 @@ async fn accept(server: Arc<Server>, listener: TcpListener, mut stop: watch::Rec
         };
         match accepted {
             Ok((stream, source)) => {
-                if let Some(place) = Place::take(&server, source) {
-                    let stop = stop.clone();
-                    tokio::spawn(serve_accepted(Arc::clone(&server), stream, source, place, stop));
+                let (local, place) = (stream.local_addr(), server.places.take(source));
+                if let (Ok(local), Some(place)) = (local, place) {
+                    let peer = Peer { source, local, transport, channel: place.id };
+                    tokio::spawn(serve_accepted(Arc::clone(&server), stream, peer, place, stop.clone()));
                 }
             }
             // Out of descriptors: what waits in the backlog is served when some are free again.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-}
-
-/// A connection's place under the limits; given back when dropped.
-struct Place {
-    server: Arc<Server>,
-    id: u64,
-    source: SourceKey,
-    is_known: bool,
-    buffered: usize,
-}
-
-impl Place {
-    fn take(server: &Arc<Server>, source: SocketAddr) -> Option<Self> {
-        let limits = &server.limits;
-        let is_known = (server.is_known)(source);
-        let key = SourceKey::of(source.ip());
-        let mut tally = Tally::default();
-        let open = server.shared.connections.lock().len();
-        let room = if is_known { limits.max_connections } else { limits.max_connections - limits.reserved_connections };
-        let mut per_source = server.per_source.lock();
-        let mine = per_source.get(&key).copied().unwrap_or(0);
-        if open >= room || (!is_known && mine >= limits.max_per_source) {
-            tally.add(Counter::ConnectionsRefused, 1);
-            server.shared.commit(&tally);
-            return None;
-        }
-        if !is_known {
-            per_source.insert(key, mine + 1);
-        }
-        tally.add(Counter::Connections, 1);
-        server.shared.commit(&tally);
-        let id = server.shared.next_connection.fetch_add(1, Ordering::Relaxed);
-        Some(Self { server: Arc::clone(server), id, source: key, is_known, buffered: 0 })
-    }
-
-    /// Account for `bytes` of unfinished message; false if all connections together hold too much.
-    fn buffer(&mut self, bytes: usize) -> bool {
-        let total = &self.server.shared.buffered;
-        let before = total.fetch_add(bytes, Ordering::Relaxed);
-        total.fetch_sub(self.buffered, Ordering::Relaxed);
-        let others = before.saturating_sub(self.buffered);
-        self.buffered = bytes;
-        // What fits into one chunk is always let in, so that ordinary messages pass beside hoarders.
-        self.is_known || bytes <= CHUNK || others + bytes <= self.server.limits.buffered_bytes
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.server.shared.buffered.fetch_sub(self.buffered, Ordering::Relaxed);
-        if self.server.shared.connections.lock().remove(self.id) {
-            // The engine ends with the edge, and so does its interest.
-            let _ = self.server.shared.closed.send(self.id);
-        }
-        if !self.is_known {
-            let mut per_source = self.server.per_source.lock();
-            if let Some(count) = per_source.get_mut(&self.source) {
-                *count -= 1;
-                if *count == 0 {
-                    per_source.remove(&self.source);
-                }
-            }
         }
     }
 }
@@ -192,9 +126,9 @@ async fn open_all(
 
 /// Open a connection and serve it; without success its end is told like that of any other.
 async fn serve_opened(server: Arc<Server>, connect: Connect, stop: watch::Receiver<bool>) {
-    let Connect { id, remote, local, outgoing, queue } = connect;
-    let source = SourceKey::of(remote.ip());
-    let place = Place { server: Arc::clone(&server), id, source, is_known: true, buffered: 0 };
+    let Connect { id, far, local, outgoing, queue } = connect;
+    let remote = far.address;
+    let place = server.places.of_ours(id, remote);
     let opening = async {
         let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if local.is_ipv4() == remote.is_ipv4() && !local.ip().is_unspecified() {
@@ -204,31 +138,60 @@ async fn serve_opened(server: Arc<Server>, connect: Connect, stop: watch::Receiv
         socket.connect(remote).await
     };
     let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, opening).await else { return };
-    let peer = Peer { source: remote, local, transport: Transport::Tcp, channel: id };
-    let line = Line { stream, peer, outgoing, queue, has_spoken: true };
-    serve_connection(server, line, place, stop).await;
+    set_options(&stream);
+    let peer = Peer { source: remote, local, transport: far.transport, channel: id };
+    let line = Line { peer, outgoing, queue, has_spoken: true };
+    if far.transport != Transport::Tls {
+        let (reader, writer) = stream.into_split();
+        return serve_connection(server, reader, writer, line, place, stop).await;
+    }
+    let Some(tls) = server.tls.clone() else { return };
+    if let Some(stream) = tls.connect(&server.shared, stream, &far).await {
+        let (reader, writer) = tokio::io::split(stream);
+        serve_connection(server, reader, writer, line, place, stop).await;
+    }
 }
 
 async fn serve_accepted(
     server: Arc<Server>,
     stream: TcpStream,
-    source: SocketAddr,
+    peer: Peer,
     place: Place,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
     let (outgoing, queue) = mpsc::channel(OUTGOING);
-    server.shared.connections.lock().insert(place.id, Connection::new(source, local, outgoing.clone()));
-    let peer = Peer { source, local, transport: Transport::Tcp, channel: place.id };
-    let line = Line { stream, peer, outgoing, queue, has_spoken: false };
-    serve_connection(server, line, place, stop).await;
+    let far = FarEnd { transport: peer.transport, address: peer.source, domain: String::new() };
+    server.shared.connections.lock().insert(place.id, Connection::new(far, peer.local, outgoing.clone()));
+    set_options(&stream);
+    let line = Line { peer, outgoing, queue, has_spoken: false };
+    if peer.transport != Transport::Tls {
+        let (reader, writer) = stream.into_split();
+        return serve_connection(server, reader, writer, line, place, stop).await;
+    }
+    let (Some(tls), Some(handshake)) = (server.tls.clone(), place.handshake()) else { return };
+    let stream = tokio::select! {
+        stream = tls.accept(&server.shared, stream) => stream,
+        _ = stop.changed() => return,
+    };
+    handshake.end();
+    match stream {
+        Some(stream) => {
+            let (reader, writer) = tokio::io::split(stream);
+            serve_connection(server, reader, writer, line, place, stop).await;
+        }
+        // A connection that ended without a message.
+        None => arrive(&server, peer, Vec::new()).await,
+    }
+}
+
+fn set_options(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER);
+    let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&probes);
 }
 
 /// A connection that is up.
 struct Line {
-    stream: TcpStream,
     peer: Peer,
     outgoing: mpsc::Sender<Arc<[u8]>>,
     queue: mpsc::Receiver<Arc<[u8]>>,
@@ -236,12 +199,15 @@ struct Line {
     has_spoken: bool,
 }
 
-async fn serve_connection(server: Arc<Server>, line: Line, mut place: Place, mut stop: watch::Receiver<bool>) {
-    let Line { stream, peer, outgoing, queue, has_spoken } = line;
-    let _ = stream.set_nodelay(true);
-    let probes = socket2::TcpKeepalive::new().with_time(PROBE_AFTER);
-    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&probes);
-    let (reader, writer) = stream.into_split();
+async fn serve_connection(
+    server: Arc<Server>,
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+    line: Line,
+    mut place: Place,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Line { peer, outgoing, queue, has_spoken } = line;
     let mut writing = tokio::spawn(write(writer, queue));
     let has_written = tokio::select! {
         () = read(&server, reader, peer, &mut place, &outgoing, has_spoken) => false,
@@ -261,18 +227,25 @@ async fn serve_connection(server: Arc<Server>, line: Line, mut place: Place, mut
     drop(place);
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Arc<[u8]>>) {
+async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Arc<[u8]>>) {
     while let Some(bytes) = queue.recv().await {
-        match timeout(WRITE_TIMEOUT, writer.write_all(&bytes)).await {
+        let writing = async {
+            writer.write_all(&bytes).await?;
+            // TLS may still hold the last record.
+            writer.flush().await
+        };
+        match timeout(WRITE_TIMEOUT, writing).await {
             Ok(Ok(())) => {}
             _ => return,
         }
     }
+    // TLS says that this is the end (RFC 8446 §6.1).
+    let _ = timeout(LAST_ANSWER, writer.shutdown()).await;
 }
 
 async fn read(
     server: &Server,
-    mut reader: OwnedReadHalf,
+    mut reader: impl AsyncRead + Unpin,
     peer: Peer,
     place: &mut Place,
     outgoing: &mpsc::Sender<Arc<[u8]>>,

@@ -9,6 +9,7 @@ use guard::Peer;
 use journal::Transport;
 use transaction::TransactionId;
 
+use crate::connections::FarEnd;
 use crate::order::{Goal, Host};
 use crate::shared::Shared;
 use crate::sys::{self, BATCH};
@@ -50,7 +51,11 @@ impl Outbox {
         let Host::Address(to) = goal.remote else { return None };
         match goal.transport {
             Transport::Udp => self.udp_from(goal.local, to),
-            _ => self.shared.connection_to(to, goal.local, goal.is_flow).map(|connection| Way::Stream { connection }),
+            transport => {
+                let far = FarEnd { transport, address: to, domain: goal.domain.clone() };
+                let connection = self.shared.connection_to(far, goal.local, goal.is_flow)?;
+                Some(Way::Stream { connection })
+            }
         }
     }
 
@@ -83,10 +88,7 @@ impl Outbox {
                 let local = SocketAddr::new(from.unwrap_or(address.ip()), address.port());
                 Some(Peer { source: to, local, transport: Transport::Udp, channel: listener as u64 })
             }
-            Way::Stream { connection } => {
-                let (source, local) = self.shared.connections.lock().ends(connection)?;
-                Some(Peer { source, local, transport: Transport::Tcp, channel: connection })
-            }
+            Way::Stream { connection } => self.shared.connections.lock().peer(connection),
         }
     }
 
@@ -153,7 +155,7 @@ mod tests {
 
     fn goal(local: &str, to: &str) -> Goal {
         let remote = Host::Address(to.parse().unwrap());
-        Goal { transport: Transport::Udp, remote, local: local.parse().unwrap(), is_flow: false }
+        Goal { transport: Transport::Udp, remote, local: local.parse().unwrap(), is_flow: false, domain: String::new() }
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Node {
             shown: local.clone(),
             local,
             is_flow: false,
+            domain: String::new(),
         }
     }
 

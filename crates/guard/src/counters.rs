@@ -78,6 +78,10 @@ counters! {
     ConnectionsRefused = "tcp_connections_refused",
     /// Messages that were let through and found the queue of the transactions full.
     QueueFull = "call_queue_full",
+    /// Connections to TLS addresses of ours that ended in the handshake.
+    HandshakesFailed = "tls_handshakes_failed",
+    /// TLS connections of ours that ended in the handshake: the far end's certificate is not good, or it does not speak TLS.
+    FarEndsFailed = "tls_far_ends_failed",
 }
 
 /// How many counters there are.

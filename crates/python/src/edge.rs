@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use edge::{Binding, Config, Event, Frame, HeaderLine, Listen, NewRequest, Respond, Target};
+use edge::{Binding, Config, Event, Frame, HeaderLine, NewRequest, Respond, Target};
 use guard::{Counter, Passed, Peer, Snapshot, Standing, What};
 use journal::{Kind, Transport};
 use parking_lot::RwLock;
@@ -196,11 +196,11 @@ fn to_object(py: Python<'_>, event: Event) -> PyResult<Option<Bound<'_, PyAny>>>
 /// The default of bodies.
 const NO_BODY: &[u8] = b"";
 
-/// Transport, remote, local, shown, whether it is a flow.
-type TargetParts = (String, (String, Option<u16>), (String, u16), (String, u16), bool);
+/// Transport, remote, local, shown, whether it is a flow, the name of the far end's certificate.
+type TargetParts = (String, (String, Option<u16>), (String, u16), (String, u16), bool, String);
 
-fn target((transport, remote, local, shown, is_flow): TargetParts) -> Target {
-    Target { transport, remote, local, shown, is_flow }
+fn target((transport, remote, local, shown, is_flow, domain): TargetParts) -> Target {
+    Target { transport, remote, local, shown, is_flow, domain }
 }
 
 /// Kind, payload, whether it has to be durable.
@@ -259,12 +259,8 @@ impl Edge {
             edge::Edge::start(&config, Snapshot::from_json(snapshot)?)
         });
         let (edge, started) = started.map_err(from_edge)?;
-        let listeners = started.listeners.iter().map(|listener| match listener {
-            Listen::Udp(address) => format!("udp:{address}"),
-            Listen::Tcp(address) => format!("tcp:{address}"),
-        });
-        let started =
-            Started { listeners: listeners.collect(), run: started.run, flows: started.flows, notes: started.notes };
+        let listeners = started.listeners.iter().map(ToString::to_string).collect();
+        let started = Started { listeners, run: started.run, flows: started.flows, notes: started.notes };
         Ok((Self { inner: RwLock::new(Some(edge)) }, started))
     }
 
@@ -341,6 +337,10 @@ impl Edge {
 
     fn configure(&self, py: Python<'_>, snapshot: &[u8]) -> PyResult<u64> {
         py.detach(|| self.with(|edge| edge.configure(Snapshot::from_json(snapshot)?)))
+    }
+
+    fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.with(edge::Edge::reload_tls))
     }
 
     fn flows(&self, py: Python<'_>) -> PyResult<Vec<FlowInForce>> {

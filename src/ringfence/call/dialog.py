@@ -130,8 +130,11 @@ class Dialog:
     def next_hop(self, over: Target) -> Target:
         """Where requests of ours go; transport and local address are those of `over`.
 
-        Shape: a URI that cannot be read goes where `over` goes.
+        Shape: a URI that cannot be read goes where `over` goes, and so does everything over TLS: only there
+        is the far end the one that the certificate names, or the one that called.
         """
+        if over.transport == "TLS":
+            return over
         if self.hop is None:
             self.hop = _hop(_uri_of(self.route_set[0]) if self.route_set else self.remote_target, over)
         return self.hop
@@ -150,6 +153,7 @@ class Dialog:
             local=hop.local,
             shown=hop.shown,
             is_flow=hop.is_flow,
+            domain=hop.domain,
         )
 
 
@@ -162,6 +166,7 @@ def target_of(state: DialogState) -> Target:
         local=state.local,
         shown=state.shown,
         is_flow=state.is_flow,
+        domain=state.domain,
     )
 
 

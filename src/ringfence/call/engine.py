@@ -33,7 +33,8 @@ class Target:
 
     Shape: `remote` is a host and a port; a port of None and a name are resolved by RFC 3263. `local` is the
     address bound, `shown` the one that others see (another one behind 1:1 NAT). `is_flow` = only over the
-    connection or mapping that is there already, as for a registered phone.
+    connection or mapping that is there already, as for a registered phone. `domain` is for TLS: the name that
+    the far end's certificate has to bear (RFC 5922 §4); empty = only over a connection that is there already.
     """
 
     transport: str
@@ -41,6 +42,7 @@ class Target:
     local: tuple[str, int]
     shown: tuple[str, int]
     is_flow: bool = False
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One side of a call: its far end, its dialogs, and what was last said about media on it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ringfence.call.dialog import Dialog
@@ -125,7 +125,7 @@ class Leg:
 
     def saw(self, came: Target) -> None:
         """A message came: a phone behind NAT is where it sends from."""
-        if self.side.to_source and came != self.target:
+        if self.side.to_source and (came := replace(came, domain=self.target.domain)) != self.target:
             self.target = came
 
     def hop(self, dialog: Dialog) -> Target:

@@ -128,8 +128,10 @@ def _came(came: Came, shown: Shown) -> Target:
     )
 
 
-def _target(target: Target) -> tuple[str, tuple[str, int | None], tuple[str, int], tuple[str, int], bool]:
-    return target.transport, target.remote, target.local, target.shown, target.is_flow
+def _target(
+    target: Target,
+) -> tuple[str, tuple[str, int | None], tuple[str, int], tuple[str, int], bool, str]:
+    return target.transport, target.remote, target.local, target.shown, target.is_flow, target.domain
 
 
 def _frame(frame: Frame | None) -> tuple[int, bytes, bool] | None:

@@ -77,9 +77,9 @@ class Ways:
         name = name_of(address)
         if name is None:
             host, port = address.host, address.port
-            return self.to(address.transport.name, host, port, local_address=local_address)
+            return _named(self.to(address.transport.name, host, port, local_address=local_address), host)
         for place in self.locations.of(name, now_s):
-            target = self.to(name.transport, *place, local_address=local_address)
+            target = _named(self.to(name.transport, *place, local_address=local_address), name.host)
             if target is not None and place not in tried:
                 return target
         return None
@@ -93,6 +93,12 @@ class Ways:
             else self.to(came.transport, host, port, local_address=local_address)
         )
         return came if other is None else replace(came, local=other.local, shown=other.shown)
+
+
+def _named(target: Target | None, domain: str) -> Target | None:
+    """With what a vendor's certificate has to bear: what the operator wrote, not what name servers say."""
+    is_tls = target is not None and target.transport == "TLS"
+    return replace(target, domain=domain) if target is not None and is_tls else target
 
 
 def _listener(text: str) -> Listener:

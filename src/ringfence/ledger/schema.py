@@ -275,6 +275,7 @@ class DialogState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     local: tuple[str, int]
     shown: tuple[str, int]
     is_flow: bool = False
+    domain: str = ""
 
 
 class CallAnswered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

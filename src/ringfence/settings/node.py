@@ -31,6 +31,7 @@ class Transport(Enum):
 
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,54 @@ class TcpLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             extra={_UNIT: "s"},
         ),
     ] = 120
+
+
+class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Certificates, and bounds on handshakes."""
+
+    certificate: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "The PEM file with the certificate of this node and, after it, those that lead to its "
+                "authority. Needed to listen with TLS. It is read again when it changes."
+            ),
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        Meta(description="The PEM file with the private key of `certificate`, without a password."),
+    ] = None
+    ca: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "The PEM file with the authorities that vendors' certificates are checked by. Without it "
+                "they are those of the system."
+            ),
+        ),
+    ] = None
+    handshake_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=60,
+            description="A connection whose handshake takes longer is closed and recorded.",
+            extra={_UNIT: "s"},
+        ),
+    ] = 5
+    max_handshakes_per_source: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description=(
+                "Handshakes at once from one stranger: an IPv4 address or an IPv6 /64. Each counts for a "
+                "second at least; connections beyond are closed."
+            ),
+            extra={_UNIT: "handshakes"},
+        ),
+    ] = 8
 
 
 class Homer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -232,6 +281,7 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = 8_388_608
     tcp: TcpLimits = TcpLimits()
+    tls: TlsSettings = TlsSettings()
     homer: Homer = Homer()
     experimental: Experimental = Experimental()
 
@@ -291,6 +341,7 @@ class NodeConfig:
     drain_s: int
     receive_buffer_bytes: int
     tcp: TcpLimits
+    tls: TlsSettings
     homer: Homer
 
 
@@ -321,6 +372,7 @@ def load(path: Path | None = None, overrides: Overrides | None = None) -> NodeCo
     for place, item in enumerate(listen):
         if item in listen[:place] and item.port != 0:
             raise lines.error(f"$.sip[{place}]", f"{item} is listed twice", hint="leave one of them out")
+    _check_certificate(file.tls, listen, lines)
     portal = file.portal if wanted.portal is None else wanted.portal
     return NodeConfig(
         name=file.name,
@@ -334,6 +386,7 @@ def load(path: Path | None = None, overrides: Overrides | None = None) -> NodeCo
         drain_s=file.drain_s,
         receive_buffer_bytes=file.receive_buffer_bytes,
         tcp=file.tcp,
+        tls=file.tls,
         homer=_homer(file.homer, lines),
     )
 
@@ -352,8 +405,22 @@ def _homer_address(text: str) -> tuple[str, int]:
     return host, port
 
 
+def _check_certificate(tls: TlsSettings, listen: tuple[Listen, ...], lines: "_Lines") -> None:
+    """Certificate and key come together, and nothing listens with TLS without them."""
+    if (tls.certificate is None) != (tls.key is None):
+        there, missing = ("certificate", "key") if tls.key is None else ("key", "certificate")
+        raise lines.error(
+            f"$.tls.{there}", f"there is no tls.{missing}", hint="set both tls.certificate and tls.key"
+        )
+    for item in listen:
+        if item.transport is Transport.TLS and tls.certificate is None:
+            raise _bad(
+                f"{item} needs a certificate", "set tls.certificate and tls.key in the file for --config"
+            )
+
+
 def parse_listen(text: str) -> Listen:
-    """Read where to take in SIP: "udp:127.0.0.1:5060" or "tcp:[::1]:5060".
+    """Read where to take in SIP: "udp:127.0.0.1:5060" or "tls:[::1]:5061".
 
     Raises: ConfigError("bad_value").
     """
@@ -363,7 +430,7 @@ def parse_listen(text: str) -> Listen:
     except ValueError:
         known = [transport.value for transport in Transport]
         raise _bad(
-            f"{text!r} does not start with a transport: {' or '.join(known)}",
+            f"{text!r} does not start with a transport: {', '.join(known[:-1])} or {known[-1]}",
             did_you_mean(name, known) or "write udp:127.0.0.1:5060",
         ) from None
     host, port = _host_and_port(text, rest, f"{name}:127.0.0.1:5060")

@@ -47,6 +47,7 @@ from ringfence.settings.node import NodeConfig
 from ringfence.settings.store import SettingsStore
 from ringfence.switch.call_desk import CallDesk
 from ringfence.switch.call_loop import CallLoop, SystemChance, source_for
+from ringfence.switch.certificate import watch_certificate
 from ringfence.switch.garbage import Collector
 from ringfence.switch.name_servers import NameServers, keep_found
 from ringfence.switch.registrations import Registrations
@@ -56,7 +57,7 @@ from ringfence.trace.notes import Notes
 
 EVENTS_PER_TURN: Final = 256
 BUFFERED_BYTES: Final = 32 * 1024 * 1024
-"""What all TCP connections together may hold of unfinished messages."""
+"""What all connections together may hold of unfinished messages."""
 FLOWS_EVERY_S: Final = 60.0
 _LOG: Final = structlog.get_logger("ringfence.switch")
 
@@ -292,7 +293,7 @@ async def wait(until: asyncio.Event, longest_s: float) -> None:
 
 def edge_config(config: NodeConfig) -> bytes:
     """The edge's part of the node's configuration, as the JSON document that it reads."""
-    limits = config.tcp
+    limits, tls = config.tcp, config.tls
     return msgspec.json.encode(
         {
             "listen": [str(listen) for listen in config.listen],
@@ -307,6 +308,7 @@ def edge_config(config: NodeConfig) -> bytes:
                 "idle_s": limits.idle_s,
                 "buffered_bytes": BUFFERED_BYTES,
             },
+            "tls": None if tls.certificate is None else msgspec.to_builtins(tls),
             "homer": None
             if config.homer.address is None
             else {
@@ -335,6 +337,7 @@ async def serve(config: NodeConfig, store: SettingsStore, on_ready: Callable[[St
             tasks.create_task(switch.watch_settings(over))
             tasks.create_task(switch.watch_flows(over))
             tasks.create_task(switch.watch_names(over))
+            tasks.create_task(watch_certificate(switch.edge, config.tls, over))
             _LOG.info("switch.ready", listeners=switch.started.listeners, run=switch.started.run)
             on_ready(switch.started)
             await switch.stopping.wait()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dialogs (RFC 3261 §12)."""
 
+from dataclasses import replace
+
 import pytest
 
 from kit.call_world import LOCAL, said
@@ -89,6 +91,13 @@ def test_a_strict_router_is_asked_itself() -> None:
 )
 def test_requests_go_to_the_contact(contact: str, hop: tuple[str, int | None]) -> None:
     assert a_request([], contact).next_hop(OVER).remote == hop
+
+
+def test_over_tls_requests_stay_with_the_far_end_that_was_verified() -> None:
+    over = replace(OVER, transport="TLS", domain="sip.example.com")
+    dialog = a_request(["<sip:p1.example;lr>"], "<sip:b@198.51.100.9:5061>")
+    assert dialog.next_hop(over) == over
+    assert target_of(dialog.state(over)) == over
 
 
 def test_requests_of_the_far_end_come_in_order() -> None:

@@ -17,6 +17,7 @@ from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.identity import Identity, Party
 from ringfence.policy.refusal import Refusal
 from ringfence.routing.locations import DOUBT_S, Found, Name
+from ringfence.routing.table import Address
 from ringfence.settings.calls_model import (
     Asserted,
     CalleeFrom,
@@ -175,6 +176,22 @@ def test_a_gateways_own_address_of_ours_stands_in_contact_and_is_sent_from() -> 
     came = world.alice.target
     assert ways.back(came, local_address="192.0.2.9").shown == ("192.0.2.9", 5062)
     assert ways.back(came, local_address="192.0.2.77") == ways.back(came, local_address=None) == came
+
+
+def test_a_vendor_over_tls_has_to_bear_the_name_that_the_operator_wrote() -> None:
+    ways = Ways.read(["tls:192.0.2.1:5061", "udp:192.0.2.1:5060"], str)
+    name = Name("TLS", "sip.example.com")
+    ways.locations.want([name])
+    ways.locations.learn(name, Found((("203.0.113.9", 5071),), 60.0), 0.0)
+    tls = ways.to_vendor(Address("Sip.Example.com", None, Transport.TLS), 1.0, local_address=None)
+    assert tls is not None
+    assert (tls.remote, tls.domain) == (("203.0.113.9", 5071), "sip.example.com")
+    by_address = ways.to_vendor(Address("203.0.113.9", None, Transport.TLS), 1.0, local_address=None)
+    assert by_address is not None
+    assert (by_address.remote, by_address.domain) == (("203.0.113.9", 5061), "203.0.113.9")
+    udp = ways.to_vendor(Address("203.0.113.9", None, Transport.UDP), 1.0, local_address=None)
+    assert udp is not None
+    assert udp.domain == ""
 
 
 def test_where_we_listen_everywhere_the_system_says_what_we_send_from() -> None:

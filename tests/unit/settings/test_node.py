@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from ringfence.errors import ConfigError
-from ringfence.settings.node import KEYS, Listen, Overrides, Transport, load, parse_listen, parse_portal
+from ringfence.settings.node import (
+    KEYS,
+    Listen,
+    Overrides,
+    TlsSettings,
+    Transport,
+    load,
+    parse_listen,
+    parse_portal,
+)
 
 
 def a_file(tmp_path: Path, text: str) -> Path:
@@ -30,7 +39,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             """
             name = "pop-2"
             data = "/var/lib/ringfence"
-            sip = ["udp:0.0.0.0:5060", "tcp:[::]:5061"]
+            sip = ["udp:0.0.0.0:5060", "tcp:[::]:5060", "tls:[::]:5061"]
             portal = "[::1]:0"
             portal_url = "https://portal.example.com/"
             settings_url = "postgresql+psycopg://rf@db/rf"
@@ -43,6 +52,12 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             first_byte_s = 1
             message_s = 2
             idle_s = 10
+            [tls]
+            certificate = "node.pem"
+            key = "node.key"
+            ca = "carriers.pem"
+            handshake_s = 3
+            max_handshakes_per_source = 1
             [experimental]
             """,
         )
@@ -50,13 +65,17 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     assert config.name == "pop-2"
     assert config.listen == (
         Listen(transport=Transport.UDP, host="0.0.0.0", port=5060),
-        Listen(transport=Transport.TCP, host="::", port=5061),
+        Listen(transport=Transport.TCP, host="::", port=5060),
+        Listen(transport=Transport.TLS, host="::", port=5061),
     )
     assert str(config.portal) == "[::1]:0"
     assert config.portal_url == "https://portal.example.com"
     assert config.settings_url == "postgresql+psycopg://rf@db/rf"
     assert config.tcp.max_connections_per_source == 3
     assert config.tcp.idle_s == 10
+    assert config.tls == TlsSettings(
+        certificate="node.pem", key="node.key", ca="carriers.pem", handshake_s=3, max_handshakes_per_source=1
+    )
 
 
 def test_command_line_counts_before_the_file(tmp_path: Path) -> None:
@@ -84,11 +103,20 @@ def test_command_line_counts_before_the_file(tmp_path: Path) -> None:
         ('name = "a b"', 1, "name: this cannot be a name", "letters, digits, . _ -"),
         ("sip = []", 1, "sip: at least one is needed", None),
         ('sip = "udp:127.0.0.1:5060"', 1, "sip: this has to be a list in [brackets], not a text", None),
-        ('sip = ["upd:127.0.0.1:5"]', 1, "does not start with a transport: udp or tcp", "did you mean udp?"),
+        (
+            'sip = ["upd:127.0.0.1:5"]',
+            1,
+            "does not start with a transport: udp, tcp or tls",
+            "did you mean udp?",
+        ),
         ('sip = [\n"udp:127.0.0.1:5060",\n"udp:127.0.0.1:5060"]', 1, "listed twice", "leave one"),
         ('sip = ["udp:localhost:5060"]', 1, "'localhost' is not an IP address", "write 192.0.2.1"),
         ('sip = ["udp:127.0.0.1:65536"]', 1, "port above 65535", "write udp:127.0.0.1:5060"),
         ('portal = "::1:80"', 1, "portal: '::1:80' has no address and port", "[brackets]"),
+        ('[tls]\nkey = "k"', 2, "tls.key: there is no tls.certificate", "set both"),
+        ('[tls]\ncertificate = "c"', 2, "tls.certificate: there is no tls.key", "set both"),
+        ("[tls]\nhandshake_s = 0", 2, "tls.handshake_s: this is out of range", "allowed: 1 to 60 s"),
+        ('[tls]\npassword = "p"', 2, "unknown key 'password' in [tls]", "known here: certificate, key"),
         ("a = 1\na = 2", 2, "Cannot overwrite a value", "toml.io"),
         ("name = ", 1, "Invalid value", "toml.io"),
     ],
@@ -110,6 +138,12 @@ def test_error_on_the_command_line_names_no_file(tmp_path: Path) -> None:
     assert caught.value.message == "'udp:127.0.0.1' has no address and port"
 
 
+def test_an_address_with_tls_needs_a_certificate() -> None:
+    with pytest.raises(ConfigError, match=r"^tls:127\.0\.0\.1:5061 needs a certificate$") as caught:
+        load(overrides=Overrides(sip=("tls:127.0.0.1:5061",)))
+    assert "tls.key" in (caught.value.hint or "")
+
+
 def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml cannot be read: No such file"):
         load(tmp_path / "absent.toml")
@@ -118,13 +152,15 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml")
 
 
-@pytest.mark.parametrize("text", ["udp:127.0.0.1:5060", "tcp:[2001:db8::1]:5061", "udp:0.0.0.0:0"])
+@pytest.mark.parametrize(
+    "text", ["udp:127.0.0.1:5060", "tcp:[2001:db8::1]:5061", "tls:[::]:5061", "udp:0.0.0.0:0"]
+)
 def test_listen_address_is_written_as_it_is_read(text: str) -> None:
     assert str(parse_listen(text)) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "udp", "udp:", "udp:5060", "udp:127.0.0.1:", "udp:[::1]", "tls:127.0.0.1:5061"]
+    "text", ["", "udp", "udp:", "udp:5060", "udp:127.0.0.1:", "udp:[::1]", "ws:127.0.0.1:5061"]
 )
 def test_listen_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
