@@ -116,6 +116,12 @@ def free_port(host: str) -> int:
         return port
 
 
+def is_udp_open(port: int) -> bool:
+    """Whether a UDP socket has this port (proc_net_udp(5))."""
+    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
+    return any(int(line.split()[1].rpartition(":")[2], 16) == port for line in lines)
+
+
 class Sipp:
     """One sipp at an address; ended with the block at the latest."""
 
@@ -172,11 +178,7 @@ class Sipp:
 
     @property
     def is_listening(self) -> bool:
-        """Whether its socket is open (proc_net_udp(5))."""
-        return any(
-            int(line.split()[1].rpartition(":")[2], 16) == self.port
-            for line in Path("/proc/net/udp").read_text().splitlines()[1:]
-        )
+        return is_udp_open(self.port)
 
     def __enter__(self) -> Self:
         return self
