@@ -61,7 +61,7 @@ def test_calls_are_live_while_it_runs_and_an_interrupted_run_leaves_no_settings(
     eventually(lambda: live() >= {"drill-customer"}, within_s=20)
     eventually(lambda: live() & {"7001", "7002"}, within_s=20)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     assert "the settings for the drill are removed" in log.read_text()
     assert settings(node) == [[], [], [], []]
 

@@ -78,8 +78,9 @@ def test_a_call_is_set_up_and_hung_up_and_its_frames_are_written_first(
     bye = bob.line.expect("BYE")
     answer(bob.line, bye, 200)
     eventually(lambda: node.kinds[2:] == [CALL_ENDED_FRAME])
-    counters = node.edge.counters()
     # INVITE, ACK and BYE of one side, four responses of the other.
+    eventually(lambda: node.edge.counters()["absorbed"] >= 4)
+    counters = node.edge.counters()
     assert (counters["admitted"], counters["recorded"], counters["absorbed"]) == (2, 0, 4)
     assert counters["read"] == counters["admitted"] + counters["absorbed"]
 
@@ -95,7 +96,8 @@ def test_the_callee_hangs_up_and_a_request_after_the_call_is_unknown(
     eventually(lambda: not node.calls.table.calls)
     alice.ask("BYE")
     alice.line.expect(481)
-    assert node.edge.counters()["recorded"] == 1
+    # A batch is counted once its answers have left.
+    eventually(lambda: node.edge.counters()["recorded"] == 1)
 
 
 def test_a_session_is_changed_within_the_call(node: CallNode, alice: Caller, bob: Caller) -> None:
@@ -207,7 +209,7 @@ def test_forged_responses_change_nothing(node: CallNode, alice: Caller, bob: Cal
     bob.line.expect("ACK")
     busy = alice.line.expect(486)
     alice.ack(busy)
-    assert node.edge.counters()["absorbed"] >= 4
+    eventually(lambda: node.edge.counters()["absorbed"] >= 4)
     assert node.edge.counters()["recorded"] == 0
 
 
