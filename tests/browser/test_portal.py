@@ -245,7 +245,7 @@ def test_a_customer_is_let_in_where_it_stands(viewer: Viewer) -> None:
     viewer.page.click("form[action='/gateways/add'] button.main")
     expect(viewer.page.locator("[role=status]")).to_contain_text("customer-nine may call now")
     viewer.go("/gateways/customer-nine")
-    expect(viewer.page.locator("textarea")).to_have_value("127.66.0.9")
+    expect(viewer.page.locator("textarea[name=addresses]")).to_have_value("127.66.0.9")
 
 
 def test_a_parameter_is_changed_checked_and_brought_back_with_its_history(viewer: Viewer) -> None:

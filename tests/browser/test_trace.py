@@ -26,7 +26,8 @@ LOOKS = [
 def call(portal) -> Request:  # type: ignore[no-untyped-def]
     """A call of a gateway, once repeated, with a script in a field of it."""
     portal.add_user()
-    portal.node.cli.ok("gateway", "add", "acme", GATEWAY)
+    # No vendor that it may use takes the call, so nothing leaves this machine.
+    portal.node.cli.ok("gateway", "add", "acme", GATEWAY, "--groups", "europe")
     made = Request(user="004930123456", caller="1001", extra=(f"Subject: {SAYING}",), user_agent="PBX/2")
     with Peer(portal.switch.address("udp"), GATEWAY) as gateway:
         for _ in range(2):
@@ -44,7 +45,8 @@ def test_a_call_is_found_and_drawn(viewer: Viewer, call: Request, request: pytes
     ladder = viewer.page.locator("svg.ladder")
     expect(ladder).to_be_visible()
     expect(ladder).to_contain_text("503 Service Unavailable")
-    expect(viewer.page.locator("details.message")).to_have_count(4)
+    # The answer comes again until it is acknowledged, which it never is here.
+    expect(viewer.page.locator("details.message").nth(3)).to_be_visible()
     viewer.page.locator("details.message summary").first.click()
     expect(viewer.page.locator("details.message pre").first).to_contain_text(SAYING)
     assert viewer.page.evaluate("window.owned") is None

@@ -195,6 +195,7 @@ def survives_noise(node: Node, seconds: float) -> None:
     """Random bytes over UDP and TCP at once, as fast as they can be sent, beside a gateway that calls."""
     switch = node.switch()
     node.cli.ok("gateway", "add", "carrier", "127.0.0.30", "--calls-per-second", "10000", "--burst", "10000")
+    node.cli.ok("param", "set", "RF_TRACE_BYTES", "0")
     noise = threading.Thread(
         target=streams,
         args=("{}:{}".format(*switch.address("tcp")),),
