@@ -2,8 +2,8 @@
 """Calls per second through the switch, with a durable record each, held against Kamailio in the same run.
 
 A call is INVITE, 100, 180, 200, ACK, BYE, 200, with no hold time. The subject has core 0, customer and
-vendor share core 1. The *highest rate* is that of an open loop with less than 0.1 % of failed calls, as the
-median of several runs at that rate; it is searched for anew for each subject.
+vendor share core 1. The *highest rate* is that of an open loop with less than 0.1 % of failed calls and 99 %
+of them set up within a second, in most of several runs; it is searched for anew for each subject.
 """
 
 import json
@@ -25,6 +25,8 @@ import subjects
 from verdict import Verdict
 
 MOST_FAILED_PERCENT = 0.1
+LONGEST_P99_MS = 1000.0
+"""A server that takes in more than it can do is kept going by repetitions, and answers seconds later."""
 WARM_UP_S = 1.0
 FINEST = 1.06
 """Rates are searched down to steps of this factor."""
@@ -143,10 +145,9 @@ def settled(subject: call_subjects.CallSubject, answered: int) -> int | None:
 
 
 def is_clean(sample: CallSample) -> bool:
-    """Less than 0.1 % of the calls failed, and the load was really offered."""
-    return (
-        sample.failed_percent < MOST_FAILED_PERCENT and sample.completed_per_s > 0.97 * sample.offered_per_s
-    )
+    """Less than 0.1 % of the calls failed, all were set up soon, and the load was really offered."""
+    is_in_time = sample.failed_percent < MOST_FAILED_PERCENT and sample.p99_ms < LONGEST_P99_MS
+    return is_in_time and sample.completed_per_s > 0.97 * sample.offered_per_s
 
 
 def search(name: str, seconds: float) -> float:
