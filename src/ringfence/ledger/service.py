@@ -17,6 +17,7 @@ import structlog
 from ringfence.clock import Clock
 from ringfence.errors import StoreError
 from ringfence.ledger import maintenance
+from ringfence.ledger.geography import know_areas
 from ringfence.ledger.maintenance import Limits, Parameters
 from ringfence.ledger.manifest import LetGo
 from ringfence.ledger.pipeline import Ledger, Pace, Progress
@@ -171,6 +172,7 @@ class LedgerService:
     def _lay_beside(self, ledger: Ledger, ending: threading.Event) -> None:
         """Write what is to lie beside new segments as they come; rows are read wherever it is missing."""
         stand_back()
+        know_areas()
         said: set[str] = set()
         while not (ending.wait(_SUMMARISE_EVERY_S) or self._stopping.is_set()):
             try:

@@ -17,7 +17,9 @@ from ringfence.ledger.geography import (
     areas_of_country,
     countries_of_addresses,
     country_of_address,
+    country_of_area,
     country_of_number,
+    know_areas,
 )
 
 
@@ -127,3 +129,10 @@ def test_the_tables_of_numbers_are_not_loaded_at_the_start() -> None:
     code = "import sys, ringfence.ledger.geography; sys.exit('phonenumbers' in sys.modules)"
     beside = {"PYTHONPATH": str(Path(ringfence.__file__).parents[1])}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=beside).returncode == 0
+
+
+def test_areas_are_known_before_anybody_asks_for_a_country() -> None:
+    know_areas()
+    looked_up = country_of_area.cache_info().misses
+    areas_of_country("PT")
+    assert country_of_area.cache_info().misses == looked_up
