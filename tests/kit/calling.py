@@ -20,7 +20,10 @@ VENDOR = "127.0.0.3"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Called:
-    """A call as the customer saw it; times in UTC microseconds, 0 = did not happen."""
+    """A call as the customer saw it; times in UTC microseconds, 0 = did not happen.
+
+    `talked_us` is from the first 200 to the first BYE that reached the switch, whatever was lost.
+    """
 
     call_id: str
     callee: str
@@ -30,6 +33,7 @@ class Called:
     started_us: int
     answered_us: int
     ended_us: int
+    talked_us: int
 
 
 def free_port(host: str) -> int:
@@ -85,6 +89,7 @@ class Calling:
                     started_us=int(row["started_us"]),
                     answered_us=int(row["answered_us"]),
                     ended_us=int(row["ended_us"]),
+                    talked_us=int(row["talked_us"]),
                 )
                 for row in csv.DictReader(lines)
             ]

@@ -69,6 +69,8 @@ pub(super) struct Call {
     pub(super) started_ns: u64,
     pub(super) answered_ns: u64,
     pub(super) ended_ns: u64,
+    /// Of the first BYE of ours that was not lost.
+    pub(super) bye_arrived_ns: u64,
     state: State,
     is_crossed: bool,
     due_ns: u64,
@@ -107,6 +109,7 @@ impl<'a> Callers<'a> {
             started_ns: now.max(1),
             answered_ns: 0,
             ended_ns: 0,
+            bye_arrived_ns: 0,
             state: State::Calling,
             is_crossed: false,
             due_ns: 0,
@@ -130,12 +133,12 @@ impl<'a> Callers<'a> {
         format!("{:x}-{number}@drill", self.options.seed)
     }
 
-    fn send(&mut self, number: u32, method: &str) -> Result<(), DrillError> {
+    fn send(&mut self, number: u32, method: &str) -> Result<bool, DrillError> {
         self.send_to(number, method, None)
     }
 
     /// `answered_to` is the To of the failure that an ACK is for.
-    fn send_to(&mut self, number: u32, method: &str, answered_to: Option<&[u8]>) -> Result<(), DrillError> {
+    fn send_to(&mut self, number: u32, method: &str, answered_to: Option<&[u8]>) -> Result<bool, DrillError> {
         let call = &self.calls[number as usize];
         let dialog = call.dialog.as_deref();
         let (target, ours, seed) = (self.options.target.address(), self.wire.address(), self.options.seed);
@@ -255,7 +258,10 @@ impl<'a> Callers<'a> {
                     self.wake_at(number, now + hold_ns, alarms);
                     return Ok(());
                 }
-                if call.dialog.is_some() { self.send(number, "ACK") } else { Ok(()) }
+                if call.dialog.is_some() {
+                    self.send(number, "ACK")?;
+                }
+                Ok(())
             }
             _ => {
                 self.send_to(number, "ACK", Some(fields.to))?;
@@ -271,6 +277,15 @@ impl<'a> Callers<'a> {
         (call.interval_ns, call.give_up_ns) = (T1, now + TIMER_B);
         self.send(number, "CANCEL")?;
         self.wake_at(number, now + T1, alarms);
+        Ok(())
+    }
+
+    fn hang_up(&mut self, number: u32, now: u64) -> Result<(), DrillError> {
+        let arrives = self.send(number, "BYE")?;
+        let call = &mut self.calls[number as usize];
+        if arrives && call.bye_arrived_ns == 0 {
+            call.bye_arrived_ns = now;
+        }
         Ok(())
     }
 
@@ -307,7 +322,8 @@ impl<'a> Callers<'a> {
         }
         let has_sdp = matches!(method, b"INVITE" | b"UPDATE");
         respond(fields, 200, "", self.wire.address(), has_sdp, &mut self.buffer);
-        self.wire.send(&self.buffer, from)
+        self.wire.send(&self.buffer, from)?;
+        Ok(())
     }
 
     /// The time that call `number` asked for has come.
@@ -337,7 +353,11 @@ impl<'a> Callers<'a> {
                 }
                 let next = (now + call.interval_ns).min(call.give_up_ns);
                 counts.retransmissions += 1;
-                self.send(number, method)?;
+                if method == "BYE" {
+                    self.hang_up(number, now)?;
+                } else {
+                    self.send(number, method)?;
+                }
                 self.wake_at(number, next, alarms);
             }
             State::Proceeding if call.fate.is_cancelled() => self.cancel(number, now, alarms)?,
@@ -348,7 +368,7 @@ impl<'a> Callers<'a> {
             State::Talking => {
                 call.state = State::Ending;
                 (call.interval_ns, call.give_up_ns) = (T1, now + TIMER_B);
-                self.send(number, "BYE")?;
+                self.hang_up(number, now)?;
                 self.wake_at(number, now + T1, alarms);
             }
             State::Ending => self.end(number, Outcome::ByeUnanswered, now),

@@ -272,6 +272,18 @@ impl Run<'_> {
         sys::wait_readable([self.callers.wire.socket(), self.vendors.wire.socket()], limit);
     }
 
+    /// From the first 200 to the first BYE that reached the switch; 0 = one of them never did.
+    fn talked_ns(&self, number: u32) -> u64 {
+        let vendors = &self.vendors;
+        let byes = [
+            self.callers.calls[number as usize].bye_arrived_ns,
+            vendors.byes_arrived_ns.get(&number).copied().unwrap_or(0),
+        ];
+        let answered_ns = vendors.answers_arrived_ns.get(&number).copied();
+        let hung_up_ns = byes.into_iter().filter(|&at| at > 0).min();
+        answered_ns.zip(hung_up_ns).map_or(0, |(answered, hung_up)| hung_up.saturating_sub(answered))
+    }
+
     fn finish(self) -> Result<CallsReport, DrillError> {
         report::write_calls(&self)?;
         Ok(report::of(&self))

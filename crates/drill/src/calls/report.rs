@@ -115,18 +115,19 @@ pub(super) fn of(run: &Run<'_>) -> CallsReport {
     }
 }
 
-/// A line for each call: times in UTC microseconds, 0 where there was none.
+/// A line for each call: times in UTC microseconds, 0 where there was none; `talked_us` is how long the switch knew
+/// the call to be answered, whatever was lost on either side of it.
 pub(super) fn write_calls(run: &Run<'_>) -> Result<(), DrillError> {
     let Some(path) = &run.options.calls_file else { return Ok(()) };
     let write = || -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
-        writeln!(file, "call_id,callee,fate,outcome,as_fated,started_us,answered_us,ended_us")?;
+        writeln!(file, "call_id,callee,fate,outcome,as_fated,started_us,answered_us,ended_us,talked_us")?;
         let utc_us = |ns: u64| if ns == 0 { 0 } else { run.began_us + ns / 1000 };
         for (number, call) in run.callers.calls.iter().enumerate() {
             let number = number as u32;
             writeln!(
                 file,
-                "{},{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{},{},{},{}",
                 run.callers.call_id(number),
                 fate::callee(&run.options.callee_prefix, call.fate, number),
                 Fate::name(call.fate),
@@ -135,6 +136,7 @@ pub(super) fn write_calls(run: &Run<'_>) -> Result<(), DrillError> {
                 utc_us(call.started_ns),
                 utc_us(call.answered_ns),
                 utc_us(call.ended_ns),
+                run.talked_ns(number) / 1000,
             )?;
         }
         file.flush()

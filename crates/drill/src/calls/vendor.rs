@@ -41,6 +41,10 @@ pub(super) struct Vendors<'a> {
     pub(super) wire: Wire,
     legs: Vec<Leg>,
     by_call_id: HashMap<Box<[u8]>, u32>,
+    /// When the first 200 and the first BYE that were not lost went to the switch, by the call's number; nanoseconds
+    /// since the run began.
+    pub(super) answers_arrived_ns: HashMap<u32, u64>,
+    pub(super) byes_arrived_ns: HashMap<u32, u64>,
     /// Calls of [`Fate::FailsOver`] that were refused once.
     refused: HashSet<u32>,
     pub(super) open: usize,
@@ -54,6 +58,8 @@ impl<'a> Vendors<'a> {
             wire,
             legs: Vec::new(),
             by_call_id: HashMap::new(),
+            answers_arrived_ns: HashMap::new(),
+            byes_arrived_ns: HashMap::new(),
             refused: HashSet::new(),
             open: 0,
             buffer: Vec::with_capacity(2048),
@@ -74,12 +80,21 @@ impl<'a> Vendors<'a> {
         }
     }
 
+    /// Send what is in the buffer.
+    fn send(&mut self, to: sys::Name) -> Result<(), DrillError> {
+        self.wire.send(&self.buffer, to)?;
+        Ok(())
+    }
+
     /// Answer the INVITE of a leg.
-    fn answer(&mut self, place: u32, status: u16) -> Result<(), DrillError> {
+    fn answer(&mut self, place: u32, status: u16, now: u64) -> Result<(), DrillError> {
         let leg = &self.legs[place as usize];
         let Some(fields) = leg.invite.as_deref().and_then(Fields::of) else { return Ok(()) };
         respond(&fields, status, &format!("v{place}"), self.wire.address(), status == 200, &mut self.buffer);
-        self.wire.send(&self.buffer, leg.from)
+        if self.wire.send(&self.buffer, leg.from)? && status == 200 {
+            self.answers_arrived_ns.entry(leg.number).or_insert(now);
+        }
+        Ok(())
     }
 
     /// Give a final answer, to be repeated until its ACK.
@@ -88,7 +103,7 @@ impl<'a> Vendors<'a> {
         leg.state = State::Final(status);
         (leg.interval_ns, leg.give_up_ns) = (T1, now + TIMER_B);
         self.wake_at(place, now + T1, alarms);
-        self.answer(place, status)
+        self.answer(place, status, now)
     }
 
     /// A datagram came.
@@ -124,13 +139,13 @@ impl<'a> Vendors<'a> {
                     return self.take_within(place, &fields, from, now, alarms, counts);
                 }
                 respond(&fields, 200, "o", self.wire.address(), false, &mut self.buffer);
-                self.wire.send(&self.buffer, from)
+                self.send(from)
             }
             (b"ACK", None) => Ok(()),
             (_, None) => {
                 counts.unexpected += 1;
                 respond(&fields, 481, "x", self.wire.address(), false, &mut self.buffer);
-                self.wire.send(&self.buffer, from)
+                self.send(from)
             }
         }
     }
@@ -175,10 +190,10 @@ impl<'a> Vendors<'a> {
             Fate::Busy => self.conclude(place, 486, now, alarms),
             Fate::Declined => self.conclude(place, 603, now, alarms),
             Fate::FailsOver if self.refused.insert(number) => self.conclude(place, 503, now, alarms),
-            Fate::CancelledTrying => self.answer(place, 100),
-            Fate::CancelledRinging => self.answer(place, 180),
+            Fate::CancelledTrying => self.answer(place, 100, now),
+            Fate::CancelledRinging => self.answer(place, 180, now),
             Fate::CallerHangsUp | Fate::CalleeHangsUp | Fate::FailsOver | Fate::Crashes => {
-                self.answer(place, 180)?;
+                self.answer(place, 180, now)?;
                 if self.options.ring_ns() == 0 {
                     return self.conclude(place, 200, now, alarms);
                 }
@@ -202,9 +217,11 @@ impl<'a> Vendors<'a> {
         let tag = format!("v{place}");
         match fields.method() {
             b"INVITE" if Fields::tag(fields.to).is_none() => match state {
-                State::Ringing if self.legs[place as usize].fate == Fate::CancelledTrying => self.answer(place, 100),
-                State::Ringing => self.answer(place, 180),
-                State::Final(status) => self.answer(place, status),
+                State::Ringing if self.legs[place as usize].fate == Fate::CancelledTrying => {
+                    self.answer(place, 100, now)
+                }
+                State::Ringing => self.answer(place, 180, now),
+                State::Final(status) => self.answer(place, status, now),
                 State::Talking | State::Ending | State::Over => Ok(()),
             },
             b"ACK" => {
@@ -225,7 +242,7 @@ impl<'a> Vendors<'a> {
             }
             b"CANCEL" => {
                 respond(fields, 200, &tag, self.wire.address(), false, &mut self.buffer);
-                self.wire.send(&self.buffer, from)?;
+                self.send(from)?;
                 if state == State::Ringing { self.conclude(place, 487, now, alarms) } else { Ok(()) }
             }
             method => {
@@ -236,12 +253,12 @@ impl<'a> Vendors<'a> {
                 }
                 let has_sdp = matches!(method, b"INVITE" | b"UPDATE");
                 respond(fields, 200, &tag, self.wire.address(), has_sdp, &mut self.buffer);
-                self.wire.send(&self.buffer, from)
+                self.send(from)
             }
         }
     }
 
-    fn hang_up(&mut self, place: u32) -> Result<(), DrillError> {
+    fn hang_up(&mut self, place: u32, now: u64) -> Result<(), DrillError> {
         let leg = &self.legs[place as usize];
         let Some(fields) = leg.invite.as_deref().and_then(Fields::of) else { return Ok(()) };
         let routes: Vec<Box<[u8]>> = fields.record_routes.iter().map(|&route| route.into()).collect();
@@ -259,7 +276,10 @@ impl<'a> Vendors<'a> {
             has_sdp: false,
         };
         request.write(&mut self.buffer);
-        self.wire.send(&self.buffer, leg.from)
+        if self.wire.send(&self.buffer, leg.from)? {
+            self.byes_arrived_ns.entry(leg.number).or_insert(now);
+        }
+        Ok(())
     }
 
     /// The time that a leg asked for has come.
@@ -280,7 +300,7 @@ impl<'a> Vendors<'a> {
             State::Talking => {
                 leg.state = State::Ending;
                 (leg.interval_ns, leg.give_up_ns) = (T1, now + TIMER_B);
-                self.hang_up(place)?;
+                self.hang_up(place, now)?;
                 self.wake_at(place, now + T1, alarms);
                 Ok(())
             }
@@ -293,7 +313,7 @@ impl<'a> Vendors<'a> {
                 leg.interval_ns = (leg.interval_ns * 2).min(T2);
                 let next = now + leg.interval_ns;
                 counts.retransmissions += 1;
-                self.answer(place, status)?;
+                self.answer(place, status, now)?;
                 self.wake_at(place, next, alarms);
                 Ok(())
             }
@@ -301,7 +321,7 @@ impl<'a> Vendors<'a> {
                 leg.interval_ns = (leg.interval_ns * 2).min(T2);
                 let next = now + leg.interval_ns;
                 counts.retransmissions += 1;
-                self.hang_up(place)?;
+                self.hang_up(place, now)?;
                 self.wake_at(place, next, alarms);
                 Ok(())
             }

@@ -70,9 +70,10 @@ impl Wire {
         }
     }
 
-    /// Send `message` with the next batch.
-    pub(super) fn send(&mut self, message: &[u8], to: sys::Name) -> Result<(), DrillError> {
-        for _ in 0..self.times() {
+    /// Send `message` with the next batch. Returns whether it is not lost on its way.
+    pub(super) fn send(&mut self, message: &[u8], to: sys::Name) -> Result<bool, DrillError> {
+        let times = self.times();
+        for _ in 0..times {
             if self.waiting == BATCH {
                 self.flush()?;
             }
@@ -81,7 +82,7 @@ impl Wire {
             self.out.address(self.waiting, length, to);
             self.waiting += 1;
         }
-        Ok(())
+        Ok(times > 0)
     }
 
     /// Hand what waits to the kernel; what it will not take in a second's time counts as lost on the way.
