@@ -134,7 +134,13 @@ class CallSwitch(subjects.Switch, CallSubject):
             return [row for batch in batches for row in batch.select(["call_id", "holdTime"]).to_pylist()]
 
 
-SUBJECTS: dict[str, type[CallSubject]] = {subject.name: subject for subject in (KamailioProxy, CallSwitch)}
+class CallSwitchWithOffice(subjects.SwitchWithOffice, CallSwitch):
+    """The switch with customer and vendor, and the office that follows its journal."""
+
+
+SUBJECTS: dict[str, type[CallSubject]] = {
+    subject.name: subject for subject in (KamailioProxy, CallSwitch, CallSwitchWithOffice)
+}
 
 
 def available() -> list[str]:
