@@ -218,9 +218,12 @@ def mergeable(segments: Sequence[Segment], *, before_us: int, most_rows: int) ->
     """Groups of small segments of one kind and journal that lie wholly before a time.
 
     Shape: segments of one hour go together, and of one day once that is over; each group has at least two
-    segments and at most `most_rows` rows; segments stay in their order.
+    segments and at most `most_rows` rows; segments stay in their order. Of the hour that goes on, a segment
+    waits until as many rows have come after it: a row is written again as often as the rows double, and
+    not each time that some are added.
     """
-    today = hour_of(before_us).replace(hour=0)
+    this_hour = hour_of(before_us)
+    today = this_hour.replace(hour=0)
     groups: list[list[Segment]] = []
     waiting: dict[tuple[datetime, str, str], list[Segment]] = {}
     for segment in segments:
@@ -233,8 +236,17 @@ def mergeable(segments: Sequence[Segment], *, before_us: int, most_rows: int) ->
             groups.append(group)
             group = waiting[key] = []
         group.append(segment)
-    groups.extend(waiting.values())
+    groups.extend(_balanced(group) if key[0] == this_hour else group for key, group in waiting.items())
     return [group for group in groups if len(group) > 1]
+
+
+def _balanced(group: Sequence[Segment]) -> list[Segment]:
+    """The longest newest part in which no segment has more rows than all others together."""
+    for first in range(len(group)):
+        rows = [segment.rows for segment in group[first:]]
+        if 2 * max(rows) <= sum(rows):
+            return list(group[first:])
+    return []
 
 
 def merged_span(segments: Sequence[Segment]) -> Span:
