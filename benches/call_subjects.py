@@ -138,8 +138,27 @@ class CallSwitchWithOffice(subjects.SwitchWithOffice, CallSwitch):
     """The switch with customer and vendor, and the office that follows its journal."""
 
 
+class CallSwitchWithPhones(CallSwitch):
+    """The switch with customer and vendor, and phones with passwords."""
+
+    name = "ringfence+phones"
+    first_phone = 2001
+    phones = 24
+
+    def start(self, port: int, scratch: Path) -> subprocess.Popen[bytes]:
+        self.data = scratch / "data"
+        numbers = [str(self.first_phone + place) for place in range(self.phones)]
+        self.passwords = {number: f"opens {number}" for number in numbers}
+        listed = scratch / "phones.csv"
+        lines = [f"{number},{password}" for number, password in self.passwords.items()]
+        listed.write_text("\n".join(["number,password", *lines]))
+        self._ask("phone", "import", str(listed))
+        return super().start(port, scratch)
+
+
 SUBJECTS: dict[str, type[CallSubject]] = {
-    subject.name: subject for subject in (KamailioProxy, CallSwitch, CallSwitchWithOffice)
+    subject.name: subject
+    for subject in (KamailioProxy, CallSwitch, CallSwitchWithOffice, CallSwitchWithPhones)
 }
 
 

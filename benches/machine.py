@@ -93,6 +93,21 @@ class Noise:
         return max(0.0, foreign / seconds)
 
 
+def go_first(pid: int, core: int) -> None:
+    """Have a process of little work run on this core whenever it has something to do (sched(7), SCHED_FIFO).
+
+    Raises: PermissionError if this user may not.
+    """
+    os.sched_setaffinity(pid, {core})
+    os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+
+
+def go_as_others(pid: int) -> None:
+    """Undo `go_first`."""
+    os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    os.sched_setaffinity(pid, range(os.cpu_count() or 1))
+
+
 def favour(pid: int) -> None:
     """Let a process go before others, as far as this user may."""
     try:

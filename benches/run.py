@@ -12,6 +12,7 @@ from typing import Any
 
 import calls
 import edge
+import floods
 import ledger
 import machine
 import pages
@@ -20,7 +21,7 @@ import routing
 import subjects
 from verdict import Verdict, verdict_lines
 
-PARTS = ("edge", "ledger", "query", "pages", "routing", "calls")
+PARTS = ("edge", "ledger", "query", "pages", "routing", "calls", "floods")
 
 
 def read_arguments() -> argparse.Namespace:
@@ -35,7 +36,13 @@ def read_arguments() -> argparse.Namespace:
         "--rows", type=int, default=10_000_000, help="rows of the query and pages parts (default 10 million)"
     )
     parser.add_argument(
-        "--call-rounds", type=int, default=3, help="runs of each kind in the calls part (default 3)"
+        "--call-rounds",
+        type=int,
+        default=3,
+        help="runs of each kind in the calls and floods parts (default 3)",
+    )
+    parser.add_argument(
+        "--flood-seconds", type=float, default=20.0, help="length of a run beside a flood (default 20)"
     )
     parser.add_argument(
         "--live-calls", type=int, default=10_000, help="calls that are up at once (default 10,000)"
@@ -92,17 +99,29 @@ def main() -> int:
         costs = routing.run(arguments.rounds)
         results["routing"] = asdict(costs)
         verdicts += routing.verdicts(costs)
-    if "calls" in parts:
-        called = calls.run(arguments.call_rounds, arguments.seconds, arguments.live_calls)
-        print(calls.table(called) + "\n")
-        results["calls"] = asdict(called)
-        verdicts += calls.verdicts(called)
+    verdicts += called(parts, arguments, results)
     print(verdict_lines(verdicts))
     results["verdicts"] = [asdict(verdict) for verdict in verdicts]
     written = subjects.ROOT / "benches" / "results" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     written.write_text(json.dumps(results, indent=1))
     print(f"written to {written.relative_to(subjects.ROOT)}", file=sys.stderr)
     return 0 if all(verdict.is_met for verdict in verdicts) else 1
+
+
+def called(parts: list[str], arguments: argparse.Namespace, results: dict[str, Any]) -> list[Verdict]:
+    """The parts of calls: how many there can be, and how they fare beside floods."""
+    verdicts: list[Verdict] = []
+    if "calls" in parts:
+        figures = calls.run(arguments.call_rounds, arguments.seconds, arguments.live_calls)
+        print(calls.table(figures) + "\n")
+        results["calls"] = asdict(figures)
+        verdicts += calls.verdicts(figures)
+    if "floods" in parts:
+        flooded = floods.run(arguments.call_rounds, arguments.flood_seconds)
+        print(floods.table(flooded) + "\n")
+        results["floods"] = asdict(flooded)
+        verdicts += floods.verdicts(flooded)
+    return verdicts
 
 
 if __name__ == "__main__":

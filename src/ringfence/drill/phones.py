@@ -41,7 +41,8 @@ class _Came:
 
     invite: Request
     said: bytes
-    task: "asyncio.Task[None] | None" = None
+    acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: "list[asyncio.Task[None]]" = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -85,8 +86,8 @@ class Phone(asyncio.DatagramProtocol):
     def close(self) -> None:
         """Close the socket, and forget the calls."""
         for came in self._came.values():
-            if came.task is not None:
-                came.task.cancel()
+            for task in came.tasks:
+                task.cancel()
         if self._transport is not None:
             self._transport.close()
 
@@ -240,11 +241,12 @@ class Phone(asyncio.DatagramProtocol):
                 came = self._came[call_id] = _Came(request, b"")
                 self._answer(came, 486 if self.fate == "busy" else 180)
                 if self.fate in {"caller_hangs_up", "callee_hangs_up"}:
-                    came.task = asyncio.get_running_loop().create_task(self._pick_up(came))
+                    came.tasks.append(asyncio.get_running_loop().create_task(self._pick_up(came)))
             case "INVITE" if came is not None:
                 self._send(came.said)
             case "ACK":
-                pass
+                if came is not None:
+                    came.acknowledged.set()
             case "CANCEL" if came is not None:
                 self._reply(request, 200)
                 self._answer(came, 487)
@@ -280,6 +282,20 @@ class Phone(asyncio.DatagramProtocol):
 
     def _answer(self, came: _Came, status: int) -> None:
         came.said = self._reply(came.invite, status)
+        if status >= 200:
+            came.tasks.append(asyncio.get_running_loop().create_task(self._repeat(came)))
+
+    async def _repeat(self, came: _Came) -> None:
+        """Send the final answer again until its ACK is here (RFC 3261 §13.3.1.4, §17.2.1)."""
+        wait_s = REPEAT_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while not came.acknowledged.is_set():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(came.acknowledged.wait(), wait_s)
+                        return
+                    wait_s *= 2
+                    self._send(came.said)
 
     def _reply(self, request: Request, status: int) -> bytes:
         tag = self._tag(request.first("call-id"))
