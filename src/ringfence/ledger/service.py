@@ -26,7 +26,9 @@ from ringfence.ledger.reports import Reports
 from ringfence.ledger.schema import EDGE, KINDS
 from ringfence.ledger.store import ParquetStore
 
-_POLL_S: Final = 0.1
+_POLL_S: Final = 0.2
+_WORTH_A_STEP: Final = 2_000
+"""Frames for which a step goes on at once: to take in a few costs nearly as much as to take in many."""
 _RETRY_S: Final = 2.0
 _MAINTAIN_EVERY_S: Final = 60.0
 _SUMMARISE_EVERY_S: Final = 1.0
@@ -159,7 +161,7 @@ class LedgerService:
                 if now_s - counted_s >= _COUNT_EVERY_S or came == 0:
                     counted_s = now_s
                     self._count(ledger)
-                if not came:
+                if came < _WORTH_A_STEP:
                     self._stopping.wait(_POLL_S)
         finally:
             self._ledger = None
