@@ -28,7 +28,7 @@ from ringfence.ledger.schema import (
 )
 
 SILENCE_US: Final = 30_000_000
-"""While a call is up the stream is never silent for so long: `calls_alive` comes every 10 s."""
+"""While a call is up the stream is never silent for so long: `calls_alive` comes every 9 s."""
 
 FRAMES_AT_ONCE: Final = 10_000
 

@@ -43,8 +43,8 @@ def test_a_restart_ends_the_calls_that_were_up() -> None:
     after = World()
     after.calls.restore(left)
     talked, rang = after.ended
-    assert (talked.end_reason, talked.end_direction, talked.hold_s) == (-38, 2, 20)
-    assert talked.ended_us - talked.started_us == 20_000_000
+    assert (talked.end_reason, talked.end_direction, talked.hold_s) == (-38, 2, 18)
+    assert talked.ended_us - talked.started_us == 18_000_000
     assert (talked.call_id, talked.other.gateway) == (before.alice.call_id, "bob-gw")
     assert (rang.end_reason, rang.hold_s, rang.answered_us) == (-38, 0, 0)
 

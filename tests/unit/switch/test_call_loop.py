@@ -60,11 +60,14 @@ def test_calls_are_woken_when_they_want_to_be(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(running, "call_later", call_later)
         world.alice.invite()
         world.bob.expect("INVITE")
-        assert [wait_s for wait_s, _ in waits] == [10.0]
-        world._set(world.now.mono_s + 10.0)
+        assert [wait_s for wait_s, _ in waits] == [9.0]
+        world._set(world.now.mono_s + 9.0)
+        waits[-1][1]()
+        assert [wait_s for wait_s, _ in waits[1:]] == [1.0]
+        world._set(world.now.mono_s + 1.0)
         waits[-1][1]()
         world.carol.expect("INVITE")
-        assert [wait_s for wait_s, _ in waits[1:]] == [10.0]
+        assert [wait_s for wait_s, _ in waits[2:]] == [8.0]
         world._set(world.now.mono_s + 100.0)
         waits[-1][1]()
         world.alice.expect(408)
