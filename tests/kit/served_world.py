@@ -42,7 +42,9 @@ class ServedWorld(World):
         super().__init__(keeps_ladder=keeps_ladder)
         self.bindings = Bindings(10)
         self.asked_for: list[str] = []
-        self.ways = Ways.read(["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"], self._source_for)
+        self.ways = Ways.read(
+            ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"], self._source_for, settings.pop("advertised", ())
+        )
         self.service = CallService(
             self.engine,
             self.tables(*(parts or (customer(), bob_gw(), carol_gw())), **settings),

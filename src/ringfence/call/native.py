@@ -20,11 +20,11 @@ from ringfence.call.engine import (
 )
 from ringfence.core import Came, Edge
 
-Shown = Callable[[tuple[str, int]], tuple[str, int]]
-"""The address that others see, by the address bound: another one behind 1:1 NAT."""
+Shown = Callable[[str, tuple[str, int]], tuple[str, int]]
+"""The address that others see, by transport and the address bound: another one behind 1:1 NAT."""
 
 
-def as_bound(local: tuple[str, int]) -> tuple[str, int]:
+def as_bound(_transport: str, local: tuple[str, int]) -> tuple[str, int]:
     """No NAT: others see the address that is bound."""
     return local
 
@@ -123,7 +123,7 @@ def _came(came: Came, shown: Shown) -> Target:
         transport=came.transport,
         remote=came.remote,
         local=came.local,
-        shown=shown(came.local),
+        shown=shown(came.transport, came.local),
         is_flow=came.is_flow,
     )
 

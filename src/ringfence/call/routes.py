@@ -10,6 +10,7 @@ from ringfence.call.credentials import credentials_of
 from ringfence.call.engine import Moment, Target
 from ringfence.call.phones import PhoneHunt, phone_route
 from ringfence.call.plan import Account, Route, Side, Stop
+from ringfence.call.ways import Ways
 from ringfence.core import read_uri
 from ringfence.ids import GatewayId
 from ringfence.ledger.reasons import END_REASON_BY_NAME
@@ -169,7 +170,7 @@ class GatewayPlan(_Plan):
             )
             return None if target is None else (_host_port(where.host, where.port), target)
         bindings = self._router.bindings.of(where.username or "", now.utc_us)
-        return (_host_of(bindings[0]), _over(bindings[0])) if bindings else None
+        return (_host_of(bindings[0]), _over(bindings[0], ways)) if bindings else None
 
     def _leave(self, result: Result, now: Moment, *, pause_s: int = 0, talk_s: int = 0) -> None:
         if self._on is not None:
@@ -207,7 +208,7 @@ class PhonePlan(_Plan):
         return Stop(why=found.why, outcome=self._told)
 
     def _route(self, binding: Binding) -> Route:
-        target = _over(binding)
+        target = _over(binding, self._router.ways)
         like = Route(
             id=0,
             side=Side(name=""),
@@ -254,11 +255,10 @@ def shown_to_phone(identity: Identity) -> Identity:
     return replace(shown, caller=ANONYMOUS) if is_hidden else shown
 
 
-def _over(binding: Binding) -> Target:
+def _over(binding: Binding, ways: Ways) -> Target:
     flow = binding.flow
-    return Target(
-        transport=flow.transport, remote=flow.source, local=flow.local, shown=flow.local, is_flow=True
-    )
+    shown = ways.shown(flow.transport, flow.local)
+    return Target(transport=flow.transport, remote=flow.source, local=flow.local, shown=shown, is_flow=True)
 
 
 def _host_of(binding: Binding) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which of our addresses a message goes out from."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final, Self
@@ -9,6 +9,7 @@ from typing import Final, Self
 from ringfence.call.engine import Target
 from ringfence.routing.locations import USUAL_PORT, Locations, Place, name_of
 from ringfence.routing.table import Address
+from ringfence.settings.listening import Advertised
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
 
@@ -24,24 +25,46 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
-    """Our listeners, and where vendors named by host are.
+    """Our listeners, what others are told of them, and where vendors named by host are.
 
-    Shape: `source_for` says which address of this machine the system sends from to another one; it is asked
-    only where we listen on all addresses.
+    Shape: `advertised` has what stands in Via and Contact instead of a listener's own address; one that is
+    not in it is told as it is. `source_for` says which address of this machine the system sends from to
+    another one; it is asked only where we listen on all addresses.
     """
 
     listeners: tuple[Listener, ...]
     source_for: Callable[[str], str]
+    advertised: Mapping[Listener, Place] = field(default_factory=dict)
     locations: Locations = field(default_factory=Locations)
 
     @classmethod
-    def read(cls, listeners: Iterable[str], source_for: Callable[[str], str]) -> Self:
-        """Read listeners as the edge tells them.
+    def read(
+        cls,
+        listeners: Iterable[str],
+        source_for: Callable[[str], str],
+        advertised: Iterable[Advertised | None] = (),
+    ) -> Self:
+        """Read listeners as the edge tells them; `advertised` in the same order.
 
         >>> Ways.read(["udp:[::1]:5060"], str).listeners
         (Listener(transport='UDP', host='::1', port=5060),)
         """
-        return cls(listeners=tuple(map(_listener, listeners)), source_for=source_for)
+        read = tuple(map(_listener, listeners))
+        told = {
+            listener: (each.host, each.port or listener.port)
+            for listener, each in zip(read, advertised, strict=False)
+            if each is not None
+        }
+        return cls(listeners=read, source_for=source_for, advertised=told)
+
+    def shown(self, transport: str, local: Place) -> Place:
+        """What others see of the address that a message comes to or leaves from."""
+        if not self.advertised:
+            return local
+        own = Listener(transport, *local)
+        if own not in self.listeners:
+            own = replace(own, host="::" if ":" in own.host else "0.0.0.0")  # noqa: S104 - compared with
+        return self.advertised.get(own, local)
 
     def to(self, transport: str, host: str, port: int | None, *, local_address: str | None) -> Target | None:
         """The way to an IP address; None if we do not listen where it could begin.
@@ -64,7 +87,8 @@ class Ways:
             ours = local_address or self.source_for(host)
         local = (ours, chosen.port)
         remote = (host, USUAL_PORT[transport] if port is None else port)
-        return Target(transport=transport, remote=remote, local=local, shown=local)
+        shown = self.advertised.get(chosen, local)
+        return Target(transport=transport, remote=remote, local=local, shown=shown)
 
     def to_vendor(
         self, address: Address, now_s: float, *, local_address: str | None, tried: Collection[Place] = ()

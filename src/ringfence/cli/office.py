@@ -26,7 +26,8 @@ from ringfence.portal.access import Access
 from ringfence.portal.app import create_app
 from ringfence.portal.exports import ExportJobs
 from ringfence.portal.office import LocalSwitch, Office
-from ringfence.settings.node import NodeConfig, Overrides, PortalAddress, host_port, load
+from ringfence.settings.listening import host_port
+from ringfence.settings.node import NodeConfig, Overrides, PortalAddress, load
 from ringfence.settings.store import SettingsStore
 
 _STOP_S = 5

@@ -29,7 +29,9 @@ def node_options(function: Callable[..., None]) -> Callable[..., None]:
             "--sip",
             multiple=True,
             metavar="TRANSPORT:ADDRESS:PORT",
-            help="Where to take in SIP. Repeatable.  [default: udp:127.0.0.1:5060 and tcp:127.0.0.1:5060]",
+            help="Where to take in SIP. Repeatable; behind 1:1 NAT "
+            '"udp:10.0.0.5:5060 advertise 203.0.113.7".'
+            "  [default: udp:127.0.0.1:5060 and tcp:127.0.0.1:5060]",
         ),
         data_option,
         config_option,

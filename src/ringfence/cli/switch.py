@@ -41,7 +41,7 @@ def opened(config: NodeConfig) -> Iterator[SettingsStore]:
     envvar="RINGFENCE_DATA",
 )
 @click.option(
-    "--sip", multiple=True, metavar="TRANSPORT:ADDRESS:PORT", help="Where to take SIP in; may be repeated."
+    "--sip", multiple=True, metavar="TRANSPORT:ADDRESS:PORT", help="Where to take SIP in. Repeatable."
 )
 @click.option("--ready-fd", type=int, hidden=True)
 def command(config_file: Path | None, data: Path | None, sip: tuple[str, ...], ready_fd: int | None) -> None:

@@ -9,8 +9,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
@@ -18,32 +16,20 @@ import msgspec
 from msgspec import Meta
 
 from ringfence.errors import ConfigError
+from ringfence.settings.listening import (
+    Listen,
+    Transport,
+    bad_value,
+    host_and_port,
+    host_port,
+    parse_listen,
+)
 from ringfence.settings.spelling import did_you_mean
 
 T = TypeVar("T")
 
 _PORTAL_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-f:]+\])(?::[0-9]{1,5})?/?")
 _UNIT: Final = "unit"
-
-
-class Transport(Enum):
-    """A transport that the switch listens on."""
-
-    UDP = "udp"
-    TCP = "tcp"
-    TLS = "tls"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listen:
-    """Where SIP is taken in. Port 0 = any free port."""
-
-    transport: Transport
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.transport.value}:{host_port(self.host, self.port)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +214,9 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             max_length=64,
             description=(
                 "Where SIP is taken in, each as transport:address:port. The default is loopback: name the "
-                "address that customers reach to serve them. 0.0.0.0 and [::] take in on every address."
+                "address that customers reach to serve them. 0.0.0.0 and [::] take in on every address. "
+                "Behind 1:1 NAT: `udp:10.0.0.5:5060 advertise 203.0.113.7`, with a port if that is another "
+                "one; far ends are then told the second address."
             ),
         ),
     ] = ("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060")
@@ -370,8 +358,10 @@ def load(path: Path | None = None, overrides: Overrides | None = None) -> NodeCo
         for place, item in enumerate(sip)
     )
     for place, item in enumerate(listen):
-        if item in listen[:place] and item.port != 0:
-            raise lines.error(f"$.sip[{place}]", f"{item} is listed twice", hint="leave one of them out")
+        if item.port != 0 and item.bound in [earlier.bound for earlier in listen[:place]]:
+            raise lines.error(
+                f"$.sip[{place}]", f"{item.bound} is listed twice", hint="leave one of them out"
+            )
     _check_certificate(file.tls, listen, lines)
     portal = file.portal if wanted.portal is None else wanted.portal
     return NodeConfig(
@@ -399,9 +389,9 @@ def _homer(homer: Homer, lines: "_Lines") -> Homer:
 
 
 def _homer_address(text: str) -> tuple[str, int]:
-    host, port = _host_and_port(text, text, "192.0.2.1:9060")
+    host, port = host_and_port(text, text, "192.0.2.1:9060")
     if not port:
-        raise _bad(f"{text!r} has port 0", "write 192.0.2.1:9060")
+        raise bad_value(f"{text!r} has port 0", "write 192.0.2.1:9060")
     return host, port
 
 
@@ -414,27 +404,9 @@ def _check_certificate(tls: TlsSettings, listen: tuple[Listen, ...], lines: "_Li
         )
     for item in listen:
         if item.transport is Transport.TLS and tls.certificate is None:
-            raise _bad(
+            raise bad_value(
                 f"{item} needs a certificate", "set tls.certificate and tls.key in the file for --config"
             )
-
-
-def parse_listen(text: str) -> Listen:
-    """Read where to take in SIP: "udp:127.0.0.1:5060" or "tls:[::1]:5061".
-
-    Raises: ConfigError("bad_value").
-    """
-    name, _, rest = text.partition(":")
-    try:
-        transport = Transport(name)
-    except ValueError:
-        known = [transport.value for transport in Transport]
-        raise _bad(
-            f"{text!r} does not start with a transport: {', '.join(known[:-1])} or {known[-1]}",
-            did_you_mean(name, known) or "write udp:127.0.0.1:5060",
-        ) from None
-    host, port = _host_and_port(text, rest, f"{name}:127.0.0.1:5060")
-    return Listen(transport=transport, host=host, port=port)
 
 
 def parse_portal(text: str) -> PortalAddress:
@@ -442,7 +414,7 @@ def parse_portal(text: str) -> PortalAddress:
 
     Raises: ConfigError("bad_value").
     """
-    host, port = _host_and_port(text, text, "127.0.0.1:8080")
+    host, port = host_and_port(text, text, "127.0.0.1:8080")
     return PortalAddress(host=host, port=port)
 
 
@@ -452,36 +424,10 @@ def parse_portal_url(text: str) -> str:
     Raises: ConfigError("bad_value").
     """
     if not _PORTAL_URL.fullmatch(text):
-        raise _bad(
+        raise bad_value(
             f"{text!r} is no address of a web site", "write https://portal.example.com, without a path"
         )
     return text.rstrip("/")
-
-
-def host_port(host: str, port: int) -> str:
-    """An address and a port as one word, IPv6 in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _bad(message: str, hint: str) -> ConfigError:
-    return ConfigError(message, hint=hint, code="bad_value")
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        raise _bad(f"{text!r} is not an IP address", "write 192.0.2.1 or 2001:db8::1") from None
-
-
-def _host_and_port(whole: str, text: str, example: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not separator or (":" in host and not bracketed) or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII):
-        raise _bad(f"{whole!r} has no address and port", f"write {example}, an IPv6 address in [brackets]")
-    if int(port) > 65535:
-        raise _bad(f"{whole!r} has a port above 65535", f"write {example}")
-    return _address(host[1:-1] if bracketed else host), int(port)
 
 
 def _read(path: Path) -> str:

@@ -82,7 +82,8 @@ class Switch:
         )
         self._registrar = Registrar(*_registrar_settings(self._settings.state))
         self._registrations = Registrations(self.edge, self._registrar, self._clock)
-        self._ways = Ways.read(self.started.listeners, source_for)
+        advertised = [listen.advertised for listen in config.listen]
+        self._ways = Ways.read(self.started.listeners, source_for, advertised)
         engine = NativeEngine(self.edge)
         chance = SystemChance()
         tables = self._settings.tables(self._settings.state)
@@ -148,7 +149,7 @@ class Switch:
             elif isinstance(event, Request) and event.message.method == "REGISTER":
                 self._register(event)
             else:
-                for_calls.append(event_of(event))
+                for_calls.append(event_of(event, self._ways.shown))
         self.call_loop.take(for_calls)
 
     def _register(self, request: Request) -> None:
@@ -296,7 +297,7 @@ def edge_config(config: NodeConfig) -> bytes:
     limits, tls = config.tcp, config.tls
     return msgspec.json.encode(
         {
-            "listen": [str(listen) for listen in config.listen],
+            "listen": [listen.bound for listen in config.listen],
             "journal": str(config.data_dir / "journal"),
             "receive_buffer_bytes": config.receive_buffer_bytes,
             "stream": {

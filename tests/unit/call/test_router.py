@@ -30,6 +30,7 @@ from ringfence.settings.calls_model import (
     RouteTimeouts,
     Transport,
 )
+from ringfence.settings.listening import Advertised
 from ringfence.settings.model import Block, Color, ListName
 
 BLACK_44 = Block(
@@ -176,6 +177,38 @@ def test_a_gateways_own_address_of_ours_stands_in_contact_and_is_sent_from() -> 
     came = world.alice.target
     assert ways.back(came, local_address="192.0.2.9").shown == ("192.0.2.9", 5062)
     assert ways.back(came, local_address="192.0.2.77") == ways.back(came, local_address=None) == came
+
+
+def test_what_is_advertised_of_a_listener_is_what_others_see_of_it() -> None:
+    ways = Ways.read(
+        ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060", "udp:[::]:5060", "udp:192.0.2.9:49152"],
+        lambda _: "2001:db8::9",
+        [None, Advertised("203.0.113.7", 5080), Advertised("sip.example.com"), Advertised("203.0.113.9")],
+    )
+    shown = [
+        ways.shown("UDP", ("192.0.2.1", 5060)),
+        ways.shown("TCP", ("192.0.2.1", 5060)),
+        ways.shown("UDP", ("2001:db8::1", 5060)),
+        ways.shown("UDP", ("192.0.2.9", 49152)),
+    ]
+    assert shown == [
+        ("192.0.2.1", 5060),
+        ("203.0.113.7", 5080),
+        ("sip.example.com", 5060),
+        ("203.0.113.9", 49152),
+    ]
+    there = ways.to("UDP", "2001:db8::7", None, local_address=None)
+    assert there is not None
+    assert (there.local, there.shown) == (("2001:db8::9", 5060), ("sip.example.com", 5060))
+
+
+def test_a_phone_is_called_by_what_is_advertised_of_the_address_that_it_registered_at() -> None:
+    advertised = [Advertised("203.0.113.77", 5080), None]
+    world = ServedWorld(customer(), bob_gw(), phones=("1001",), advertised=advertised)
+    phone = world.phone("phone", "198.51.100.7", "1001")
+    world.alice.invite("1001")
+    contact = phone.expect("INVITE").header("Contact") or ""
+    assert contact.endswith("@203.0.113.77:5080>")
 
 
 def test_a_vendor_over_tls_has_to_bear_the_name_that_the_operator_wrote() -> None:

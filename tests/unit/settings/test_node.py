@@ -5,16 +5,8 @@ from pathlib import Path
 import pytest
 
 from ringfence.errors import ConfigError
-from ringfence.settings.node import (
-    KEYS,
-    Listen,
-    Overrides,
-    TlsSettings,
-    Transport,
-    load,
-    parse_listen,
-    parse_portal,
-)
+from ringfence.settings.listening import Advertised, Listen, Transport, parse_listen
+from ringfence.settings.node import KEYS, Overrides, TlsSettings, load, parse_portal
 
 
 def a_file(tmp_path: Path, text: str) -> Path:
@@ -165,6 +157,58 @@ def test_listen_address_is_written_as_it_is_read(text: str) -> None:
 def test_listen_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_listen(text)
+
+
+@pytest.mark.parametrize(
+    ("told", "advertised"),
+    [
+        ("203.0.113.7", Advertised("203.0.113.7")),
+        ("203.0.113.7:5070", Advertised("203.0.113.7", 5070)),
+        ("sip.example.com", Advertised("sip.example.com")),
+        ("sip.example.com:5070", Advertised("sip.example.com", 5070)),
+    ],
+)
+def test_what_others_are_told_of_an_address_is_written_as_it_is_read(
+    told: str, advertised: Advertised
+) -> None:
+    listen = parse_listen(f"udp:10.0.0.5:5060  advertise {told}")
+    assert listen.advertised == advertised
+    assert (listen.bound, str(listen)) == ("udp:10.0.0.5:5060", f"udp:10.0.0.5:5060 advertise {told}")
+
+
+@pytest.mark.parametrize("told", ["2001:db8::7", "[2001:db8::7]:5070"])
+def test_an_ipv6_address_may_be_told_too(told: str) -> None:
+    assert str(parse_listen(f"tcp:[fd00::5]:5060 advertise {told}")) == f"tcp:[fd00::5]:5060 advertise {told}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("udp:10.0.0.5:5060 advertise", "no address to take SIP in, and what others are told of it"),
+        ("udp:10.0.0.5:5060 advertised 203.0.113.7", "no address to take SIP in"),
+        ("udp:10.0.0.5:5060 advertise 203.0.113.7 5060", "no address to take SIP in"),
+        ("udp:10.0.0.5:5060 advertise 0.0.0.0", "'0.0.0.0' is nothing that others could reach us at"),
+        ("udp:10.0.0.5:5060 advertise 203.0.113.300", "is nothing that others could reach us at"),
+        ("udp:10.0.0.5:5060 advertise 203.0.113.7:0", "is nothing that others could reach us at"),
+        ("udp:10.0.0.5:5060 advertise a<b", "is nothing that others could reach us at"),
+        ("udp:10.0.0.5:5060 advertise 2001:db8::7", "one is IPv4 and the other IPv6"),
+    ],
+)
+def test_what_cannot_be_told_to_others_is_one_error_with_a_way_out(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = a_file(tmp_path, f'name = "a"\nsip = ["{text}"]\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value.message).startswith(f"{path}:2: sip: ")
+    assert said in caught.value.message
+    assert "advertise" in (caught.value.hint or "")
+
+
+def test_one_address_cannot_be_told_in_two_ways() -> None:
+    both = ("udp:10.0.0.5:5060", "udp:10.0.0.5:5060 advertise 203.0.113.7")
+    with pytest.raises(ConfigError, match=r"udp:10\.0\.0\.5:5060 is listed twice"):
+        load(overrides=Overrides(sip=both))
 
 
 def test_several_free_ports_on_one_address_are_not_doubles() -> None:
