@@ -26,6 +26,7 @@ from ringfence.control.messages import (
     Status,
     Traced,
     TraceRequest,
+    Vendors,
 )
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
@@ -73,6 +74,7 @@ class FakeSwitch:
     registered: Flows | None = None
     entries: Lists | None = None
     counts: CallCounts | None = None
+    known_vendors: Vendors | None = None
     live: LiveCalls | None = None
     hung_up: list[int] = field(default_factory=list)
     traced: Traced | None = None
@@ -89,6 +91,9 @@ class FakeSwitch:
 
     def call_counts(self) -> CallCounts | None:
         return self.counts
+
+    def vendors(self) -> Vendors | None:
+        return self.known_vendors
 
     def calls(self, limit: int) -> LiveCalls | None:
         assert limit > 0

@@ -27,6 +27,10 @@ from ringfence.control.messages import (
     Status,
     Traced,
     TraceRequest,
+    Vendor,
+    VendorHealth,
+    VendorRegistration,
+    Vendors,
 )
 from ringfence.control.server import ControlServer
 from ringfence.errors import NotFoundError
@@ -38,6 +42,7 @@ FLOW = Flow(
     local="192.0.2.1:5060",
     contact="<sip:1001@192.0.2.7:5062>",
     user_agent="\x1b[31mphone",
+    since_at_us=4,
     expires_at_us=5,
 )
 
@@ -76,6 +81,39 @@ LOAD = GatewayLoad(
 )
 
 
+REGISTERED = Vendor(
+    id=1,
+    name="vendor",
+    registration=VendorRegistration(
+        standing="registered",
+        registrar="sip.example.com",
+        user="4711",
+        until_us=3_600_000_000,
+        next_us=2_880_000_000,
+        failures=0,
+        status=200,
+        why="",
+    ),
+    health=VendorHealth(is_alive=True, failures=0, status=200, answered_us=8_000_000, since_us=2_000_000),
+)
+"""A vendor that has taken our registration and answers OPTIONS."""
+REFUSED = msgspec.structs.replace(
+    REGISTERED,
+    registration=VendorRegistration(
+        standing="waiting",
+        registrar="sip.example.com",
+        user="4711",
+        until_us=0,
+        next_us=70_000_000,
+        failures=2,
+        status=403,
+        why="it answered 403",
+    ),
+    health=VendorHealth(is_alive=False, failures=3, status=0, answered_us=0, since_us=5_000_000),
+)
+"""The same one, when it has refused our registration and answers nothing."""
+
+
 def some_books(**numbers: int) -> Books:
     """Books that balance unless a number says otherwise."""
     usual = {
@@ -101,6 +139,7 @@ class FakeSwitch:
         self.books_now = some_books()
         self.version = 1
         self.live = [CALL, RINGING]
+        self.known_vendors = [REGISTERED]
         self.traced = Traced(entries=(), oldest_us=None, is_on=True, is_cut=False)
         self.traces_asked: list[TraceRequest] = []
 
@@ -149,6 +188,9 @@ class FakeSwitch:
             gateways=(LOAD,),
             routes=(msgspec.structs.replace(LOAD, id=1, name="vendor"),),
         )
+
+    async def vendors(self) -> Vendors:
+        return Vendors(at_us=10_000_000, vendors=tuple(self.known_vendors))
 
     async def hang_up(self, call_id: int) -> HungUp:
         await self.calls(1, call_id)

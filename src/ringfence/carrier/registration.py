@@ -53,7 +53,8 @@ class Standing(Enum):
 class RegistrationView:
     """A registration as people see it.
 
-    Shape: `why` is about the last try, empty = it worked. Times in UTC microseconds, 0 = there is none.
+    Shape: `status` is the last final answer, 0 = the last try had none. `why` is about the last try, empty =
+    it worked. Times in UTC microseconds, 0 = there is none.
     """
 
     standing: Standing
@@ -62,6 +63,7 @@ class RegistrationView:
     until_us: int
     next_us: int
     failures: int
+    status: int
     why: str
 
 
@@ -90,6 +92,7 @@ class Registration:
         self._until_us = 0
         self._next_us = 0
         self._failures = 0
+        self._status = 0
         self._why = ""
         self._is_leaving = False
         self._is_gone = False
@@ -119,6 +122,7 @@ class Registration:
             until_us=self._until_us if self.is_registered else 0,
             next_us=0 if self._transaction or self._is_leaving else self._next_us,
             failures=self._failures,
+            status=self._status,
             why=self._why,
         )
 
@@ -205,14 +209,14 @@ class Registration:
                     self._answered(message, now)
             case Ended(why=why):
                 self._desk.forget(self._transaction)
-                self._transaction = 0
+                self._transaction = self._status = 0
                 unreachable = why is Why.TRANSPORT
                 self._fail("it could not be reached" if unreachable else "no answer", now)
             case _:
                 pass  # those are for server transactions
 
     def _answered(self, message: Message, now: Moment) -> None:
-        status = message.status
+        self._status = status = message.status
         if status in {401, 407} and self._digest is not None and self._digest.takes(message, self._tries):
             self._tries += 1
             self._send(0 if self._is_leaving else self._expires_s)

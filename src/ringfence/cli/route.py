@@ -11,6 +11,7 @@ import click
 from ringfence.cli.call_options import call_options, is_given, with_given
 from ringfence.cli.output import Format, Value, note
 from ringfence.cli.route_explain import explain
+from ringfence.cli.route_state import live_vendors, state, state_fields
 from ringfence.cli.session import Session, with_session
 from ringfence.cli.tables import read_lines, read_rows, shown_name
 from ringfence.errors import ConfigError
@@ -38,7 +39,9 @@ _COLUMNS = (
     "locked",
     "enabled",
 )
-"""Columns of the table; JSON and CSV have everything."""
+"""Columns of the table, before those of the state; JSON and CSV have all settings."""
+
+_STATE_COLUMNS = ("registration", "health")
 
 _OWN_COLUMNS = ("name", "address", "registered_as", "enabled", "id", "register_as", "register_expires_s")
 _ALL_COLUMNS = (*_OWN_COLUMNS, *(field.name for field in ROUTE_FIELDS))
@@ -67,21 +70,25 @@ def command() -> None:
 
 
 command.add_command(explain)
+command.add_command(state)
 
 
 @command.command("list")
 @with_session
 def list_routes(session: Session) -> None:
-    """List all routing gateways."""
+    """List all routing gateways: for people with their state, else as `route import` reads them."""
     with session.reading() as store:
         routes = store.routing_gateways.all()
     is_table = session.output.form is Format.TABLE
     columns = _COLUMNS if is_table else _ALL_COLUMNS
     rows = [[_fields(route)[column] for column in columns] for route in routes]
-    if is_table:
+    if is_table and routes:
+        live = live_vendors(session)
         place = columns.index("prefixes")
         for row, route in zip(rows, routes, strict=True):
             row[place] = _some(route.calls.prefixes)
+            row += [state_fields(route, live)[column] for column in _STATE_COLUMNS]
+        columns += _STATE_COLUMNS
     session.output.rows(
         columns, rows, empty="no routing gateway yet: `ringfence route add NAME ADDRESS` adds one"
     )
@@ -91,9 +98,13 @@ def list_routes(session: Session) -> None:
 @click.argument("name")
 @with_session
 def show(session: Session, *, name: str) -> None:
-    """Show one routing gateway."""
+    """Show one routing gateway, for people with its state; programs ask `route state` for that."""
     with session.reading() as store:
-        session.output.record(_fields(store.routing_gateways.get(name)))
+        route = store.routing_gateways.get(name)
+    fields = _fields(route)
+    if session.output.form is Format.TABLE:
+        fields |= state_fields(route, live_vendors(session))
+    session.output.record(fields)
 
 
 @command.command()

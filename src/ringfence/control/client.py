@@ -41,6 +41,8 @@ from ringfence.control.messages import (
     StatusRequest,
     Traced,
     TraceRequest,
+    Vendors,
+    VendorsRequest,
 )
 from ringfence.errors import ControlError
 from ringfence.text import sentence
@@ -133,6 +135,10 @@ class ControlClient:
     def call_counts(self) -> CallCounts:
         """Calls of this run, counted, and gateways at work. Raises: ControlError."""
         return self._ask(CallCountsRequest(), CallCounts)
+
+    def vendors(self) -> Vendors:
+        """How we stand with vendors. Raises: ControlError."""
+        return self._ask(VendorsRequest(), Vendors)
 
     def hang_up(self, call_id: int) -> HungUp:
         """End a live call. Raises: ControlError, "not_found" included."""

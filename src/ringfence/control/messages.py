@@ -65,6 +65,10 @@ class CallCountsRequest(_Body, frozen=True, kw_only=True, tag="call_counts"):
     """Calls of this run, counted, and gateways at work."""
 
 
+class VendorsRequest(_Body, frozen=True, kw_only=True, tag="vendors"):
+    """How we stand with the vendors that we register with or ask by OPTIONS."""
+
+
 class HangUpRequest(_Body, frozen=True, kw_only=True, tag="hang_up"):
     """End a live call."""
 
@@ -107,6 +111,7 @@ RequestBody = (
     | ListsRequest
     | CallsRequest
     | CallCountsRequest
+    | VendorsRequest
     | HangUpRequest
     | TraceRequest
     | SettingsChangedRequest
@@ -184,7 +189,10 @@ class Books(_Body, frozen=True, kw_only=True, tag="books"):
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """A registration in force. `contact` and `user_agent` are untrusted."""
+    """A registration in force. `contact` and `user_agent` are untrusted.
+
+    Shape: `since_at_us` is when the phone came to this address; refreshes leave it as it is.
+    """
 
     number: str
     transport: str
@@ -192,6 +200,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     local: str
     contact: str
     user_agent: str
+    since_at_us: int
     expires_at_us: int
 
 
@@ -288,6 +297,53 @@ class CallCounts(_Body, frozen=True, kw_only=True, tag="call_counts"):
     routes: tuple[GatewayLoad, ...]
 
 
+class VendorRegistration(msgspec.Struct, frozen=True, kw_only=True):
+    """Our registration with a vendor.
+
+    Shape: `status` is the last final answer, 0 = the last try had none. `why` says why the last try failed,
+    empty = it did not. `failures` in a row. Times 0 = there is none.
+    """
+
+    standing: Literal["trying", "registered", "waiting", "leaving", "gone"]
+    registrar: str
+    user: str
+    until_us: int
+    next_us: int
+    failures: int
+    status: int
+    why: str
+
+
+class VendorHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a vendor answers OPTIONS.
+
+    Shape: `failures` in a row. `status` is the last answer and `answered_us` when it came, 0 = none yet.
+    `since_us` is since when it is alive, or not.
+    """
+
+    is_alive: bool
+    failures: int
+    status: int
+    answered_us: int
+    since_us: int
+
+
+class Vendor(msgspec.Struct, frozen=True, kw_only=True):
+    """A routing gateway that wants something of us between calls. None = not registered with, not asked."""
+
+    id: int
+    name: str
+    registration: VendorRegistration | None
+    health: VendorHealth | None
+
+
+class Vendors(_Body, frozen=True, kw_only=True, tag="vendors"):
+    """How we stand with vendors, by id; those that want nothing, or that there is no way to, are not here."""
+
+    at_us: int
+    vendors: tuple[Vendor, ...]
+
+
 class HungUp(_Body, frozen=True, kw_only=True, tag="hung_up"):
     """The call was ended."""
 
@@ -361,6 +417,7 @@ ResponseBody = (
     | Lists
     | LiveCalls
     | CallCounts
+    | Vendors
     | HungUp
     | Traced
     | SettingsInForce

@@ -48,6 +48,8 @@ from ringfence.control.messages import (
     StatusRequest,
     Traced,
     TraceRequest,
+    Vendors,
+    VendorsRequest,
 )
 from ringfence.errors import ControlError, RingfenceError
 
@@ -85,6 +87,10 @@ class Handler(Protocol):
 
     async def call_counts(self) -> CallCounts:
         """Calls of this run, counted, and gateways at work."""
+        ...
+
+    async def vendors(self) -> Vendors:
+        """How we stand with vendors."""
         ...
 
     async def hang_up(self, call_id: int) -> HungUp:
@@ -246,6 +252,8 @@ class ControlServer:
                 return await handler.calls(limit, call_id)
             case CallCountsRequest():
                 return await handler.call_counts()
+            case VendorsRequest():
+                return await handler.vendors()
             case HangUpRequest(id=call_id):
                 return await handler.hang_up(call_id)
             case TraceRequest():

@@ -18,7 +18,9 @@ from ringfence.control.messages import (
     Status,
     Traced,
     TraceRequest,
+    Vendors,
 )
+from ringfence.control.standing import LiveVendors
 from ringfence.defence.delivery import Outcome
 from ringfence.defence.webhooks import Posted, Retry
 from ringfence.errors import ControlError
@@ -73,6 +75,10 @@ class Switch(Protocol):
 
     def call_counts(self) -> CallCounts | None:
         """Calls of this run, counted, and gateways at work."""
+        ...
+
+    def vendors(self) -> Vendors | None:
+        """How we stand with the vendors that we register with or ask by OPTIONS."""
         ...
 
     def calls(self, limit: int) -> LiveCalls | None:
@@ -136,6 +142,14 @@ class LocalSwitch:
         try:
             with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
                 return client.call_counts()
+        except ControlError:
+            return None
+
+    def vendors(self) -> Vendors | None:
+        """How we stand with the vendors that we register with or ask by OPTIONS."""
+        try:
+            with ControlClient(self._data_dir, timeout_s=_ASK_S) as client:
+                return client.vendors()
         except ControlError:
             return None
 
@@ -267,6 +281,11 @@ class Office:
     clock: Clock
     node: str
     data_dir: Path
+
+    def live_vendors(self) -> LiveVendors | None:
+        """What the switch says of vendors; None if none answers."""
+        vendors, counts = self.switch.vendors(), self.switch.call_counts()
+        return None if vendors is None or counts is None else LiveVendors.of(vendors, counts)
 
     def hang_up(self, call_id: int, *, actor: str) -> None:
         """End a live call, and note who did it.

@@ -3,7 +3,18 @@
 
 from ringfence.call.calls import CallView
 from ringfence.call.service import GatewayAtWork
-from ringfence.control.messages import CallCounts, GatewayLoad, HungUp, LiveCall, LiveCalls
+from ringfence.carrier.carriers import CarrierView
+from ringfence.control.messages import (
+    CallCounts,
+    GatewayLoad,
+    HungUp,
+    LiveCall,
+    LiveCalls,
+    Vendor,
+    VendorHealth,
+    VendorRegistration,
+    Vendors,
+)
 from ringfence.errors import NotFoundError
 from ringfence.switch.call_loop import CallLoop
 
@@ -47,6 +58,11 @@ class CallDesk:
             routes=tuple(map(_load, service.routes(now))),
         )
 
+    def vendors(self) -> Vendors:
+        """How we stand with vendors, by id."""
+        views = self._loop.carriers.list()
+        return Vendors(at_us=self._loop.now().utc_us, vendors=tuple(map(_vendor, views)))
+
     def hang_up(self, call_id: int) -> HungUp:
         """End a call.
 
@@ -65,6 +81,35 @@ def no_call(call_id: int) -> NotFoundError:
 def _live(view: CallView) -> LiveCall:
     fields = {name: getattr(view, name) for name in LiveCall.__struct_fields__ if name != "state"}
     return LiveCall(state=view.state.value, **fields)
+
+
+def _vendor(view: CarrierView) -> Vendor:
+    ours, health = view.registration, view.health
+    return Vendor(
+        id=view.id,
+        name=view.name,
+        registration=None
+        if ours is None
+        else VendorRegistration(
+            standing=ours.standing.value,
+            registrar=ours.registrar,
+            user=ours.user,
+            until_us=ours.until_us,
+            next_us=ours.next_us,
+            failures=ours.failures,
+            status=ours.status,
+            why=ours.why,
+        ),
+        health=None
+        if health is None
+        else VendorHealth(
+            is_alive=health.is_alive,
+            failures=health.failures,
+            status=health.status,
+            answered_us=health.answered_us,
+            since_us=health.since_us,
+        ),
+    )
 
 
 def _load(gateway: GatewayAtWork) -> GatewayLoad:

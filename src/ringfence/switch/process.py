@@ -33,6 +33,7 @@ from ringfence.control.messages import (
     Status,
     Traced,
     TraceRequest,
+    Vendors,
 )
 from ringfence.control.server import ControlServer
 from ringfence.core import Edge, Request, Started
@@ -223,6 +224,7 @@ class Switch:
                 local=flow.local,
                 contact=flow.contact,
                 user_agent=flow.user_agent,
+                since_at_us=flow.since_us,
                 expires_at_us=flow.expires_at_us,
             )
             for flow in flows[:limit]
@@ -252,6 +254,10 @@ class Switch:
     async def call_counts(self) -> CallCounts:
         """Calls of this run, counted, and gateways at work."""
         return self._desk.counts()
+
+    async def vendors(self) -> Vendors:
+        """How we stand with vendors."""
+        return self._desk.vendors()
 
     async def hang_up(self, call_id: int) -> HungUp:
         """End a call. Raises: NotFoundError."""

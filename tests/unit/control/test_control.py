@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.switch import CALL, FLOW, RINGING, FakeSwitch, serving, some_books
+from kit.switch import CALL, FLOW, REGISTERED, RINGING, FakeSwitch, serving, some_books
 from ringfence.control.address import socket_address, socket_path
 from ringfence.control.client import NOT_RUNNING, ControlClient
 from ringfence.control.messages import REQUEST_LIMIT_BYTES, Flows, LiveCalls
@@ -57,6 +57,7 @@ def test_every_request_is_answered_with_its_own_kind(running: Path) -> None:
         assert client.calls(limit=1).calls == (CALL,)
         assert client.call(RINGING.id) == RINGING
         assert client.call_counts().routes[0].name == "vendor"
+        assert client.vendors().vendors == (REGISTERED,)
         assert client.hang_up(CALL.id).id == CALL.id
         with pytest.raises(ControlError, match="no live call") as none:
             client.call(CALL.id)

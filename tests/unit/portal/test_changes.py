@@ -150,6 +150,7 @@ def test_a_phone_is_added_switched_off_and_removed_and_its_registration_shown(ad
         local="192.0.2.1:5060",
         contact="<sip:1001@<script>>",
         user_agent="\x1b[2Jphone",
+        since_at_us=admin.clock.utc_us() - 60_000_000,
         expires_at_us=admin.clock.utc_us() + 60_000_000,
     )
     admin.switch.registered = Flows(total=1, flows=(flow,))

@@ -17,7 +17,7 @@ from kit.clock import ManualClock
 from kit.journal import OPTIONS, T0_US, Journal
 from kit.ledgers import ledger_of
 from kit.site import FakeAlarms, FakeLedger
-from kit.switch import CALL, FLOW, some_books
+from kit.switch import CALL, FLOW, REGISTERED, some_books
 from kit.traces import a_call
 from ringfence.control.messages import (
     Books,
@@ -30,6 +30,8 @@ from ringfence.control.messages import (
     Status,
     Traced,
     TraceRequest,
+    Vendor,
+    Vendors,
 )
 from ringfence.errors import ControlError
 from ringfence.ledger.pipeline import Ledger
@@ -64,6 +66,7 @@ class FakeSwitch:
     asked: int = 0
     entries: tuple[ListEntry, ...] = ()
     counts: CallCounts | None = None
+    known_vendors: tuple[Vendor, ...] = (REGISTERED,)
     hung_up: list[int] = field(default_factory=list)
     traces_asked: list[TraceRequest] = field(default_factory=list)
 
@@ -76,6 +79,9 @@ class FakeSwitch:
 
     def call_counts(self) -> CallCounts | None:
         return self.counts if self.runs else None
+
+    def vendors(self) -> Vendors | None:
+        return Vendors(at_us=T0_US, vendors=self.known_vendors) if self.runs else None
 
     def calls(self, limit: int) -> LiveCalls | None:
         assert limit > 0
