@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from ringfence.control.messages import CallCounts
+from ringfence.control.messages import CallCounts, Vendors
 from ringfence.ledger.service import Stats
 
 
@@ -24,6 +24,10 @@ class Switch(Protocol):
         """Calls of this run, counted, and gateways at work."""
         ...
 
+    def vendors(self) -> Vendors | None:
+        """How we stand with the vendors that we register with or ask by OPTIONS."""
+        ...
+
 
 _GAUGES: Final = frozenset({"tcp_connections_open", "trace_bytes"})
 
@@ -31,10 +35,17 @@ _GAUGES: Final = frozenset({"tcp_connections_open", "trace_bytes"})
 class _Snapshot(Collector):
     """One scrape."""
 
-    def __init__(self, stats: Stats, switch: Mapping[str, int] | None, calls: CallCounts | None) -> None:
+    def __init__(
+        self,
+        stats: Stats,
+        switch: Mapping[str, int] | None,
+        calls: CallCounts | None,
+        vendors: Vendors | None,
+    ) -> None:
         self._stats = stats
         self._switch = switch
         self._calls = calls
+        self._vendors = vendors
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, as of the scrape."""
@@ -52,6 +63,8 @@ class _Snapshot(Collector):
         yield edge
         if self._calls is not None:
             yield from _of_calls(self._calls)
+        if self._vendors is not None:
+            yield from _of_vendors(self._vendors)
         yield from self._ledger()
 
     def _ledger(self) -> Iterator[Metric]:
@@ -127,8 +140,34 @@ def _of_calls(calls: CallCounts) -> Iterator[Metric]:
             yield gauge
 
 
+def _of_vendors(vendors: Vendors) -> Iterator[Metric]:
+    registered = GaugeMetricFamily(
+        "ringfence_route_registered",
+        "Whether we are registered with a routing gateway that we are to register with.",
+        labels=["route"],
+    )
+    failures = GaugeMetricFamily(
+        "ringfence_route_registration_failures",
+        "Tries to register that failed, in a row, by routing gateway.",
+        labels=["route"],
+    )
+    healthy = GaugeMetricFamily(
+        "ringfence_route_healthy",
+        "Whether a routing gateway that is asked by OPTIONS is taken to be there.",
+        labels=["route"],
+    )
+    for vendor in vendors.vendors:
+        ours = vendor.registration
+        if ours is not None:
+            registered.add_metric([vendor.name], float(ours.standing == "registered"))
+            failures.add_metric([vendor.name], ours.failures)
+        if vendor.health is not None:
+            healthy.add_metric([vendor.name], float(vendor.health.is_alive))
+    yield from (registered, failures, healthy)
+
+
 def exposition(stats: Stats, switch: Switch) -> tuple[bytes, str]:
     """The body of a scrape and its media type."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(stats, switch.counters(), switch.call_counts()))
+    registry.register(_Snapshot(stats, switch.counters(), switch.call_counts(), switch.vendors()))
     return generate_latest(registry), CONTENT_TYPE_LATEST

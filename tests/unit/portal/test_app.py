@@ -4,11 +4,13 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kit.journal import SOURCE_IS_AUTHORISED, T0_US, Journal
 from kit.site import Site, site_over
-from ringfence.control.messages import CallCounts, GatewayLoad
+from kit.switch import REFUSED, REGISTERED
+from ringfence.control.messages import CallCounts, GatewayLoad, Vendors
 from ringfence.errors import StoreError
 from ringfence.ledger.query import CdrQuery, Cursor
 from ringfence.ledger.schema import COLUMNS
@@ -399,6 +401,23 @@ def test_metrics_tell_of_calls_and_gateways(site: Site) -> None:
         'ringfence_route_acd_seconds{route="customer"} 42.0',
     ):
         assert line in text
+
+
+def test_metrics_tell_which_vendors_are_registered_with_and_healthy(site: Site) -> None:
+    asked_only = msgspec.structs.replace(REGISTERED, id=3, name="plain", registration=None)
+    refused = msgspec.structs.replace(REFUSED, id=2, name="other")
+    site.switch.known_vendors = Vendors(at_us=0, vendors=(REGISTERED, refused, asked_only))
+    text = site.client.get("/metrics").text
+    for line in (
+        'ringfence_route_registered{route="vendor"} 1.0',
+        'ringfence_route_registered{route="other"} 0.0',
+        'ringfence_route_registration_failures{route="other"} 2.0',
+        'ringfence_route_healthy{route="vendor"} 1.0',
+        'ringfence_route_healthy{route="other"} 0.0',
+        'ringfence_route_healthy{route="plain"} 1.0',
+    ):
+        assert line in text
+    assert 'ringfence_route_registered{route="plain"}' not in text
 
 
 def test_metrics_go_on_without_a_switch(site: Site) -> None:

@@ -26,6 +26,7 @@ from ringfence.portal.api import (
     phones,
     reports,
     route_explain,
+    route_states,
     routes,
     tokens,
     trace,
@@ -49,6 +50,8 @@ _ROUTERS: Final = (
     lists.router,
     live_calls.router,
     gateways.router,
+    # Before `routes`, which would take the word for an id.
+    route_states.router,
     routes.router,
     groups.router,
     route_explain.router,

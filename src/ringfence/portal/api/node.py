@@ -102,6 +102,7 @@ class RegistrationOut(BaseModel):
     local: str
     contact: str
     user_agent: str
+    since: Moment = Field(description="When it came to this address.")
     expires_at: Moment
 
 
@@ -192,6 +193,7 @@ def registrations(office: OfficeOf, asked: Annotated[RegistrationQuery, Query()]
                 local=flow.local,
                 contact=flow.contact,
                 user_agent=flow.user_agent,
+                since=iso_utc(flow.since_at_us),
                 expires_at=iso_utc(flow.expires_at_us),
             )
             for flow in found.flows[: asked.limit]

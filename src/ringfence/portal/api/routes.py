@@ -129,7 +129,7 @@ def list_routes(office: OfficeOf, asked: LimitQuery) -> RoutePage:
 @router.get("/{route_id}", **needs(Right.LOOK, 404))
 def get_route(office: OfficeOf, route_id: RouteNumber) -> RouteOut:
     """One routing gateway."""
-    return RouteOut.of(_found(office, route_id))
+    return RouteOut.of(route_of(office, route_id))
 
 
 @router.post("", status_code=201, **needs(Right.SETTINGS, 404, writes=True))
@@ -153,7 +153,7 @@ def change_route(
     office: OfficeOf, caller: CallerOf, route_id: RouteNumber, edit: RouteChange
 ) -> Changed[RouteOut]:
     """Change a routing gateway; an address takes the place of `registered_as`, and the other way round."""
-    route = _found(office, route_id)
+    route = route_of(office, route_id)
     wanted = RoutingGatewayEdit(
         name=edit.name,
         address=edit.address,
@@ -171,7 +171,7 @@ def change_route(
 @router.delete("/{route_id}", **needs(Right.SETTINGS, 404, writes=True))
 def remove_route(office: OfficeOf, caller: CallerOf, route_id: RouteNumber) -> Changed[RouteOut]:
     """Send a vendor no calls any more."""
-    change = office.settings.routing_gateways.remove(_found(office, route_id).name, actor=caller.actor)
+    change = office.settings.routing_gateways.remove(route_of(office, route_id).name, actor=caller.actor)
     return switch_change(office, change, RouteOut.of)
 
 
@@ -179,7 +179,11 @@ def _registration(sent: RegistrationModel | None) -> Registration | None:
     return None if sent is None else Registration(user=sent.user, expires_s=sent.expires_s)
 
 
-def _found(office: Office, route_id: int) -> RoutingGateway:
+def route_of(office: Office, route_id: int) -> RoutingGateway:
+    """The routing gateway of this id.
+
+    Raises: NotFoundError.
+    """
     for route in office.settings.routing_gateways.all():
         if route.id == route_id:
             return route

@@ -21,6 +21,7 @@ def test_a_phone_s_own_words_come_back_as_strings(site: Site) -> None:
     answer = site.client.get("registrations?limit=1", headers=site.bearing("viewer"))
     assert (answer.json()["total"], len(answer.json()["registrations"])) == (2, 1)
     assert answer.json()["registrations"][0]["user_agent"] == "\x1b[31mphone"
+    assert answer.json()["registrations"][0]["since"] == "1970-01-01T00:00:00.000004Z"
     assert b"\x1b" not in answer.content
 
 

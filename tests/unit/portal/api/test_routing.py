@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from kit.switch import LOAD, REFUSED
+from ringfence.control.messages import CallCounts
 from ringfence.settings.calls_model import PrefixMode
 from ringfence.settings.model import PhoneDraft
 
 from .conftest import Site
 from .test_alarms import call, settings_text
 
+LOAD_OF_VENDOR = replace(LOAD, id=1, name="vendor")
 VENDOR = {"name": "vendor", "address": "192.0.2.9:5080"}
 
 
@@ -127,3 +131,42 @@ def test_a_call_is_explained_rule_by_rule(site: Site) -> None:
     unknown = call(site, "GET", "route-explain?from=1&to=2&via=custmer", status=404)["error"]
     assert unknown["hint"] == "did you mean customer?"
     assert call(site, "GET", f"{asked}&at=soon", status=422)["error"]["field"] == "at"
+
+
+def test_how_we_stand_with_vendors_is_what_the_switch_says(site: Site) -> None:
+    registration = {"user": "4711", "expires_s": 3600}
+    wanted = VENDOR | {"registration": registration, "secret": "hunter2hunter2", "calls": {"options": True}}
+    add(site, "routes", wanted)
+    add(site, "routes", {"name": "plain", "address": "192.0.2.10"})
+    counts = CallCounts(
+        run=1,
+        at_us=0,
+        started=1,
+        answered=1,
+        live=0,
+        talking=0,
+        failed={},
+        gateways=(),
+        routes=(LOAD_OF_VENDOR,),
+    )
+    site.switch.counts = counts
+    told = call(site, "GET", "routes/states", role="viewer")
+    first, second = told["states"]
+    assert first == call(site, "GET", "routes/1/state", role="viewer")
+    assert (first["registration"], first["health"], told["next"]) == ("registered", "healthy", None)
+    assert first["our_registration"]["until"] == "1970-01-01T01:00:00.000000Z"
+    assert (first["options"]["last_status"], first["load"]["lines"]) == (200, 2)
+    assert (second["registration"], second["health"], second["load"]["lines"]) == ("none", "none", 0)
+    assert (second["our_registration"], second["options"]) == (None, None)
+    site.switch.known_vendors = (REFUSED,)
+    told = call(site, "GET", "routes/1/state")
+    assert (told["registration"], told["our_registration"]["status"], told["our_registration"]["until"]) == (
+        "refused",
+        403,
+        None,
+    )
+    assert (told["health"], told["options"]["last_answer"]) == ("down", None)
+    call(site, "GET", "routes/7/state", status=404)
+    site.switch.runs = False
+    for path in ("routes/states", "routes/1/state"):
+        assert call(site, "GET", path, status=503)["error"]["code"] == "no_switch"
