@@ -14,7 +14,7 @@ from ringfence.ledger.reasons import BILLING_MODE_TEXT, END_REASONS, REASONS, SC
 from ringfence.ledger.schema import COLUMNS, KINDS
 from ringfence.portal import audit_words, filters
 from ringfence.portal.exports import JobState
-from ringfence.portal.pages import call_forms, calls, chips, records, watch
+from ringfence.portal.pages import call_forms, calls, chips, records, vendors, watch
 from ringfence.settings import call_fields, database
 from ringfence.settings.alarms_model import ALARM_KINDS, Level
 from ringfence.settings.model import Color, ListName, Role
@@ -161,6 +161,6 @@ def _named() -> set[str]:
     found |= set(chips.RANGES.values()) | set(chips.FLAGS.values())
     found |= {*call_forms.GATEWAY_SECTIONS, *call_forms.ROUTE_SECTIONS, *call_forms.CHOICES.values()}
     found |= {each.help for each in (*call_fields.GATEWAY_FIELDS, *call_fields.ROUTE_FIELDS)}
-    found |= set(calls.STATES.values())
+    found |= set(calls.STATES.values()) | set(vendors.WHY)
     found |= set(audit_words.VERBS.values()) | set(audit_words.OBJECTS.values())
     return {sentence for sentence in found if sentence}

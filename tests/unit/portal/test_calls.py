@@ -5,7 +5,7 @@ import pytest
 
 from kit.site import Site
 from kit.switch import CALL
-from ringfence.control.messages import CallCounts, GatewayLoad, LiveCalls
+from ringfence.control.messages import CallCounts, GatewayLoad, LiveCalls, Vendors
 from ringfence.settings.calls_model import GatewayCalls, RouteCalls, RoutingGatewayDraft
 from ringfence.settings.model import GatewayDraft, Role
 
@@ -77,6 +77,7 @@ def test_gateways_show_what_they_carry(admin: Site) -> None:
     admin.switch.counts = CallCounts(
         run=1, at_us=1, started=9, answered=5, live=2, talking=1, failed={}, gateways=(load,), routes=(load,)
     )
+    admin.switch.known_vendors = Vendors(at_us=1, vendors=())
     for path, most in (("/live/gateways", 60), ("/live/routes", 30)):
         text = admin.get(path).text
         for cell in (f'7 <span class="hint">/ {most}</span>', "12,345", "64 %", "93 s"):

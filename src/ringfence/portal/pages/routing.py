@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where calls go: routing gateways, their groups, and why a call goes where it does."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from ringfence.call.explanation import Question, explain, where
-from ringfence.control.messages import GatewayLoad
 from ringfence.errors import ConfigError, NotFoundError, RingfenceError
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.policy.refusal import Refusal
+from ringfence.portal.pages import vendors
 from ringfence.portal.pages.call_forms import MOST_TYPED, sections, with_form
 from ringfence.portal.pages.people import differences
 from ringfence.portal.rights import Right
@@ -33,15 +34,16 @@ _HISTORY: Final = 20
 
 def routes(site: Site) -> list[GuardedRoute]:
     """Routing gateways, groups, and the explanation of a call."""
-    vendors, groups, explained = _Vendors(site), _Groups(site), _Explained(site)
+    gateways, groups, explained = _Vendors(site), _Groups(site), _Explained(site)
     return [
-        site.route("/routes", vendors.all, Right.LOOK),
-        site.route("/live/routes", vendors.now, Right.LOOK),
-        site.route("/routes/add", vendors.add, Right.SETTINGS, methods=["POST"]),
-        site.route("/routes/{id:int}", vendors.one, Right.LOOK),
-        site.route("/routes/{id:int}/edit", vendors.edit, Right.SETTINGS, methods=["POST"]),
-        site.route("/routes/{id:int}/calls", vendors.calls, Right.SETTINGS, methods=["POST"]),
-        site.route("/routes/{id:int}/remove", vendors.remove, Right.SETTINGS, methods=["POST"]),
+        site.route("/routes", gateways.all, Right.LOOK),
+        site.route("/live/routes", gateways.now, Right.LOOK),
+        site.route("/live/routes/{id:int}", gateways.state, Right.LOOK),
+        site.route("/routes/add", gateways.add, Right.SETTINGS, methods=["POST"]),
+        site.route("/routes/{id:int}", gateways.one, Right.LOOK),
+        site.route("/routes/{id:int}/edit", gateways.edit, Right.SETTINGS, methods=["POST"]),
+        site.route("/routes/{id:int}/calls", gateways.calls, Right.SETTINGS, methods=["POST"]),
+        site.route("/routes/{id:int}/remove", gateways.remove, Right.SETTINGS, methods=["POST"]),
         site.route("/groups", groups.all, Right.LOOK),
         site.route("/groups/add", groups.add, Right.SETTINGS, methods=["POST"]),
         site.route("/groups/set", groups.set_remark, Right.SETTINGS, methods=["POST"]),
@@ -65,8 +67,7 @@ class _Vendors:
             "routes.html",
             status=400 if problem else 200,
             problem=problem,
-            routes=settings.routing_gateways.all(),
-            loads=self._loads(),
+            **self._table(visit),
             groups=[group.name for group in settings.groups.all()],
             dynamic=_dynamic(self._site),
             form=visit.form if problem else {},
@@ -74,13 +75,23 @@ class _Vendors:
 
     def now(self, visit: Visit) -> Response:
         """The table of routing gateways; a part of the page."""
-        routes = self._site.office.settings.routing_gateways.all()
-        return self._site.page(visit, "routes_part.html", routes=routes, loads=self._loads())
+        return self._site.page(visit, "routes_part.html", **self._table(visit))
 
-    def _loads(self) -> dict[int, GatewayLoad] | None:
-        """The routing gateways at work, by id; None if no switch answers."""
-        counts = self._site.office.switch.call_counts()
-        return None if counts is None else {load.id: load for load in counts.routes}
+    def _table(self, visit: Visit) -> dict[str, Any]:
+        """The routing gateways, and how we stand with each."""
+        routes = self._site.office.settings.routing_gateways.all()
+        return {"routes": routes, **self._states(visit, routes)}
+
+    def _states(self, visit: Visit, routes: Sequence[RoutingGateway]) -> dict[str, Any]:
+        return {
+            "states": vendors.states(self._site.office, routes),
+            "why": lambda ours: vendors.why(visit, ours),
+        }
+
+    def state(self, visit: Visit) -> Response:
+        """How we stand with one vendor; a part of its page."""
+        route = self._asked(visit)
+        return self._site.page(visit, "route_state.html", route=route, **self._states(visit, [route]))
 
     def add(self, visit: Visit) -> Response:
         """Have a vendor to send calls to."""
@@ -126,6 +137,7 @@ class _Vendors:
             status=400 if problem else 200,
             problem=problem,
             route=route,
+            **self._states(visit, [route]),
             sections=sections(
                 visit,
                 route.calls,

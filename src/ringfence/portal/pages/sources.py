@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may call: mapping gateways by address, phones by registration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from starlette.responses import Response
 
-from ringfence.control.messages import GatewayLoad
+from ringfence.control.messages import Flow, GatewayLoad
 from ringfence.errors import ConfigError, RingfenceError
 from ringfence.portal.pages.call_forms import MOST_TYPED, sections, with_form
 from ringfence.portal.rights import Right
@@ -20,6 +21,7 @@ def routes(site: Site) -> list[GuardedRoute]:
     return [
         site.route("/gateways", gateways.all, Right.LOOK),
         site.route("/live/gateways", gateways.now, Right.LOOK),
+        site.route("/live/gateways/{name}", gateways.state, Right.LOOK),
         site.route("/gateways/add", gateways.add, Right.SETTINGS, methods=["POST"]),
         site.route("/gateways/address", gateways.add_address, Right.SETTINGS, methods=["POST"]),
         site.route("/gateways/{name}", gateways.one, Right.LOOK),
@@ -27,6 +29,7 @@ def routes(site: Site) -> list[GuardedRoute]:
         site.route("/gateways/{name}/calls", gateways.calls, Right.SETTINGS, methods=["POST"]),
         site.route("/gateways/{name}/remove", gateways.remove, Right.SETTINGS, methods=["POST"]),
         site.route("/phones", phones.all, Right.LOOK),
+        site.route("/live/phones", phones.now, Right.LOOK),
         site.route("/phones/add", phones.add, Right.SETTINGS, methods=["POST"]),
         site.route("/phones/{number}", phones.one, Right.LOOK),
         site.route("/phones/{number}/edit", phones.edit, Right.SETTINGS, methods=["POST"]),
@@ -48,20 +51,33 @@ class _Gateways:
             "gateways.html",
             status=400 if problem else 200,
             problem=problem,
-            gateways=self._site.office.settings.gateways.all(),
-            loads=self._loads(),
+            **self._table(),
             form=visit.form if problem else visit.asked,
         )
 
     def now(self, visit: Visit) -> Response:
         """The table of gateways; a part of the page."""
-        gateways = self._site.office.settings.gateways.all()
-        return self._site.page(visit, "gateways_part.html", gateways=gateways, loads=self._loads())
+        return self._site.page(visit, "gateways_part.html", **self._table())
 
-    def _loads(self) -> dict[int, GatewayLoad] | None:
-        """The gateways at work, by id; None if no switch answers."""
+    def _table(self) -> dict[str, Any]:
+        gateways = self._site.office.settings.gateways.all()
+        return {"gateways": gateways, **self._at_work(gateways)}
+
+    def _at_work(self, gateways: Sequence[Gateway]) -> dict[str, Any]:
+        """What gateways carry, and where those that register are; nothing if no switch answers."""
         counts = self._site.office.switch.call_counts()
-        return None if counts is None else {load.id: load for load in counts.gateways}
+        known = {} if counts is None else {load.id: load for load in counts.gateways}
+        loads = {gateway.id: known.get(gateway.id, _idle(gateway)) for gateway in gateways}
+        is_asked = any(gateway.username for gateway in gateways)
+        return {
+            "loads": None if counts is None else loads,
+            "flows": registered(self._site) if is_asked else {},
+        }
+
+    def state(self, visit: Visit) -> Response:
+        """How a gateway stands; a part of its page."""
+        gateway = self._site.office.settings.gateways.get(visit.request.path_params["name"])
+        return self._site.page(visit, "gateway_state.html", gateway=gateway, **self._at_work([gateway]))
 
     def add(self, visit: Visit) -> Response:
         """Authorise a source."""
@@ -110,6 +126,7 @@ class _Gateways:
             status=400 if problem else 200,
             problem=problem,
             gateway=gateway,
+            **self._at_work([gateway]),
             # Records have no filter for a source's port.
             records=[(each, link("/cdrs", source=str(network_of(each)))) for each in gateway.addresses],
             form=visit.form if problem and not calls_typed else {},
@@ -178,16 +195,21 @@ class _Phones:
         return self._all(visit)
 
     def _all(self, visit: Visit, problem: RingfenceError | None = None) -> Response:
-        flows = self._site.office.switch.flows()
         return self._site.page(
             visit,
             "phones.html",
             status=400 if problem else 200,
             problem=problem,
-            phones=self._site.office.settings.phones.all(),
-            flows={flow.number: flow for flow in flows.flows} if flows else {},
+            **self._table(),
             form=visit.form if problem else {},
         )
+
+    def now(self, visit: Visit) -> Response:
+        """The table of phones; a part of the page."""
+        return self._site.page(visit, "phones_part.html", **self._table())
+
+    def _table(self) -> dict[str, Any]:
+        return {"phones": self._site.office.settings.phones.all(), "flows": registered(self._site)}
 
     def add(self, visit: Visit) -> Response:
         """Let a phone register."""
@@ -206,14 +228,14 @@ class _Phones:
     def _one(self, visit: Visit, problem: RingfenceError | None = None) -> Response:
         settings = self._site.office.settings
         phone = settings.phones.get(visit.request.path_params["number"])
-        flows = self._site.office.switch.flows()
+        flows = registered(self._site)
         return self._site.page(
             visit,
             "phone.html",
             status=400 if problem else 200,
             problem=problem,
             phone=phone,
-            flows=[flow for flow in flows.flows if flow.number == phone.number] if flows else [],
+            flows=None if flows is None else flows.get(phone.number, ()),
             history=settings.audit(kind="phone", name=phone.number, limit=20),
         )
 
@@ -236,6 +258,25 @@ class _Phones:
         return self._site.done(
             "/phones", visit.say("{name} may not register any longer.", name=number), change
         )
+
+
+def registered(site: Site) -> dict[str, tuple[Flow, ...]] | None:
+    """Where the registered numbers are, each newest first; None if no switch answers."""
+    found = site.office.switch.flows()
+    if found is None:
+        return None
+    flows: dict[str, tuple[Flow, ...]] = {}
+    for flow in sorted(found.flows, key=lambda flow: -flow.since_at_us):
+        flows[flow.number] = (*flows.get(flow.number, ()), flow)
+    return flows
+
+
+def _idle(gateway: Gateway) -> GatewayLoad:
+    """A gateway that has not called since the start of the switch."""
+    names = ("lines", "calls_this_second", "calls_today", "answered_today", "asr_percent", "acd_s")
+    return GatewayLoad(
+        id=gateway.id, name=gateway.name, most_lines=gateway.calls.lines, **dict.fromkeys(names, 0)
+    )
 
 
 def _addresses(form: Mapping[str, str]) -> tuple[str, ...]:
