@@ -6,15 +6,19 @@ with the right end, and no call is left in the tables.
 """
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from kit.calling import records
 from kit.capture import needs
 from kit.node import Half, Node
+from kit.sip import Phone
 from kit.sipp import Sipp
+from kit.softphone import Softphone
 from kit.waiting import eventually
 from ringfence.ledger.reasons import END_REASON_BY_NAME, EndDirection
 
@@ -208,3 +212,70 @@ def test_options_are_answered(node: Node) -> None:
     with customer(node, node.switch(sip=("udp:127.0.0.1:0",)), "asks_options") as asking:
         asking.succeed()
     assert records(node) == []
+
+
+PASSWORD = "correct horse battery"
+BOSS, BOB, CAROL = "127.0.0.43", "127.0.0.44", "127.0.0.45"
+
+
+@pytest.mark.parametrize("lets_go", [False, True], ids=["waits for the end", "hangs up at once"])
+def test_a_phone_joins_two_calls_of_its_own(node: Node, lets_go: bool) -> None:
+    """RFC 5589 §7: bob is on hold, carol agrees, and the two are connected."""
+    switch = node.switch(sip=("udp:127.0.0.1:0",))
+    node.cli.ok("phone", "add", "1001", "--password-stdin", stdin=f"{PASSWORD}\n")
+    target = switch.address("udp")
+    with ExitStack() as stack:
+        boss, line2 = (stack.enter_context(Softphone(target, BOSS, "1001", PASSWORD)) for _ in range(2))
+        bob, carol = (
+            stack.enter_context(Softphone(target, *far)) for far in ((BOB, "bob"), (CAROL, "carol"))
+        )
+        assert Phone(boss.peer, "1001", PASSWORD).register()[0].status == 200
+        for far, prefix in ((bob, "44"), (carol, "45")):
+            node.cli.ok("route", "add", far.number, far.address, "--prefixes", prefix)
+        talk(boss, bob, "442071234567")
+        hold = boss.begin("INVITE", boss.sdp(2, "sendonly"))
+        bob.answer(bob.expect("INVITE"), body=bob.sdp(2, "recvonly"))
+        assert boss.answer_to(hold).status == 200
+        bob.expect("ACK")
+        talk(line2, carol, "4512345678")
+
+        ours, switchs = line2.tags
+        replaces = quote(f"{line2.call_id};to-tag={switchs};from-tag={ours}", safe="")
+        refer = (f"Refer-To: <sip:4512345678@127.0.0.1?Replaces={replaces}>",)
+        assert boss.ask("REFER", extra=refer).status == 202
+        assert boss.is_told().startswith(b"SIP/2.0 100")
+        offer = bob.expect("INVITE")
+        if lets_go:
+            assert boss.ask("BYE").status == line2.ask("BYE").status == 200
+        assert offer.body == b""
+        bob.answer(offer, body=bob.sdp(3))
+        invite = carol.expect("INVITE")
+        assert invite.body == bob.sdp(3)
+        carol.answer(invite, body=carol.sdp(2))
+        carol.expect("ACK")
+        assert bob.expect("ACK").body == carol.sdp(2)
+        if not lets_go:
+            assert boss.is_told().startswith(b"SIP/2.0 200")
+            boss.is_hung_up()
+            line2.is_hung_up()
+        # Still two calls, with an account each, until the two hang up.
+        assert len(node.cli.json("call", "list")) == 2
+        info = carol.begin("INFO")
+        bob.answer(bob.expect("INFO"))
+        assert carol.answer_to(info).status == 200
+        assert carol.ask("BYE").status == 200
+        bob.is_hung_up()
+    eventually(lambda: len(records(node)) >= 2)
+    assert {(row["calleeE164"], row["endReason"], row["endDirection"]) for row in records(node)} == {
+        ("442071234567", 200, int(CALLER)),
+        ("4512345678", 200, int(CALLEE)),
+    }
+    assert node.cli.json("call", "list") == []
+    assert node.books().difference == 0
+
+
+def talk(caller: Softphone, callee: Softphone, number: str) -> None:
+    """A call that is up."""
+    invite = caller.calls(number)
+    callee.takes_call()
+    assert caller.answer_to(invite).status == 200

@@ -4,7 +4,7 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit.call_world import FarEnd, World
+from kit.call_world import World
 from ringfence.call.plan import Side
 from ringfence.core import Message
 from ringfence.ledger.open_calls import open_calls
@@ -31,7 +31,7 @@ def act(world: World, what: str) -> None:
     if does == "s":
         world.pass_time(float(who))
         return
-    far: FarEnd = getattr(world, who)
+    far = next(far for far in world.far_ends.values() if far.name == who)
     if does.isdigit():
         if "INVITE" in far.asked:
             far.answer(int(does))
@@ -91,3 +91,52 @@ def test_a_message_is_read_as_it_was_sent() -> None:
     world.calls.stop(world.now)
     attend(world)
     world.assert_at_rest()
+
+
+ATTENDED_ACTS = (
+    "alice BYE", "bob BYE", "carol BYE", "line2 BYE", "alice REFER", "line2 REFER", "alice INVITE",
+    "bob INVITE", "carol INVITE", "alice ACK", "carol 200", "carol 486", "bob 200", "bob 200", "bob 491",
+    "bob 488", "bob 481", "carol 200", "carol 491", "carol 481", "carol 401", "line2 200", "2 s", "40 s",
+    "400 s",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(acts=st.lists(st.sampled_from(ATTENDED_ACTS), max_size=14), is_asked=st.booleans())
+def test_any_attended_transfer_leaves_one_record_a_call(acts: list[str], is_asked: bool) -> None:
+    world = World()
+    phone = Side(name="phone 1001", phone="1001")
+    line2 = world.far_end("line2", "198.51.100.9")
+    for caller, callee in ((world.alice, world.bob), (line2, world.carol)):
+        world.caller_side = phone
+        world.routes = [world.route(callee, 1)]
+        caller.invite()
+        attend(world)
+        callee.answer(200)
+        attend(world)
+        caller.ack()
+    to_tag = line2.peer.rpartition(";tag=")[2]
+    named = f"{line2.call_id}%3Bto-tag%3D{to_tag}%3Bfrom-tag%3D{line2.tag}"
+    refer_to = [("Refer-To", f"<sip:3003@192.0.2.1?Replaces={named}>")]
+    world.routes = [world.route(world.carol, 2)]
+    world.alice.ask("REFER", headers=refer_to)
+    attend(world)
+    if is_asked:
+        world.bob.answer(200, world.bob.sdp("2"))
+        attend(world)
+    for what in acts:
+        if what == "alice REFER":
+            world.alice.ask("REFER", headers=refer_to)
+        else:
+            act(world, what)
+        attend(world)
+    world.calls.stop(world.now)
+    attend(world)
+    world.pass_time(100)
+    attend(world)
+    world.assert_at_rest()
+    ids = [record.id for record in world.ended]
+    assert len(ids) == len(set(ids)), world.story
+    assert open_calls(world.engine.frames) == []
+    started = [line for line in world.engine.ladder if line.startswith("journal <- started")]
+    assert len(ids) == len(started), world.story

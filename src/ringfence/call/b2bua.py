@@ -11,12 +11,14 @@ from math import inf
 from typing import Final, assert_never
 
 from ringfence.call import session_timer
+from ringfence.call.attended import Attended
 from ringfence.call.dialog import Dialog
 from ringfence.call.ending import cancelled, end_answered, end_unanswered, hung_up
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import number, passed, reason
 from ringfence.call.hunt import UNAVAILABLE, Attempt, Farewell, LateForks
+from ringfence.call.joined import Joined
 from ringfence.call.leg import Leg, session_of
 from ringfence.call.plan import Plan, ours
 from ringfence.call.record import call_of
@@ -51,7 +53,7 @@ class Call:
     Shape: `pending` are transactions that keep an ended call in the table. `wakes_at` is when the table wakes
     the call, in monotonic seconds. `bye_after_ack` = the caller is hung up on once its ACK has come.
     `referred` is the transfer that the call was made for, and that hears what a caller would; `transfer` the
-    one that takes a side out of it.
+    one that takes a side out of it. `joined` are calls whose records end with this one's, None = none.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class Call:
         self._timers = Timers()
         self.bye_after_ack = False
         self.referred = referred
-        self.transfer: Transfer | None = None
+        self.transfer: Transfer | Attended | None = None
+        self.joined: Joined | None = None
         self.referred_before = False
+        self._b: Leg | None = None
         self.a = Leg(
             call=self,
             is_caller=True,
@@ -134,7 +138,16 @@ class Call:
     @property
     def b(self) -> Leg | None:
         """The callee's leg."""
+        if self._b is not None:
+            return self._b
         return None if self.attempt is None else self.attempt.leg
+
+    def seat(self, leg: Leg) -> None:
+        """Have a leg be the caller's or the callee's, as it says."""
+        if leg.is_caller:
+            self.a = leg
+        else:
+            self._b = leg
 
     def other(self, leg: Leg) -> Leg | None:
         """The leg on the other side."""
@@ -164,17 +177,17 @@ class Call:
         self._tags.append(tag)
         self.table.open(tag, call_id, leg)
 
-    def give(self, leg: Leg, other: "Call") -> None:
-        """Have the dialogs of a leg be of another call's caller."""
+    def give(self, leg: Leg, other: "Call", to: Leg | None = None) -> None:
+        """Have the dialogs of a leg be another call's, of that leg or of another one there."""
         for tag in {tag for tag, _ in leg.dialogs}:
             if tag in self._tags:
                 self._tags.remove(tag)
-                other.take_tag(tag)
+                other.take_tag(tag, to or leg)
 
-    def take_tag(self, tag: str) -> None:
+    def take_tag(self, tag: str, leg: Leg) -> None:
         """Take requests inside dialogs of this tag, which was another call's."""
         self._tags.append(tag)
-        self.table.by_tag[tag] = self.a
+        self.table.by_tag[tag] = leg
 
     def answer_caller(
         self,
@@ -332,11 +345,10 @@ class Call:
     def answered_frame(self, *, is_durable: bool) -> Frame:
         """The frame by which a restarted switch can end the call."""
         attempt = self.attempt
-        ours = self.a.dialog
-        theirs = None if attempt is None else attempt.leg.dialog
-        if attempt is None or self.answered_at is None or ours is None or theirs is None:
+        if attempt is None or self.answered_at is None:
             raise RuntimeError("a call that nobody answered has no such frame")
-        dialogs = (ours.state(self.a.hop(ours)), theirs.state(attempt.leg.hop(theirs)))
+        legs = [leg for leg in (self.a, self.b) if leg is not None]
+        dialogs = tuple(leg.dialog.state(leg.hop(leg.dialog)) for leg in legs if leg.dialog is not None)
         at_us = self.answered_at.utc_us
         frame = CallAnswered(id=self.id, answered_us=at_us, callee=attempt.callee, dialogs=dialogs)
         payload = encode(frame)
@@ -438,6 +450,13 @@ class Call:
             self.set_timer(leg.refresh_timer, leg.timer.refresh_after_s(settings), now)
         self.set_timer(leg.give_up_timer, leg.timer.give_up_after_s(settings), now)
 
+    def watch_nothing(self) -> None:
+        """Nobody is left whose session could be refreshed."""
+        for timer in (
+            Timer.REFRESH_CALLER, Timer.REFRESH_CALLEE, Timer.GIVE_UP_CALLER, Timer.GIVE_UP_CALLEE,
+        ):  # fmt: skip
+            self.stop_timer(timer)
+
     def _refresh(self, leg: Leg, now: Moment) -> None:
         if self.state is State.ENDED or leg.dialog is None or leg.timer is None:
             return
@@ -445,10 +464,14 @@ class Call:
 
     def is_offering(self, leg: Leg) -> bool:
         """Whether an offer of ours to a leg has no answer yet."""
-        if self.transfer is not None and self.transfer.is_offer_to(leg):
+        if self.is_asked_by_transfer(leg):
             return True
         passed_on = any(exchange.peer is leg and exchange.is_open_offer for exchange in self.exchanges)
         return passed_on or any(r.leg is leg and r.is_offer for r in self.refreshes)
+
+    def is_asked_by_transfer(self, leg: Leg) -> bool:
+        """Whether a leg is being asked to talk with somebody else."""
+        return self.transfer is not None and self.transfer.is_offer_to(leg)
 
     def is_offered(self, leg: Leg) -> bool:
         """Whether an offer of a leg has no answer yet."""
@@ -486,6 +509,9 @@ class Call:
 
     def end_by(self, leg: Leg, status: int, now: Moment) -> None:
         """End an answered call because a side no longer knows it, or no longer answers."""
+        if leg.call is not self:
+            leg.call.end_by(leg, status, now)  # it has gone over to another call
+            return
         if self.state not in {State.ANSWERED, State.UP}:
             return
         end_answered(

@@ -383,6 +383,7 @@ class Calls:
             return False
         call.end_by_us(HUNG_UP, now)
         self._settle(call)
+        self._settle_touched()
         return True
 
     def drain(self) -> None:
@@ -395,6 +396,7 @@ class Calls:
         for call in tuple(self.table.calls.values()):
             call.end_by_us(NODE_STOPPED, now)
             self._settle(call)
+        self._settle_touched()
 
     def restore(self, left: Iterable[OpenCall]) -> None:
         """End the calls of a run that ended without warning.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Frame, Headers, Moment, Request
 from ringfence.call.headers import cause, passed, reason
+from ringfence.call.joined import Joined
 from ringfence.call.leg import Leg
 from ringfence.call.plan import Verdict, verdict
 from ringfence.call.record import NOBODY, ended, ended_frame
@@ -75,7 +76,7 @@ def hung_up(call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Momen
         return
     leg.dialogs.pop((dialog.local_tag, dialog.remote_tag), None)
     leg.dialog = None
-    if call.transfer is not None and call.transfer.is_of(leg) and call.transfer.leave(now):
+    if call.transfer is not None and call.transfer.is_of(leg) and call.transfer.leave(leg, now):
         return
     end_answered(call, now, direction=direction, code=200, status=200, q850=q850, headers=passed(message))
 
@@ -134,8 +135,8 @@ def end_answered(
         exchange.abandon()
     if attempt is not None and setup.is_late_offer:
         setup.pass_answer(attempt, None)
-    if attempt is not None and attempt.leg.dialog is not None:
-        call.say_bye(attempt.leg, attempt.leg.dialog, headers)
+    if call.b is not None and call.b.dialog is not None:
+        call.say_bye(call.b, call.b.dialog, headers)
     if call.a.dialog is not None:
         if was_up or call.invite.transaction not in call.pending:
             call.say_bye(call.a, call.a.dialog, headers)
@@ -151,6 +152,8 @@ def _close(call: "Call", now: Moment, *, direction: EndDirection, code: int, sta
     call.stop_timers()
     if call.transfer is not None:
         call.transfer.ended(call, now)
+    if call.joined is not None:
+        _end_joined(call, call.joined, now, direction=direction, code=code, status=status, q850=q850)
     answered_at = call.answered_at
     hold_us = 0 if answered_at is None else round((now.mono_s - answered_at.mono_s) * 1_000_000)
     call.table.counts.ended(code, was_answered=answered_at is not None)
@@ -170,3 +173,21 @@ def _close(call: "Call", now: Moment, *, direction: EndDirection, code: int, sta
     )
     call.table.observer.ended(over)
     return ended_frame(over)
+
+
+def _end_joined(
+    call: "Call", joined: Joined, now: Moment, *, direction: EndDirection, code: int, status: int, q850: int
+) -> None:
+    """The records that go on as long as this one's end with it, each as seen from its own far end."""
+    leg = {EndDirection.CALLER: call.a, EndDirection.CALLEE: call.b}.get(direction)
+    for other in joined.end(call):
+        end_answered(
+            other,
+            now,
+            direction=direction if leg is None else joined.direction(other, leg),
+            code=code,
+            status=status,
+            q850=q850,
+            headers=[reason(q850, "the calls were joined")],
+        )
+        other.table.touched.append(other)

@@ -2,6 +2,7 @@
 """One side of a call: its far end, its dialogs, and what was last said about media on it."""
 
 from dataclasses import dataclass, field, replace
+from itertools import compress, product
 from typing import TYPE_CHECKING
 
 from ringfence.call.dialog import Dialog
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
 
 
+_EXTENSIONS = (b"timer", b"100rel", b"replaces")
 _SUPPORTED = {
-    (True, True): ("Supported", b"timer, 100rel"),
-    (True, False): ("Supported", b"timer"),
-    (False, True): ("Supported", b"100rel"),
-    (False, False): ("Supported", b""),
+    are: ("Supported", b", ".join(compress(_EXTENSIONS, are)))
+    for are in product((True, False), repeat=len(_EXTENSIONS))
 }
 
 
@@ -103,7 +103,7 @@ class Leg:
     @property
     def supported(self) -> tuple[str, bytes]:
         """Our Supported on this side."""
-        return _SUPPORTED[self.side.session_timer, self.side.rel100]
+        return _SUPPORTED[self.side.session_timer, self.side.rel100, self.side.may_replace]
 
     @property
     def refresh_timer(self) -> Timer:

@@ -26,7 +26,8 @@ class Side:
 
     Shape: `to_source` = requests inside the dialog go where its last message came from, whatever its Contact
     says (phones behind NAT). `sources` are the only ones that its requests inside the dialog may come from,
-    None = any. `phone` is its number if it is a phone of ours: it may transfer calls.
+    None = any. `phone` is its number if it is a phone of ours: it may transfer calls. `gateway_id` is the
+    mapping gateway that calls, 0 = none.
     """
 
     name: str
@@ -35,6 +36,18 @@ class Side:
     to_source: bool = False
     sources: Sources | None = None
     phone: str | None = None
+    gateway_id: int = 0
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether another INVITE can be known for its own, and take the place of this one (RFC 3891)."""
+        return self.phone is not None or self.gateway_id != 0
+
+    def is_of(self, other: "Side") -> bool:
+        """Whether both are the same phone's or the same mapping gateway's."""
+        if self.phone is not None:
+            return self.phone == other.phone
+        return self.gateway_id != 0 and self.gateway_id == other.gateway_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ class Refresh:
         is_update = "UPDATE" in leg.allows
         if not is_update and leg.sent is None:
             return  # the other side never described a session; the far end's own refresh is all there is
-        if not is_update and (call.is_offering(leg) or call.is_offered(leg) or call.is_unconfirmed):
+        is_busy = call.is_offering(leg) or call.is_offered(leg) or call.is_unconfirmed
+        if call.is_asked_by_transfer(leg) or (not is_update and is_busy):
             call.set_timer(leg.refresh_timer, _wait_s(call, leg), now)
             return
         refresh = cls(call, leg, dialog, "UPDATE" if is_update else "INVITE", None if is_update else leg.sent)

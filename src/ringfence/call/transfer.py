@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A phone hands its call over: a REFER (RFC 3515), "blind".
+"""A phone hands its call over: a REFER (RFC 3515), "blind". One that names a call of its own: `attended`.
 
 The phone that transfers names a number. The switch calls that number as this phone, by its rules and for its
 account, with the session of the other side, which stays where it is until the new callee has answered. Then
@@ -12,14 +12,16 @@ A phone that hangs up before that has let go: the other side moves at once, and 
 from typing import TYPE_CHECKING, Final, assert_never
 
 from ringfence.call import session_timer
+from ringfence.call.attended import Attended
 from ringfence.call.dialog import Dialog
 from ringfence.call.ending import end_answered
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.headers import unsupported
-from ringfence.call.hunt import Farewell
 from ringfence.call.identity import uri_of
 from ringfence.call.leg import Leg, Sent, Session, session_of
+from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
+from ringfence.call.subscription import Subscription
 from ringfence.call.timers import Timer
 from ringfence.core import Message, read_address, read_uri
 from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
@@ -27,12 +29,10 @@ from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
 
-SUBSCRIBED_S: Final = 180
 MOST_TRIES: Final = 5
 """So often the other side is asked again to take the new session after a 491."""
 
 RETRY_S: Final = 2.0
-_WORDS: Final = {100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK"}
 
 
 class Transfer:
@@ -41,14 +41,13 @@ class Transfer:
     Shape: `call` is the one that the other side is in. `made` is the new one, None before it was begun.
     """
 
-    def __init__(self, call: "Call", leg: Leg, peer: Leg, dialog: Dialog, request: Request) -> None:
+    def __init__(self, call: "Call", leg: Leg, peer: Leg, told: Subscription) -> None:
         self.call = call
         self.made: Call | None = None
         self._old = call
         self._leg = leg
         self._peer = peer
-        self._dialog: Dialog | None = dialog
-        self._event = f"refer;id={request.message.cseq}" if call.referred_before else "refer"
+        self._subscription = told
         self._session: Session | None = None
         self._sent: Sent | None = None
         self._tries = 0
@@ -69,7 +68,7 @@ class Transfer:
     def begin(cls, call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
         """Answer a REFER inside a call, and do what it asks."""
         refused = _refusal(call, leg, request.message)
-        asked = _number_of(request.message)
+        asked = _asked_by(request.message)
         peer = call.other(leg)
         if refused is not None:
             call.refuse(request, *refused)
@@ -78,10 +77,13 @@ class Transfer:
             call.refuse(request, asked if isinstance(asked, int) else 481)
             return
         call.table.engine.respond(request.transaction, 202, [leg.contact])
-        transfer = cls(call, leg, peer, dialog, request)
+        told = Subscription(call, leg, dialog, request.message)
+        told.tell(100)
+        if isinstance(asked, Replaces):
+            Attended.begin(call, leg, told, asked, now)
+            return
+        transfer = cls(call, leg, peer, told)
         call.transfer = transfer
-        call.referred_before = True
-        transfer._notify(100)
         made = call.table.refer(transfer._invite(asked, peer), transfer, now)
         if made is not None:
             call.table.touched.append(made)
@@ -255,12 +257,12 @@ class Transfer:
 
     # --- whoever leaves ---
 
-    def leave(self, now: Moment) -> bool:
+    def leave(self, leg: Leg, now: Moment) -> bool:  # noqa: ARG002 - there is but one
         """The phone that transfers hung up: the other side waits in the new call; False = there is none."""
         made = self.made
         if self._is_over or made is None or made.is_over or self.call is not self._old:
             return False
-        self._dialog = None
+        self._subscription.end()
         self._move(made, now)
         self._end_old(now)
         return True
@@ -270,7 +272,7 @@ class Transfer:
         if self._is_over or call is not self.call:
             return
         if call is self._old:
-            self._dialog = None
+            self._subscription.end()
             self._finish()
             if self.made is not None:
                 self._hang_up(self.made, now)
@@ -306,7 +308,7 @@ class Transfer:
     def _move(self, made: "Call", now: Moment) -> None:
         """The other side leaves the old call and is the caller of the new one."""
         old, peer, leg = self._old, self._peer, made.a
-        old.give(peer, made)
+        old.give(peer, made, made.a)
         leg.dialogs, leg.dialog = peer.dialogs, peer.dialog
         leg.side, leg.target, leg.number = peer.side, peer.target, peer.number
         leg.allows, leg.knows_timer, leg.timer = peer.allows, peer.knows_timer, peer.timer
@@ -328,20 +330,9 @@ class Transfer:
     # --- what the phone is told ---
 
     def _notify(self, status: int) -> None:
-        """A NOTIFY with what became of it so far (RFC 3515 §2.4.4)."""
-        if self._dialog is None or self._is_over or self._old.is_over:
-            return
-        state = f"active;expires={SUBSCRIBED_S}" if status < 200 else "terminated;reason=noresource"
-        headers: Headers = [
-            self._leg.contact,
-            ("Event", self._event.encode()),
-            ("Subscription-State", state.encode()),
-            ("Content-Type", b"message/sipfrag;version=2.0"),
-        ]
-        text = _WORDS.get(status, "Not connected")
-        body = f"SIP/2.0 {status} {text}\r\n".encode()
-        sent = self._leg.send(self._old.table.engine, self._dialog, "NOTIFY", headers, body)
-        self._old.own(sent.transaction, Farewell(self._leg, sent))
+        """Tell the phone what became of it so far."""
+        if not self._is_over:
+            self._subscription.tell(status)
 
 
 def _refusal(call: "Call", leg: Leg, message: Message) -> tuple[int, Headers] | None:
@@ -362,19 +353,17 @@ def _refusal(call: "Call", leg: Leg, message: Message) -> tuple[int, Headers] | 
     return (488, []) if peer is None or peer.got is None else None
 
 
-def _number_of(message: Message) -> str | int:
-    """The number that a REFER names, or the status that it is refused with (RFC 3515 §2.4.2)."""
+def _asked_by(message: Message) -> str | Replaces | int:
+    """The number or the dialog that a REFER names, or the status it is refused with (RFC 3515 §2.4.2)."""
     values = message.headers("Refer-To")
     if len(values) != 1:
         return 400
     try:
         uri, _, headers = read_address(values[0]).uri.partition("?")
         parts = read_uri(uri)
+        replaces = Replaces.within(headers)
     except ValueError:
         return 400
-    if "replaces=" in headers.lower():
-        # RFC 3891: two calls that are both there already are not joined here.
-        return 501
     if parts.scheme not in {"sip", "sips", "tel"}:
         return 416
-    return parts.user or 400
+    return replaces or parts.user or 400

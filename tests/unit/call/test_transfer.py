@@ -359,7 +359,8 @@ def test_a_number_that_no_route_serves_is_told(desk: Desk) -> None:
         (["<sip:192.0.2.1>"], 400),
         (["<nonsense"], 400),
         (["<http://a/b>"], 416),
-        (["<sip:3@a?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>"], 501),
+        (["<sip:3@a?Replaces=x%3Bto-tag%3D1>"], 400),
+        (["<sip:3@a?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2&Replaces=y>"], 400),
     ],
 )
 def test_what_cannot_be_understood_is_refused(desk: Desk, refer_to: list[str], status: int) -> None:

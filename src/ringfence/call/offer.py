@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A re-INVITE of ours by which one side is to talk with another one than before (RFC 3725)."""
+
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+from ringfence.call import session_timer
+from ringfence.call.dialog import Dialog
+from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Request, Response
+from ringfence.call.leg import Leg, Sent, Session
+from ringfence.core import Message
+
+if TYPE_CHECKING:
+    from ringfence.call.b2bua import Call
+
+
+class Asker(Protocol):
+    """Whoever makes offers."""
+
+    def taken(self, offer: "Offer", message: Message, now: Moment) -> None:
+        """It was answered with 2xx, which wants an ACK."""
+        ...
+
+    def not_taken(self, offer: "Offer", status: int, now: Moment) -> None:
+        """It was refused; 408 = nothing came."""
+        ...
+
+
+class Offer:
+    """One re-INVITE, until its final answer. Shape: `session` None = the far end is to make an offer."""
+
+    def __init__(self, call: "Call", leg: Leg, dialog: Dialog, session: Session | None, asker: Asker) -> None:
+        self.call = call
+        self.leg = leg
+        self.session = session
+        self._asker = asker
+        headers: Headers = [leg.contact, leg.allow, leg.supported]
+        if leg.timer is not None:
+            headers.append(leg.timer.header(is_caller=True))
+        if session is not None:
+            headers += session.headers
+        body = b"" if session is None else session.body
+        self._sent: Sent = leg.send(call.table.engine, dialog, "INVITE", headers, body)
+        call.own(self._sent.transaction, self)
+
+    def take(self, event: Event, now: Moment) -> None:
+        """What the transaction brings."""
+        match event:
+            case Response(message=message):
+                self.leg.saw(event.came)
+                if message.status >= 200:
+                    self.call.disown(event.transaction)
+                    self._answered(message, now)
+            case Ended(why=why):
+                self.call.disown(event.transaction)
+                self._asker.not_taken(self, 503 if why.is_ours else 408, now)
+            case Request() | Ack() | Cancel():
+                pass  # those are for server transactions
+            case _:
+                assert_never(event)
+
+    def _answered(self, message: Message, now: Moment) -> None:
+        sent = self._sent
+        if message.status in {401, 407}:
+            again = self.leg.again(self.call.table.engine, sent, message)
+            if again is not None:
+                self._sent = again
+                self.call.own(again.transaction, self)
+                return
+        if message.status >= 300:
+            self._asker.not_taken(self, message.status, now)
+            return
+        sent.dialog.refresh(message)
+        self.leg.learn(message)
+        self.leg.timer = session_timer.answered(message) if self.leg.side.session_timer else None
+        self._asker.taken(self, message, now)
+
+    def acknowledge(self, session: Session | None) -> None:
+        """Send the ACK for the 2xx, with the answer to the far end's offer if it made one."""
+        sent = self._sent
+        self.leg.acknowledge(self.call.table.engine, sent.dialog, sent.transaction, sent.seq, session)
+
+    def cancel(self) -> None:
+        """Take it back."""
+        self.call.table.engine.cancel(self._sent.transaction)
