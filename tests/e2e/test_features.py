@@ -274,6 +274,44 @@ def test_a_phone_joins_two_calls_of_its_own(node: Node, lets_go: bool) -> None:
     assert node.books().difference == 0
 
 
+def test_a_call_goes_on_at_another_phone_of_the_number(node: Node) -> None:
+    """RFC 3891: the kitchen takes up what the desk began, and a stranger with the same tags does not."""
+    switch = node.switch(sip=("udp:127.0.0.1:0",))
+    for number in ("1001", "1002"):
+        node.cli.ok("phone", "add", number, "--password-stdin", stdin=f"{PASSWORD}\n")
+    target = switch.address("udp")
+    with ExitStack() as stack:
+        desk, kitchen = (stack.enter_context(Softphone(target, BOSS, "1001", PASSWORD)) for _ in range(2))
+        thief = stack.enter_context(Softphone(target, CAROL, "1002", PASSWORD))
+        bob = stack.enter_context(Softphone(target, BOB, "bob"))
+        for phone in (desk, thief):
+            assert Phone(phone.peer, phone.number, PASSWORD).register()[0].status == 200
+        node.cli.ok("route", "add", "bob", bob.address, "--prefixes", "44")
+        talk(desk, bob, "442071234567")
+        replaces = f"Replaces: {desk.call_id};to-tag={desk.tags[1]};from-tag={desk.tags[0]}"
+        assert thief.answer_to(thief.calls("442071234567", replaces)).status == 481
+        invite = kitchen.calls("442071234567", replaces)
+        offer = bob.expect("INVITE")
+        assert offer.body == kitchen.sdp()
+        bob.answer(offer, body=bob.sdp(2))
+        bob.expect("ACK")
+        answer = kitchen.answer_to(invite)
+        assert (answer.status, answer.body) == (200, bob.sdp(2))
+        desk.is_hung_up()
+        end = bob.begin("BYE")
+        kitchen.is_hung_up()
+        assert bob.answer_to(end).status == 200
+    eventually(lambda: len(records(node)) >= 3)
+    assert {(row["billingMode"], row["endReason"], row["endDirection"]) for row in records(node)} == {
+        (0, 200, int(CALLEE)),
+        (-1, 200, int(CALLEE)),
+        (-1, END_REASON_BY_NAME["NoCallToReplace"].code, int(SERVER)),
+    }
+    assert node.cli.json("cdr", "list", "--illegal") == []
+    assert node.cli.json("call", "list") == []
+    assert node.books().difference == 0
+
+
 def talk(caller: Softphone, callee: Softphone, number: str) -> None:
     """A call that is up."""
     invite = caller.calls(number)

@@ -62,6 +62,9 @@ class FixedRouter:
 
     target: Target
 
+    def party(self, request: Request, now: Moment) -> Plan | Refused:
+        return self.admit(request, now)
+
     def admit(self, request: Request, now: Moment) -> Plan | Refused:  # noqa: ARG002
         caller, callee = request.message.from_.user, request.message.to.user
         route = Route(

@@ -581,7 +581,7 @@ class StubRouter:
         """Calls at once by gateway, on either side; those at 0 left out."""
         return {name: lines for name, lines in self.live.items() if name and lines}
 
-    def admit(self, request: Request, now: Moment) -> Plan | Refused:  # noqa: ARG002
+    def admit(self, request: Request, now: Moment) -> StubPlan | Refused:  # noqa: ARG002
         if self.refused is not None:
             return self.refused
         message = request.message
@@ -614,6 +614,12 @@ class StubRouter:
         if world.keeps_ladder:
             self.plans.append(plan)
         return plan
+
+    def party(self, request: Request, now: Moment) -> Plan | Refused:
+        plan = self.admit(request, now)
+        if isinstance(plan, Refused):
+            return plan
+        return replace(plan, account=replace(plan.account, billing_mode=-1))
 
 
 class FixedChance:

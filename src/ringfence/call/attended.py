@@ -12,13 +12,13 @@ hung up one of them meanwhile it has let go of that one; should the two not come
 over.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ringfence.call.ending import end_answered
 from ringfence.call.engine import Moment
 from ringfence.call.joined import move
 from ringfence.call.leg import Leg, Session, session_of
-from ringfence.call.offer import Offer
+from ringfence.call.offer import MOST_TRIES, RETRY_S, Offer, Returned
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
 from ringfence.call.subscription import Subscription
@@ -28,11 +28,6 @@ from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
-
-MOST_TRIES: Final = 5
-"""So often the sides are asked again after a 491, or while an offer of theirs is open."""
-
-RETRY_S: Final = 2.0
 
 
 class Attended:
@@ -116,17 +111,10 @@ class Attended:
         leg = self._peer if self._owed is None else self._target
         if leg.dialog is None:
             self._lose(481, now)
-        elif self._is_free(self._target) and (self._owed is not None or self._is_free(self._peer)):
-            self._asked = Offer(leg.call, leg, leg.dialog, self._offered, self)
-        else:
+        elif any(side.call.is_busy(side) for side in {leg, self._target}):
             self._ask_later(now)
-
-    def _is_free(self, leg: Leg) -> bool:
-        """Whether nothing about its session is on its way, other than by us."""
-        call = leg.call
-        return not any(
-            exchange.is_open_offer and leg in {exchange.leg, exchange.peer} for exchange in call.exchanges
-        ) and not any(refresh.leg is leg for refresh in call.refreshes)
+        else:
+            self._asked = Offer(leg.call, leg, leg.dialog, self._offered, self)
 
     def _ask_later(self, now: Moment) -> None:
         self._tries += 1
@@ -150,10 +138,10 @@ class Attended:
             return
         offer.acknowledge(None)
         if self._is_over:
-            self._return_target()
+            Returned.begin(self._target)
         elif session is None:
             self._lose(488, now)
-            self._return_target()
+            Returned.begin(self._target)
         else:
             self._connect(session, now)
 
@@ -207,12 +195,6 @@ class Attended:
             self._owed.acknowledge(self._peer.sent)
             self._owed = None
 
-    def _return_target(self) -> None:
-        """The target took the peer's session: it is offered the phone's again."""
-        target = self._target
-        if target.dialog is not None and not target.call.is_over and target.sent is not None:
-            Offer(target.call, target, target.dialog, target.sent, _Returned())
-
     def _end_if_left(self, call: "Call", now: Moment) -> None:
         """Nobody is left to talk with the other side of a call that the phone hung up."""
         if call.id not in self._left or call.is_over:
@@ -227,20 +209,6 @@ class Attended:
             q850=NORMAL_CLEARING,
             headers=[],
         )
-
-
-class _Returned:
-    """What becomes of an offer that brings a side back to whom it talked with."""
-
-    def taken(self, offer: Offer, message: Message, now: Moment) -> None:  # noqa: ARG002 - as asked
-        """It is back."""
-        offer.acknowledge(None)
-        offer.leg.got = session_of(message) or offer.leg.got
-
-    def not_taken(self, offer: Offer, status: int, now: Moment) -> None:
-        """It is lost, or keeps what it has until the phone's next offer."""
-        if status in {408, 481}:
-            offer.call.end_by(offer.leg, status, now)
 
 
 def _target_of(call: "Call", leg: Leg, replaces: Replaces) -> tuple[Leg, Leg] | int:

@@ -19,10 +19,12 @@ from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import number, passed, reason
 from ringfence.call.hunt import UNAVAILABLE, Attempt, Farewell, LateForks
 from ringfence.call.joined import Joined
-from ringfence.call.leg import Leg, session_of
+from ringfence.call.leg import Leg, Session, session_of
+from ringfence.call.offer import Offer
 from ringfence.call.plan import Plan, ours
-from ringfence.call.record import call_of
+from ringfence.call.record import NOBODY, call_of, started
 from ringfence.call.refresh import Refresh
+from ringfence.call.replacement import Replacement
 from ringfence.call.session_timer import Agreed
 from ringfence.call.setup import Setup
 from ringfence.call.state import State
@@ -74,6 +76,7 @@ class Call:
         self.invite = request
         self.exchanges: list[Exchange] = []
         self.refreshes: list[Refresh] = []
+        self.offers: list[Offer] = []
         self.pending: set[int] = set()
         self.answered_at: Moment | None = None
         self.record = call_of(request, plan.account, call_id=call_id, now=now)
@@ -85,7 +88,7 @@ class Call:
         self._timers = Timers()
         self.bye_after_ack = False
         self.referred = referred
-        self.transfer: Transfer | Attended | None = None
+        self.transfer: Transfer | Attended | Replacement | None = None
         self.joined: Joined | None = None
         self.referred_before = False
         self._b: Leg | None = None
@@ -294,6 +297,16 @@ class Call:
         self.table.observer.admitted(self.record, now.utc_us)
         self.setup.next(None, None, now)
 
+    def take_place(self, replaced: Leg, now: Moment) -> None:
+        """Go nowhere, and take the place of a leg of another call."""
+        target = replaced.call.other(replaced)
+        self.table.counts.began()
+        self.plan.began(now)
+        self.table.observer.admitted(self.record, now.utc_us)
+        self.table.engine.append(started(self.record, NOBODY))
+        if target is not None:
+            Replacement(self, replaced, target).begin(now)
+
     def new_caller_dialog(self) -> Dialog:
         """Another dialog on leg A."""
         message = self.invite.message
@@ -308,14 +321,22 @@ class Call:
         attempt = self.attempt
         if attempt is None or attempt.winner is None or self.state is not State.SETUP:
             return
+        self._say_answered(session_of(message), passed(message), tells, now)
+        self.watch(attempt.leg, now)
+
+    def say_replaced(self, session: Session, now: Moment) -> None:
+        """The same where the INVITE takes a place in another call."""
+        if self.a.dialog is not None:
+            self._say_answered(session, session.headers, self.a.dialog, now)
+
+    def _say_answered(self, session: Session | None, more: Headers, tells: Dialog, now: Moment) -> None:
         self.answered_at = now
         self.state = State.ANSWERED
         self.table.counts.was_answered()
         self.tells(tells)
         tells.is_confirmed = True
-        session = session_of(message)
         contact, allow = self.a.contact, self.a.allow
-        headers = [contact, allow, self.a.supported, *self._agree_with_caller(now), *passed(message)]
+        headers = [contact, allow, self.a.supported, *self._agree_with_caller(now), *more]
         self.answer_caller(
             200,
             headers,
@@ -324,7 +345,6 @@ class Call:
             tag=tells.local_tag,
             frame=self.answered_frame(is_durable=True),
         )
-        self.watch(attempt.leg, now)
         # Nobody would notice that a caller without session timers is gone.
         without_s = self.table.settings.timers.without_s if self.a.timer is None else 0
         limits_s = [limit_s for limit_s in (self.plan.longest_s, without_s) if limit_s]
@@ -345,15 +365,16 @@ class Call:
     def answered_frame(self, *, is_durable: bool) -> Frame:
         """The frame by which a restarted switch can end the call."""
         attempt = self.attempt
-        if attempt is None or self.answered_at is None:
+        if self.answered_at is None:
             raise RuntimeError("a call that nobody answered has no such frame")
+        callee = NOBODY if attempt is None else attempt.callee
         legs = [leg for leg in (self.a, self.b) if leg is not None]
         dialogs = tuple(leg.dialog.state(leg.hop(leg.dialog)) for leg in legs if leg.dialog is not None)
         at_us = self.answered_at.utc_us
-        frame = CallAnswered(id=self.id, answered_us=at_us, callee=attempt.callee, dialogs=dialogs)
+        frame = CallAnswered(id=self.id, answered_us=at_us, callee=callee, dialogs=dialogs)
         payload = encode(frame)
         if len(payload) > LARGEST_FRAME:
-            payload = encode(CallAnswered(id=self.id, answered_us=at_us, callee=attempt.callee, dialogs=()))
+            payload = encode(CallAnswered(id=self.id, answered_us=at_us, callee=callee, dialogs=()))
         return Frame(CALL_ANSWERED_FRAME, payload, is_durable)
 
     # --- what the caller's INVITE brings ---
@@ -379,9 +400,9 @@ class Call:
 
     def _acknowledged(self, message: Message) -> None:
         attempt = self.attempt
-        if self.state is State.ANSWERED and attempt is not None:
+        if self.state is State.ANSWERED:
             self.state = State.UP
-            if self.setup.is_late_offer:
+            if attempt is not None and self.setup.is_late_offer:
                 self.setup.pass_answer(attempt, message)
         elif self.bye_after_ack and self.a.dialog is not None:
             self.bye_after_ack = False
@@ -467,11 +488,23 @@ class Call:
         if self.is_asked_by_transfer(leg):
             return True
         passed_on = any(exchange.peer is leg and exchange.is_open_offer for exchange in self.exchanges)
-        return passed_on or any(r.leg is leg and r.is_offer for r in self.refreshes)
+        ours = any(r.leg is leg and r.is_offer for r in self.refreshes) or any(
+            o.leg is leg for o in self.offers
+        )
+        return passed_on or ours
 
     def is_asked_by_transfer(self, leg: Leg) -> bool:
         """Whether a leg is being asked to talk with somebody else."""
         return self.transfer is not None and self.transfer.is_offer_to(leg)
+
+    def is_busy(self, leg: Leg) -> bool:
+        """Whether anything about a leg's session is on its way, but for what a transfer awaits."""
+        is_passed_on = any(
+            exchange.is_open_offer and (exchange.leg is leg or exchange.peer is leg)
+            for exchange in self.exchanges
+        )
+        legs = [*(refresh.leg for refresh in self.refreshes), *(offer.leg for offer in self.offers)]
+        return is_passed_on or any(asked is leg for asked in legs)
 
     def is_offered(self, leg: Leg) -> bool:
         """Whether an offer of a leg has no answer yet."""

@@ -37,8 +37,9 @@ from ringfence.call.headers import (
     unsupported,
 )
 from ringfence.call.observer import Observer, Unobserved
-from ringfence.call.plan import Account, Refused, Router
+from ringfence.call.plan import Account, Plan, Refused, Router
 from ringfence.call.record import call_of, ended, ended_frame
+from ringfence.call.replacement import replaced_by
 from ringfence.call.session_timer import TooSmall
 from ringfence.call.state import State
 from ringfence.call.table import CallSettings, Chance, Table
@@ -198,38 +199,68 @@ class Calls:
     # --- new calls ---
 
     def _invite(self, request: Request, now: Moment) -> None:
-        """A call that comes in."""
-        call = self._begin(request, None, now)
+        """A call that comes in, or that takes a place in another one."""
+        if request.message.header("Replaces") is None:
+            call = self._begin(request, None, now)
+        else:
+            call = self._replace(request, now)
         if call is not None:
             self._settle(call)
 
     def _begin(self, request: Request, transfer: Transfer | None, now: Moment) -> Call | None:
         """A call that comes in, or that a transfer asks for; None = it was refused."""
-        refused = self._wrong(request)
-        plan = None
-        if refused is None:
-            decided = self.table.router.admit(request, now)
-            if isinstance(decided, Refused):
-                refused = decided.reason, []
-                account = decided.account
-            else:
-                plan, account = decided, decided.account
-                refused = self._wrong_for(request, plan.side.session_timer, allow_100rel=plan.side.rel100)
-        else:
-            account = _unknown(request)
-        if refused is not None or plan is None:
-            why, headers = refused or (INTERNAL, [])
-            self._refuse(request, account, why, headers, now, transfer=transfer)
+        plan = self._admit(request, self.table.router.admit, now, transfer=transfer)
+        if plan is None:
             return None
         call = Call(self.table, self._next_id, request, plan, now, referred=transfer)
         if transfer is not None:
             transfer.made = call
+        self._take_on(call, now)
+        call.start(now)
+        return call
+
+    def _replace(self, request: Request, now: Moment) -> Call | None:
+        """An INVITE that takes the place of a dialog of ours (RFC 3891 §3); None = it was refused."""
+        plan = self._admit(request, self.table.router.party, now)
+        if plan is None:
+            return None
+        replaced = replaced_by(request.message, plan, self.table)
+        if isinstance(replaced, EndReason):
+            self._refuse(request, plan.account, replaced, [], now)
+            return None
+        call = Call(self.table, self._next_id, request, plan, now)
+        self._take_on(call, now)
+        call.take_place(replaced, now)
+        return call
+
+    def _admit(
+        self,
+        request: Request,
+        decide: Callable[[Request, Moment], Plan | Refused],
+        now: Moment,
+        *,
+        transfer: Transfer | None = None,
+    ) -> Plan | None:
+        """The decision on a call; None = it was refused."""
+        refused, account = self._wrong(request), _unknown(request)
+        if refused is None:
+            decided = decide(request, now)
+            account = decided.account
+            if isinstance(decided, Refused):
+                refused = decided.reason, []
+            else:
+                side = decided.side
+                refused = self._wrong_for(request, side.session_timer, allow_100rel=side.rel100)
+                if refused is None:
+                    return decided
+        self._refuse(request, account, *refused, now, transfer=transfer)
+        return None
+
+    def _take_on(self, call: Call, now: Moment) -> None:
         self._next_id += 1
         self.table.calls[call.id] = call
         if self._alive_at_s is None:
             self._alive_at_s = now.mono_s + ALIVE_EVERY_S
-        call.start(now)
-        return call
 
     def _wrong(self, request: Request) -> tuple[EndReason, Headers] | None:
         """What keeps a call from being looked at, in the order of RFC 3261 §8.2."""

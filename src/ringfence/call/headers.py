@@ -16,7 +16,7 @@ ALLOW_REFER: Final = ("Allow", ", ".join((*METHODS, "REFER")).encode())
 ACCEPT: Final = ("Accept", b"application/sdp")
 _SDP_RANGES: Final = frozenset({"application/sdp", "application/*", "*/*"})
 NONE: Final[frozenset[str]] = frozenset()
-UNDERSTOOD: Final = frozenset({"100rel", "timer"})
+UNDERSTOOD: Final = frozenset({"100rel", "replaces", "timer"})
 """Extensions that a request may require of us (RFC 3261 §8.2.2.3)."""
 
 PASSED: Final = frozenset(

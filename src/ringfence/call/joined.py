@@ -45,6 +45,12 @@ class Joined:
             other.joined = None
         return others
 
+    def replace(self, far_end: Leg, new: Leg) -> None:
+        """Another leg is where a far end was."""
+        self.far_ends = {
+            call_id: (new if leg is far_end else leg, side) for call_id, (leg, side) in self.far_ends.items()
+        }
+
     def direction(self, call: "Call", leg: Leg) -> EndDirection:
         """On which side of a call a leg is that hung up."""
         far_end, side = self.far_ends.get(call.id, (call.a, EndDirection.CALLER))
@@ -65,6 +71,8 @@ def move(leg: Leg, place: Leg, now: Moment) -> None:
     """A far end leaves its call for another one, where it takes the place of a leg that is to be hung up."""
     old, call = leg.call, place.call
     join(old, call, leg, EndDirection.CALLER if leg.is_caller else EndDirection.CALLEE)
+    if call.joined is not None:
+        call.joined.replace(place, leg)
     old.watch_nothing()
     # What is left is a side without a far end.
     old.seat(Leg(call=old, is_caller=leg.is_caller, side=leg.side, target=leg.target, number=leg.number))

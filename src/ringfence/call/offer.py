@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A re-INVITE of ours by which one side is to talk with another one than before (RFC 3725)."""
 
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Request, Response
-from ringfence.call.leg import Leg, Sent, Session
+from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.core import Message
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
+
+MOST_TRIES: Final = 5
+"""So often a side is asked again after a 491, or while an offer of its own is open."""
+
+RETRY_S: Final = 2.0
 
 
 class Asker(Protocol):
@@ -41,6 +46,7 @@ class Offer:
         body = b"" if session is None else session.body
         self._sent: Sent = leg.send(call.table.engine, dialog, "INVITE", headers, body)
         call.own(self._sent.transaction, self)
+        call.offers.append(self)
 
     def take(self, event: Event, now: Moment) -> None:
         """What the transaction brings."""
@@ -52,6 +58,7 @@ class Offer:
                     self._answered(message, now)
             case Ended(why=why):
                 self.call.disown(event.transaction)
+                self.call.offers.remove(self)
                 self._asker.not_taken(self, 503 if why.is_ours else 408, now)
             case Request() | Ack() | Cancel():
                 pass  # those are for server transactions
@@ -66,6 +73,7 @@ class Offer:
                 self._sent = again
                 self.call.own(again.transaction, self)
                 return
+        self.call.offers.remove(self)
         if message.status >= 300:
             self._asker.not_taken(self, message.status, now)
             return
@@ -82,3 +90,23 @@ class Offer:
     def cancel(self) -> None:
         """Take it back."""
         self.call.table.engine.cancel(self._sent.transaction)
+
+
+class Returned:
+    """An offer that brings a side back to whom it talked with, by what that said last."""
+
+    @classmethod
+    def begin(cls, leg: Leg) -> None:
+        """Offer it, if there is anybody to offer it to."""
+        if leg.dialog is not None and not leg.call.is_over and leg.sent is not None:
+            Offer(leg.call, leg, leg.dialog, leg.sent, cls())
+
+    def taken(self, offer: Offer, message: Message, now: Moment) -> None:  # noqa: ARG002 - as asked
+        """It is back."""
+        offer.acknowledge(None)
+        offer.leg.got = session_of(message) or offer.leg.got
+
+    def not_taken(self, offer: Offer, status: int, now: Moment) -> None:
+        """It is lost, or keeps what it has until the next offer."""
+        if status in {408, 481}:
+            offer.call.end_by(offer.leg, status, now)

@@ -166,6 +166,10 @@ class Router(Protocol):
         """Decide on a call that comes in."""
         ...
 
+    def party(self, request: Request, now: Moment) -> Plan | Refused:
+        """Who sends an INVITE that takes a place in another call: it goes nowhere, and takes no line."""
+        ...
+
 
 # --- what the caller hears ---
 

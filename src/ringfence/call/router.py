@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from ringfence.call.engine import Moment, Request
 from ringfence.call.identity import read_identity
 from ringfence.call.plan import Account, Plan, Refused, Side, as_it_is
-from ringfence.call.routes import GatewayPlan, Origin, PhonePlan
+from ringfence.call.routes import GatewayPlan, Origin, PhonePlan, PlacePlan
 from ringfence.call.table import CallSettings
 from ringfence.call.ways import Ways
 from ringfence.core import Message, read_address, read_uri
@@ -121,11 +121,34 @@ class SettingsRouter:
             case _:
                 assert_never(destination)
 
+    def party(self, request: Request, now: Moment) -> Plan | Refused:  # noqa: ARG002 - as others decide
+        """Who sends an INVITE that takes a place in another call."""
+        policy, message = self.tables.policy, request.message
+        caller = policy.caller_of(request.gateway_id, request.number)
+        came = read_identity(message)
+        if caller is None:
+            return Refused(reason=UNAVAILABLE, account=_nobody(request, came))
+        who, number = caller_number(came, _taken_from(caller)), _number_called(message, caller)
+        if isinstance(caller, PhoneCaller):
+            who = caller.number
+        account = Account(
+            caller=who,
+            caller_access=who,
+            callee=number,
+            callee_access=number,
+            billing_mode=BillingMode.UNBILLED,
+            gateway_id=caller.id if isinstance(caller, MappingGateway) else 0,
+            gateway=caller.name if isinstance(caller, MappingGateway) else "",
+        )
+        if isinstance(caller, MappingGateway) and caller.calls.locked:
+            return Refused(reason=_reason(Refusal.LOCKED), account=account)
+        return PlacePlan(self, self._origin(request, caller, account, came))
+
     def _origin(
         self, request: Request, caller: MappingGateway | PhoneCaller, account: Account, came: Identity
     ) -> Origin:
         # Whoever registers may be behind NAT: what its Contact says is of no use then.
-        side = Side(name=account.gateway, to_source=request.number is not None)
+        side = Side(name=account.gateway, to_source=request.number is not None, gateway_id=account.gateway_id)
         if isinstance(caller, PhoneCaller):
             # A phone may say how it is called, and that it wants to be hidden; not who vouches for it.
             identity = Identity(caller=Party(account.caller, came.caller.display), privacy=came.privacy)

@@ -222,6 +222,20 @@ class PhonePlan(_Plan):
         return phone_route(like, binding, target.shown)
 
 
+class PlacePlan(_Plan):
+    """A call that takes a place in another one, which has the line and pays."""
+
+    def began(self, now: Moment) -> None:
+        """Nothing."""
+
+    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:  # noqa: ARG002
+        """Nowhere."""
+        return Stop(why="")
+
+    def ended(self, talk_s: int | None, now: Moment) -> None:
+        """Nothing."""
+
+
 def _is_elsewhere(outcome: Failure) -> bool:
     """Whether another place of the same gateway may do better (RFC 3263 §4.3)."""
     return _is_silence(outcome) or (isinstance(outcome, Answered) and outcome.status == 503)

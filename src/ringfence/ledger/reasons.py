@@ -142,6 +142,34 @@ END_REASONS: Final[tuple[EndReason, ...]] = (
     EndReason(
         code=-45, name="SdpNotAccepted", text="The caller takes no session in an answer", sip=406, q850=79
     ),
+    EndReason(
+        code=-50,
+        name="NoCallToReplace",
+        text="The call names no call of the same caller whose place it could take",
+        sip=481,
+        q850=31,
+    ),
+    EndReason(
+        code=-51,
+        name="ReplacedCallOver",
+        text="The call whose place it was to take is over",
+        sip=603,
+        q850=21,
+    ),
+    EndReason(
+        code=-52,
+        name="ReplacedCallAnswered",
+        text="The call was to take the place of another one only while that rings",
+        sip=486,
+        q850=17,
+    ),
+    EndReason(
+        code=-53,
+        name="ReplacedCallBusy",
+        text="The call whose place it was to take is just being answered or transferred",
+        sip=491,
+        q850=42,
+    ),
 )
 END_REASON_BY_CODE: Final[dict[int, EndReason]] = {reason.code: reason for reason in END_REASONS}
 END_REASON_BY_NAME: Final[dict[str, EndReason]] = {reason.name: reason for reason in END_REASONS}

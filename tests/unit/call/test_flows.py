@@ -484,7 +484,7 @@ def test_a_redirection_is_followed_where_the_route_says_so() -> None:
 @pytest.mark.parametrize(
     ("headers", "status", "reason", "said"),
     [
-        ([("Require", "replaces, 100rel")], 420, -40, ("Unsupported", "replaces")),
+        ([("Require", "join, 100rel")], 420, -40, ("Unsupported", "join")),
         ([("Max-Forwards", "0")], 483, -39, None),
         ([("Content-Type", "application/unknownformat")], 415, -44, ("Accept", "application/sdp")),
         ([("Accept", "text/nobodyKnowsThis")], 406, -45, None),
@@ -529,8 +529,8 @@ def test_requests_of_no_dialog_are_refused() -> None:
     world.alice.expect(481)
     world.alice.ask("OPTIONS")
     assert "INVITE" in (world.alice.expect(200).header("Allow") or "")
-    world.alice.ask("OPTIONS", headers=[("Require", "replaces")])
-    assert world.alice.expect(420).header("Unsupported") == "replaces"
+    world.alice.ask("OPTIONS", headers=[("Require", "join")])
+    assert world.alice.expect(420).header("Unsupported") == "join"
     world.alice.ask("SUBSCRIBE")
     world.alice.expect(405)
 

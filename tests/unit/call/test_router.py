@@ -675,3 +675,62 @@ def test_the_failure_that_says_most_is_what_the_caller_of_a_phone_hears() -> Non
     world.alice.expect(486)
     [ended] = world.ended
     assert (ended.end_reason, ended.q850_cause, ended.end_direction) == (486, 17, 1)
+
+
+# An INVITE that takes a place
+
+
+def replaces(far: FarEnd) -> list[tuple[str, str]]:
+    """The header that names the dialog of a far end."""
+    return [("Replaces", f"{far.call_id};from-tag={far.tag};to-tag={far.peer.rpartition(';tag=')[2]}")]
+
+
+def takes_the_place(world: ServedWorld, new: FarEnd, old: FarEnd) -> None:
+    new.invite("4930123", headers=replaces(old))
+    world.bob.expect("INVITE")
+    world.bob.answer(200)
+    world.bob.expect("ACK")
+    new.expect(200)
+    new.ack()
+    old.expect("BYE")
+    old.answer(200, to="BYE")
+    new.ask("BYE")
+    new.expect(200)
+    world.bob.expect("BYE")
+    world.bob.answer(200, to="BYE")
+    world.assert_at_rest()
+
+
+def test_a_gateway_takes_the_place_of_its_own_call_and_needs_no_line_more() -> None:
+    world = ServedWorld(customer(lines=1), bob_gw())
+    answered(world, world.alice, world.bob)
+    takes_the_place(world, world.far_end("dave", "198.51.100.4", gateway_id=7), world.alice)
+    kept, new = sorted(world.ended, key=lambda record: record.id)
+    assert (kept.billing_mode, kept.gateway) == (1, "customer")
+    assert (new.billing_mode, new.gateway, new.callee) == (-1, "customer", "4930123")
+
+
+def test_a_phone_takes_the_place_of_another_of_its_number() -> None:
+    world = ServedWorld(bob_gw(), phones=("1001", "1002"))
+    desk, kitchen = (
+        world.far_end(name, f"198.51.100.{i}", number="1001") for i, name in ((8, "desk"), (9, "k"))
+    )
+    answered(world, desk, world.bob)
+    stranger = world.far_end("stranger", "198.51.100.10", number="1002")
+    stranger.invite("4930123", headers=replaces(desk))
+    stranger.expect(481)
+    takes_the_place(world, kitchen, desk)
+    assert {(record.auth_number, record.billing_mode) for record in world.ended} == {
+        ("1001", 0),
+        ("1001", -1),
+        ("1002", -1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("gateway", "reason"), [(customer(locked=True), -22), (a_gateway("other", number=8), -15)]
+)
+def test_who_may_not_call_may_take_no_place_either(gateway: Any, reason: int) -> None:
+    world = ServedWorld(gateway, bob_gw())
+    world.alice.invite(headers=[("Replaces", "a;to-tag=b;from-tag=c")])
+    assert [record.end_reason for record in world.ended] == [reason]
