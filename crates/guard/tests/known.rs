@@ -92,6 +92,9 @@ fn what_a_gateway_may_not_send_says_why() {
     let subscribe = bench.throw(GATEWAY, &ask("SUBSCRIBE").bytes());
     assert_eq!(subscribe.status(), Some(405));
     assert!(subscribe.answers[0].contains("\r\nAllow: INVITE"));
+    let message = bench.throw(GATEWAY, &ask("MESSAGE").bytes());
+    assert_eq!(message.status(), Some(405));
+    assert!(!message.answers[0].rsplit("\r\nAllow: ").next().unwrap().lines().next().unwrap().contains("MESSAGE"));
     assert_eq!(bench.throw(GATEWAY, &ask("BYE").bytes()).status(), Some(481));
     assert_eq!(bench.throw(GATEWAY, &ask("OPTIONS").bytes()).admitted.len(), 1);
 }

@@ -27,7 +27,7 @@ from ringfence.call.engine import (
 )
 from ringfence.call.headers import (
     ACCEPT,
-    ALLOW,
+    ALLOW_OUTSIDE,
     UNDERSTOOD,
     accepts_sdp,
     is_body_known,
@@ -156,7 +156,7 @@ class Calls:
         elif message.method in {"BYE", "PRACK", "UPDATE", "INFO", "NOTIFY"}:
             self._answer(request, 481, [])
         else:
-            self._answer(request, 405, [ALLOW])
+            self._answer(request, 405, [ALLOW_OUTSIDE])
 
     def _options(self, request: Request) -> None:
         """Say what we can do (RFC 3261 §11.2), unless we are to do more (§8.2.2.3)."""
@@ -165,7 +165,7 @@ class Calls:
             self._answer(request, 420, [("Unsupported", ", ".join(missing).encode())])
             return
         supported = ", ".join(sorted(UNDERSTOOD)).encode()
-        self._answer(request, 200, [ALLOW, ACCEPT, ("Supported", supported)])
+        self._answer(request, 200, [ALLOW_OUTSIDE, ACCEPT, ("Supported", supported)])
 
     def _answer(self, request: Request, status: int, headers: Headers) -> None:
         """Answer a request outside of calls."""

@@ -6,11 +6,12 @@ from typing import Final
 from ringfence.call.engine import Headers
 from ringfence.core import Message
 
-METHODS: Final = (
-    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "UPDATE", "PRACK",
-)  # fmt: skip
-ALLOW: Final = ("Allow", ", ".join(METHODS).encode())
-ALLOW_REFER: Final = ("Allow", ", ".join((*METHODS, "REFER")).encode())
+METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK")
+ALLOW_OUTSIDE: Final = ("Allow", ", ".join(METHODS).encode())
+"""Outside calls: a MESSAGE is passed on inside one only."""
+
+ALLOW: Final = ("Allow", ", ".join((*METHODS, "MESSAGE")).encode())
+ALLOW_REFER: Final = ("Allow", ", ".join((*METHODS, "MESSAGE", "REFER")).encode())
 """For phones, which may transfer calls."""
 
 ACCEPT: Final = ("Accept", b"application/sdp")
