@@ -180,14 +180,24 @@ def _end_joined(
 ) -> None:
     """The records that go on as long as this one's end with it, each as seen from its own far end."""
     leg = {EndDirection.CALLER: call.a, EndDirection.CALLEE: call.b}.get(direction)
+    if call.answered_at is None:
+        # Nobody was there for who waited, and the phone that had it wait has left.
+        code, status, q850 = 200, 200, NORMAL_CLEARING
+    is_ours = direction is EndDirection.SERVER and call.answered_at is not None
+    text = "the calls were joined"
     for other in joined.end(call):
+        other.table.touched.append(other)
+        if other.state is State.SETUP:
+            # It was to be joined with one whose far end waits for its answer.
+            gone = Verdict(end_reason=code, is_callee=False, status=480, q850=q850, text=text)
+            end_unanswered(other, gone, now, direction=direction)
+            continue
         end_answered(
             other,
             now,
-            direction=direction if leg is None else joined.direction(other, leg),
+            direction=direction if is_ours else joined.direction(other, leg),
             code=code,
             status=status,
             q850=q850,
-            headers=[reason(q850, "the calls were joined")],
+            headers=[reason(q850, text)],
         )
-        other.table.touched.append(other)

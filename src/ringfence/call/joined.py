@@ -51,8 +51,8 @@ class Joined:
             call_id: (new if leg is far_end else leg, side) for call_id, (leg, side) in self.far_ends.items()
         }
 
-    def direction(self, call: "Call", leg: Leg) -> EndDirection:
-        """On which side of a call a leg is that hung up."""
+    def direction(self, call: "Call", leg: Leg | None) -> EndDirection:
+        """On which side of a call a leg is that hung up; whoever is not its far end is on the other side."""
         far_end, side = self.far_ends.get(call.id, (call.a, EndDirection.CALLER))
         if leg is far_end:
             return side

@@ -4,7 +4,7 @@
 The phone that transfers names a number. The switch calls that number as this phone, by its rules and for its
 account, with the session of the other side, which stays where it is until the new callee has answered. Then
 it is given the new callee's session by a re-INVITE, and moves from the old call into the new one. Each call
-has its own record.
+has its own record, and both go on until the two hang up.
 
 A phone that hangs up before that has let go: the other side moves at once, and is hung up if nobody answers.
 """
@@ -18,6 +18,7 @@ from ringfence.call.ending import end_answered
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.headers import unsupported
 from ringfence.call.identity import uri_of
+from ringfence.call.joined import join
 from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
@@ -216,7 +217,7 @@ class Transfer:
             return
         if self.call is self._old:
             self._move(made, now)
-            self._end_old(now)
+            self._leave_old(made, now)
         # The ACK that a caller would send now; if the callee hung up meanwhile the other side is hung up too.
         made.take(Ack(transaction=made.invite.transaction, message=made.invite.message), now)
 
@@ -264,7 +265,7 @@ class Transfer:
             return False
         self._subscription.end()
         self._move(made, now)
-        self._end_old(now)
+        self._leave_old(made, now)
         return True
 
     def ended(self, call: "Call", now: Moment) -> None:
@@ -297,13 +298,22 @@ class Transfer:
         if self.made is not None:
             self.made.stop_timer(Timer.TRANSFER)
 
-    def _end_old(self, now: Moment) -> None:
-        """The old call's record: it ends because the phone wanted it to."""
-        direction = EndDirection.CALLER if self._leg is self._old.a else EndDirection.CALLEE
-        end_answered(
-            self._old, now, direction=direction, code=200, status=200, q850=NORMAL_CLEARING, headers=[]
-        )
-        self._old.table.touched.append(self._old)
+    def _leave_old(self, made: "Call", now: Moment) -> None:
+        """The phone leaves. The old call's record goes on: its far end is there, and its account pays."""
+        old, leg = self._old, self._leg
+        side, far_side = EndDirection.CALLER, EndDirection.CALLEE
+        if leg is not old.a:
+            side, far_side = far_side, side
+        if made.is_over:
+            end_answered(old, now, direction=side, code=200, status=200, q850=NORMAL_CLEARING, headers=[])
+        else:
+            if leg.dialog is not None:
+                old.say_bye(leg, leg.dialog, [])
+                leg.dialog = None
+            old.watch_nothing()
+            join(old, made, self._peer, far_side)
+            old.table.engine.append(old.answered_frame(is_durable=False))
+        old.table.touched.append(old)
 
     def _move(self, made: "Call", now: Moment) -> None:
         """The other side leaves the old call and is the caller of the new one."""

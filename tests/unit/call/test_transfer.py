@@ -17,8 +17,9 @@ PHONE = Side(name="phone 1001", phone="1001")
 class Desk:
     """A call that is up, in which `boss` may hand `guest` over; carol is whom the guest is handed to."""
 
-    def __init__(self, *, by_caller: bool, settings: CallSettings | None = None) -> None:
+    def __init__(self, *, by_caller: bool, settings: CallSettings | None = None, longest_s: int = 0) -> None:
         self.world = world = World(settings=settings)
+        world.longest_s = longest_s
         if by_caller:
             world.caller_side = PHONE
             self.boss, self.guest = world.alice, world.bob
@@ -128,9 +129,10 @@ def test_each_call_has_its_own_record(desk: Desk) -> None:
     desk.hang_up(desk.guest)
     desk.over(desk.carol)
     first, second = desk.world.ended
-    assert (first.hold_s, second.hold_s) == (5, 7)
-    boss = EndDirection.CALLER if desk.boss is desk.world.alice else EndDirection.CALLEE
-    assert first.end_direction == boss
+    # Whoever pays for the guest pays as long as the guest talks.
+    assert (first.hold_s, second.hold_s) == (12, 7)
+    guest = EndDirection.CALLEE if desk.boss is desk.world.alice else EndDirection.CALLER
+    assert first.end_direction == guest
     assert second.end_direction == EndDirection.CALLER
     assert second.callee == "3003"
     assert second.auth_number == "1001"
@@ -164,7 +166,7 @@ def test_a_phone_that_hangs_up_has_let_go(desk: Desk) -> None:
     desk.called()
     desk.hang_up(desk.boss)
     desk.guest.nothing()
-    assert desk.ends == [("bob-gw" if desk.boss is desk.world.alice else "phone 1001", 200)]
+    assert desk.ends == []
     desk.carol.answer(180)
     desk.boss.nothing()
     desk.connect(boss_is_there=False)
@@ -182,6 +184,49 @@ def test_a_side_that_waits_for_nobody_is_hung_up(desk: Desk) -> None:
     desk.over(desk.guest)
     assert desk.ends[1] == ("carol-gw", 480)
     desk.rest()
+
+
+def test_the_old_record_ends_by_the_phone_that_let_go_if_nobody_answers(desk: Desk) -> None:
+    desk.refer()
+    desk.called()
+    desk.hang_up(desk.boss)
+    desk.world.pass_time(4)
+    desk.carol.answer(486)
+    desk.over(desk.guest)
+    desk.rest()
+    old, new = sorted(desk.world.ended, key=lambda record: record.id)
+    boss = EndDirection.CALLER if desk.boss is desk.world.alice else EndDirection.CALLEE
+    assert (old.end_reason, old.end_direction, old.hold_s) == (200, boss, 4)
+    assert (new.end_reason, new.hold_s) == (486, 0)
+
+
+def test_an_operator_that_ends_the_old_record_ends_the_wait(desk: Desk) -> None:
+    (old,) = desk.world.calls.table.calls
+    desk.refer()
+    desk.called()
+    desk.carol.answer(180)
+    desk.told(180)
+    desk.hang_up(desk.boss)
+    assert desk.world.calls.hang_up(old, desk.world.now)
+    desk.over(desk.guest)
+    desk.carol.expect("CANCEL")
+    desk.carol.answer(487)
+    assert {record.end_reason for record in desk.world.ended} == {END_REASON_BY_NAME["HungUp"].code}
+    desk.rest()
+
+
+def test_handing_over_does_not_end_the_time_that_a_call_may_last() -> None:
+    """Else a dear call would go on for nothing as soon as it is handed to a phone next door."""
+    desk = Desk(by_caller=True, longest_s=60)
+    desk.world.longest_s = 0
+    desk.refer()
+    desk.called()
+    desk.connect()
+    desk.world.pass_time(60)
+    desk.over(desk.guest)
+    desk.over(desk.carol)
+    desk.rest()
+    assert {record.end_reason for record in desk.world.ended} == {END_REASON_BY_NAME["LongestCall"].code}
 
 
 def test_a_side_that_waits_may_hang_up(desk: Desk) -> None:
