@@ -4,7 +4,7 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit.call_world import World
+from kit.call_world import FarEnd, World
 from ringfence.call.plan import Side
 from ringfence.core import Message
 from ringfence.ledger.open_calls import open_calls
@@ -136,6 +136,62 @@ def test_any_attended_transfer_leaves_one_record_a_call(acts: list[str], is_aske
     attend(world)
     world.assert_at_rest()
     ids = [record.id for record in world.ended]
+    assert len(ids) == len(set(ids)), world.story
+    assert open_calls(world.engine.frames) == []
+    started = [line for line in world.engine.ladder if line.startswith("journal <- started")]
+    assert len(ids) == len(started), world.story
+
+
+PLACE_ACTS = (
+    "alice BYE", "bob BYE", "line2 BYE", "line2 PLACE", "alice PLACE", "line2 ACK", "line2 CANCEL", "bob 200",
+    "bob 200", "bob 491", "bob 488", "bob 481", "bob INVITE", "alice INVITE", "alice 200", "line2 200",
+    "line2 INVITE", "alice REFER", "carol 200", "2 s", "40 s", "400 s",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    acts=st.lists(st.sampled_from(PLACE_ACTS), max_size=14), by_caller=st.booleans(), is_late=st.booleans()
+)
+def test_any_invite_that_takes_a_place_leaves_one_record_a_call(
+    acts: list[str], by_caller: bool, is_late: bool
+) -> None:
+    world = World()
+    phone = Side(name="phone 1001", phone="1001")
+    line2 = world.far_end("line2", "198.51.100.9")
+    caller, callee = (world.alice, world.bob) if by_caller else (world.bob, world.alice)
+    world.caller_side = phone if by_caller else Side(name="customer")
+    world.routes = [world.route(callee, 1, side=Side(name="bob-gw") if by_caller else phone)]
+    caller.invite()
+    attend(world)
+    callee.answer(200)
+    attend(world)
+    caller.ack()
+    world.caller_side = phone
+    world.routes = [world.route(world.carol, 2)]
+
+    def take_the_place_of(far: FarEnd) -> None:
+        to_tag = far.peer.rpartition(";tag=")[2]
+        replaces = f"{far.call_id};to-tag={to_tag};from-tag={far.tag}"
+        line2.invite(headers=[("Replaces", replaces)], late=is_late)
+        attend(world)
+
+    take_the_place_of(world.alice)
+    for what in acts:
+        who, _, does = what.partition(" ")
+        if does == "PLACE":
+            take_the_place_of(line2 if who == "line2" else world.alice)
+        elif does == "CANCEL":
+            line2.cancel()
+        else:
+            act(world, what)
+        attend(world)
+    world.calls.stop(world.now)
+    attend(world)
+    world.pass_time(100)
+    attend(world)
+    world.assert_at_rest()
+    ids = [record.id for record in world.ended if record.id]
     assert len(ids) == len(set(ids)), world.story
     assert open_calls(world.engine.frames) == []
     started = [line for line in world.engine.ladder if line.startswith("journal <- started")]

@@ -9,7 +9,7 @@ has its own record, and both go on until the two hang up.
 A phone that hangs up before that has let go: the other side moves at once, and is hung up if nobody answers.
 """
 
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.attended import Attended
@@ -20,6 +20,7 @@ from ringfence.call.headers import unsupported
 from ringfence.call.identity import uri_of
 from ringfence.call.joined import join
 from ringfence.call.leg import Leg, Sent, Session, session_of
+from ringfence.call.offer import MOST_TRIES, RETRY_S
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
 from ringfence.call.subscription import Subscription
@@ -29,11 +30,6 @@ from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
-
-MOST_TRIES: Final = 5
-"""So often the other side is asked again to take the new session after a 491."""
-
-RETRY_S: Final = 2.0
 
 
 class Transfer:
