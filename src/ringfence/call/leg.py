@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One side of a call: its far end, its dialogs, and what was last said about media on it."""
 
+import re
 from dataclasses import dataclass, field, replace
 from itertools import compress, product
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ _SUPPORTED = {
 }
 
 
+_HELD = re.compile(rb"^a=(?:recvonly|inactive)(?=\r?$)", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A body that describes a session, with its Content-Type."""
@@ -37,6 +41,11 @@ class Session:
     def headers(self) -> Headers:
         """What goes with the body."""
         return [("Content-Type", self.content_type)]
+
+    @property
+    def resumed(self) -> "Session":
+        """The same without a hold: who was held answered recvonly or inactive (RFC 3264 §8.4)."""
+        return Session(self.content_type, _HELD.sub(b"a=sendrecv", self.body))
 
 
 def session_of(message: Message) -> Session | None:

@@ -91,7 +91,8 @@ class Transfer:
         host = leg.target.shown[0]
         host = f"[{host}]" if ":" in host else host
         us = f"<{uri_of(leg.side.phone or '', host)}>"
-        session = peer.got
+        # The phone holds the other side before it transfers; nobody else does.
+        session = None if peer.got is None else peer.got.resumed
         headers: Headers = [
             ("Via", f"SIP/2.0/UDP {host};branch=z9hG4bK{token()}".encode()),
             ("Max-Forwards", b"%d" % max(call.hops_left - 1, 0)),

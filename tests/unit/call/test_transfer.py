@@ -120,6 +120,35 @@ def test_the_other_side_is_connected_to_whom_the_phone_names(desk: Desk) -> None
     desk.rest()
 
 
+@pytest.mark.parametrize("held", [b"recvonly", b"inactive"])
+def test_a_side_that_was_on_hold_is_not_offered_as_such(desk: Desk, held: bytes) -> None:
+    desk.boss.ask("INVITE", desk.boss.sdp("2") + b"a=sendonly\r\n")
+    desk.guest.expect("INVITE")
+    desk.guest.answer(200, desk.guest.sdp("2") + b"a=" + held + b"\r\n")
+    desk.boss.expect(200)
+    desk.boss.ack()
+    desk.guest.expect("ACK")
+    desk.refer()
+    assert desk.called().body == desk.guest.sdp("2") + b"a=sendrecv\r\n"
+    desk.connect()
+    desk.hang_up(desk.carol)
+    desk.over(desk.guest)
+    desk.rest()
+
+
+def test_a_side_that_holds_is_offered_as_such(desk: Desk) -> None:
+    desk.guest.ask("INVITE", desk.guest.sdp("2") + b"a=sendonly\r\n")
+    desk.boss.expect("INVITE")
+    desk.boss.answer(200, desk.boss.sdp("2") + b"a=recvonly\r\n")
+    desk.guest.expect(200)
+    desk.guest.ack()
+    desk.boss.expect("ACK")
+    desk.refer()
+    assert desk.called().body == desk.guest.sdp("2") + b"a=sendonly\r\n"
+    desk.world.calls.stop(desk.world.now)
+    desk.world.assert_at_rest()
+
+
 def test_each_call_has_its_own_record(desk: Desk) -> None:
     desk.world.pass_time(5)
     desk.refer()
