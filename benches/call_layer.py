@@ -109,6 +109,9 @@ class OnePlan:
 class OneRouter:
     """Lets every call in."""
 
+    def party(self, request: Request, now: Moment) -> Plan | Refused:
+        return self.admit(request, now)
+
     def admit(self, request: Request, now: Moment) -> Plan | Refused:
         return OnePlan()
 

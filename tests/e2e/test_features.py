@@ -239,8 +239,8 @@ def test_a_phone_joins_two_calls_of_its_own(node: Node, lets_go: bool) -> None:
         bob.expect("ACK")
         talk(line2, carol, "4512345678")
 
-        ours, switchs = line2.tags
-        replaces = quote(f"{line2.call_id};to-tag={switchs};from-tag={ours}", safe="")
+        ours, theirs = line2.tags
+        replaces = quote(f"{line2.call_id};to-tag={theirs};from-tag={ours}", safe="")
         refer = (f"Refer-To: <sip:4512345678@127.0.0.1?Replaces={replaces}>",)
         assert boss.ask("REFER", extra=refer).status == 202
         assert boss.is_told().startswith(b"SIP/2.0 100")
