@@ -18,10 +18,12 @@ OUT_OF_LUCK = 0.15
 class Crowd:
     """Calls of one seed.
 
-    Shape: `answered_at` and `byes` are what far ends saw, by their Call-ID, in UTC microseconds.
+    Shape: `answered_at` and `byes` are what far ends saw, by their Call-ID, in UTC microseconds. Callees are
+    up to `most_phones` phones that ring at once; 0 = they are called in turn.
     """
 
     seed: int
+    most_phones: int = 0
     lag_s: float | None = None
     world: World = field(default_factory=lambda: World(keeps_ladder=False))
     random: Random = field(init=False)
@@ -31,6 +33,7 @@ class Crowd:
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - a test's dice
+        self.world.rings_at_once = self.most_phones > 0
         if self.lag_s is not None:
             most_s = self.lag_s
             self.world.lag_s = lambda: self.random.random() * most_s
@@ -49,9 +52,8 @@ class Crowd:
     def _call(self, index: int) -> None:
         world, dice = self.world, self.random
         caller = world.far_end(f"a{index}", f"a{index}.example", gateway_id=1 + index % 5)
-        callees = [
-            world.far_end(f"b{index}x{n}", f"b{index}x{n}.example") for n in range(dice.choice((1, 1, 2)))
-        ]
+        count = dice.randint(1, self.most_phones) if self.most_phones else dice.choice((1, 1, 2))
+        callees = [world.far_end(f"b{index}x{n}", f"b{index}x{n}.example") for n in range(count)]
         for far in (caller, *callees):
             far.on_message = self._callee if far is not caller else self._caller
             far.is_reachable = dice.random() > 0.03

@@ -36,7 +36,7 @@ from ringfence.call.engine import (
 )
 from ringfence.call.identity import read_identity
 from ringfence.call.observer import Observer
-from ringfence.call.plan import Account, Plan, Refused, Route, Side, Stop, as_it_is
+from ringfence.call.plan import Account, Fork, Plan, Refused, Route, Side, Stop, as_it_is
 from ringfence.call.table import SPARE_WAKES, CallSettings
 from ringfence.core import Message
 from ringfence.ledger.frames import Opaque
@@ -194,8 +194,8 @@ class MemoryEngine:
             far.receive(message, transaction)
 
     def cancel(self, transaction: int, headers: Headers = []) -> None:  # noqa: B006 - as the Protocol says
-        client = self.clients[transaction]
-        if client.is_final or client.is_over:
+        client = self.clients.get(transaction)
+        if client is None or client.is_final or client.is_over:
             return
         client.cancel = headers
         if client.is_provisional:
@@ -524,7 +524,7 @@ class FarEnd:
 
 @dataclass(slots=True, kw_only=True)
 class StubPlan:
-    """Goes along the routes that the world has; stops at the callee's own word."""
+    """Goes along the routes that the world has, or to all at once; stops at the callee's own word."""
 
     side: Side
     account: Account
@@ -533,6 +533,7 @@ class StubPlan:
     routes: list[Route]
     failure_status: Callable[[int], int] = as_it_is
     longest_s: int = 0
+    is_fork: bool = False
     outcomes: list[Failure | None] = field(default_factory=list)
     on: str = ""
 
@@ -548,7 +549,7 @@ class StubPlan:
         last: Failure | None,
         heard: Heard,  # noqa: ARG002
         now: Moment,  # noqa: ARG002
-    ) -> Route | Stop:
+    ) -> Route | Fork | Stop:
         found = self._next(last)
         self._go_to(found.side.name if isinstance(found, Route) else "")
         return found
@@ -558,12 +559,15 @@ class StubPlan:
         self.on = name
         self.live[name] += 1
 
-    def _next(self, last: Failure | None) -> Route | Stop:
+    def _next(self, last: Failure | None) -> Route | Fork | Stop:
         self.outcomes.append(last)
         if isinstance(last, Answered) and last.status in {404, 486, 600, 603}:
             return Stop(why="the callee's own word")
         if not self.routes:
             return Stop(why="no more routes")
+        if self.is_fork:
+            together, self.routes = tuple(self.routes), []
+            return Fork(together)
         return self.routes.pop(0)
 
 
@@ -610,6 +614,7 @@ class StubRouter:
             ],
             failure_status=world.failure_status,
             longest_s=world.longest_s,
+            is_fork=world.rings_at_once,
         )
         if world.keeps_ladder:
             self.plans.append(plan)
@@ -658,6 +663,7 @@ class World:
         self.failure_status: Callable[[int], int] = as_it_is
         self.identity: Identity | None = None
         self.longest_s = 0
+        self.rings_at_once = False
         self.engine = MemoryEngine(self)
         self.router = StubRouter(self)
         self.chance = FixedChance()

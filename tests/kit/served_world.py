@@ -14,6 +14,7 @@ from ringfence.call.router import Tables
 from ringfence.call.service import CallService
 from ringfence.call.ways import Ways
 from ringfence.registrar.bindings import Binding, Bindings, Flow
+from ringfence.registrar.contact import BEST_Q
 from ringfence.settings.calls_model import RoutingGateway
 from ringfence.settings.model import Gateway
 
@@ -65,13 +66,15 @@ class ServedWorld(World):
         secrets = settings.pop("secrets", {})
         return Tables.build(a_state(*parts, **settings), secrets)
 
-    def phone(self, name: str, host: str, number: str, *, expires_s: int = 3600, **changed: Any) -> FarEnd:
+    def phone(
+        self, name: str, host: str, number: str, *, expires_s: int = 3600, q: int = BEST_Q, **changed: Any
+    ) -> FarEnd:
         """A phone that registers now."""
         far = self.far_end(name, host, number=number, **changed)
-        self.register(far, expires_s=expires_s)
+        self.register(far, expires_s=expires_s, q=q)
         return far
 
-    def register(self, far: FarEnd, *, expires_s: int = 3600) -> None:
+    def register(self, far: FarEnd, *, expires_s: int = 3600, q: int = BEST_Q) -> None:
         """A far end registers with its number."""
         now_us = self.now.utc_us
         self.bindings.bind(
@@ -81,6 +84,7 @@ class ServedWorld(World):
                 flow=Flow(transport="UDP", source=(far.host, 5060), local=LOCAL),
                 since_us=now_us,
                 expires_us=now_us + expires_s * 1_000_000,
+                q=q,
             )
         )
 

@@ -129,14 +129,13 @@ class Call:
 
     @property
     def attempt(self) -> Attempt | None:
-        """The attempt whose answer is waited for or was taken."""
+        """The attempt that the caller hears of, or whose answer was taken."""
         return self.setup.attempt
 
     @property
     def attempts(self) -> int:
-        """How many attempts were made, the one that is out or up included."""
-        is_out = self.attempt is not None and self.attempt.winner is None and not self.attempt.is_lost
-        return len(self.setup.reports) + is_out
+        """How many attempts were made, those that are out or up included."""
+        return self.setup.attempts
 
     @property
     def b(self) -> Leg | None:
@@ -163,7 +162,8 @@ class Call:
             return None if other is None else other.dialog
         if leg is self.a:
             return self.setup.pairs.callee_of(dialog, other.dialogs)
-        return self.setup.pairs.caller_of(dialog)
+        # Of phones that ring at once the caller hears one; the others have nobody to ask.
+        return self.setup.pairs.caller_of(dialog) if leg is self.b else None
 
     def own(self, transaction: int, owner: Owner) -> None:
         """Have what a transaction brings go to `owner`; the call lives as long."""
@@ -321,7 +321,11 @@ class Call:
         attempt = self.attempt
         if attempt is None or attempt.winner is None or self.state is not State.SETUP:
             return
-        self._say_answered(session_of(message), passed(message), tells, now)
+        session, more = session_of(message), passed(message)
+        unsaid = self.setup.unsaid
+        if session is None and unsaid is not None:
+            session, more = unsaid, [*more, *unsaid.headers]
+        self._say_answered(session, more, tells, now)
         self.watch(attempt.leg, now)
 
     def say_replaced(self, session: Session, now: Moment) -> None:
@@ -437,7 +441,7 @@ class Call:
 
     def asked(self, leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
         """A request inside one of our dialogs, in order."""
-        if leg is not self.a and leg is not self.b:
+        if leg is not self.a and leg is not self.b and not self.setup.is_out(leg):
             # An attempt that was given up, or a fork of one.
             self.refuse(request, 200 if request.message.method == "BYE" else 481)
             return

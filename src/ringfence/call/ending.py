@@ -92,16 +92,12 @@ def end_unanswered(
     """Answer the caller's INVITE with a failure, and cancel what is out."""
     setup = call.setup
     attempt = setup.attempt
-    if attempt is not None and not attempt.is_lost:
-        if attempt.winner is not None:
-            # Answered, and the caller was never told: it waits for a PRACK.
-            if setup.is_late_offer:
-                setup.pass_answer(attempt, None)
-            call.say_bye(attempt.leg, attempt.winner, headers or [])
-        else:
-            attempt.give_up(headers or [])
-            setup.reports.append(attempt.report(status=0, why=said.text))
-            setup.tell_report(now)
+    if attempt is not None and attempt.winner is not None and not attempt.is_lost:
+        # Answered, and the caller was never told: it waits for a PRACK.
+        if setup.is_late_offer:
+            setup.pass_answer(attempt, None)
+        call.say_bye(attempt.leg, attempt.winner, headers or [])
+    setup.give_up(headers or [], said.text, now)
     if direction is None:
         direction = EndDirection.CALLEE if said.is_callee else EndDirection.SERVER
     status = said.status if direction is EndDirection.CALLER else call.plan.failure_status(said.status)

@@ -40,6 +40,11 @@ _OF_BODIES: Final = frozenset(
 )
 
 
+def elsewhere(status: int, text: str) -> tuple[str, bytes]:
+    """The Reason of a CANCEL to a branch because of another one's final answer (RFC 3326 §2, §3.1)."""
+    return ("Reason", f'SIP;cause={status};text="{text}"'.encode())
+
+
 def passed(message: Message) -> Headers:
     """The headers of a message that go on to the other side, with what belongs to its body."""
     has_body = message.has_body

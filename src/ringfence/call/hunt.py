@@ -51,11 +51,15 @@ class Invited:
 class Attempt:
     """An INVITE to one route.
 
-    Shape: `winner` is the dialog whose 2xx was taken; `is_lost` = given up, whatever still comes.
+    Shape: `number` counts the attempts of a call from 1. `winner` is the dialog whose 2xx was taken;
+    `is_lost` = given up, whatever still comes.
     """
 
-    def __init__(self, call: "Call", route: Route, session: Session | None, now: Moment) -> None:
+    def __init__(
+        self, call: "Call", route: Route, session: Session | None, now: Moment, *, number: int
+    ) -> None:
         self.call = call
+        self.number = number
         self.route = route
         self.phase = Phase.INVITE
         self.is_lost = False
@@ -154,9 +158,10 @@ class Attempt:
         )
 
     def give_up(self, headers: Headers) -> None:
-        """Cancel the INVITE."""
+        """Cancel the INVITE, if it went out at all."""
         self.is_lost = True
-        self.call.table.engine.cancel(self.transaction, headers)
+        if self.transaction:
+            self.call.table.engine.cancel(self.transaction, headers)
 
     def take(self, event: Event, now: Moment) -> None:
         """What the INVITE's transaction brings."""

@@ -16,6 +16,7 @@ class Pairs:
     def __init__(self, main: Dialog) -> None:
         self._main = main
         self._told: dict[tuple[str, str], Dialog] = {}
+        self._given_by: dict[str, tuple[str, str]] = {}
 
     def caller(self, theirs: Dialog | None, *, has_sdp: bool, make: Callable[[], Dialog]) -> Dialog:
         """The caller's dialog that tells of `theirs`; None is a response without a tag.
@@ -26,10 +27,15 @@ class Pairs:
             return self._main
         key = (theirs.call_id, theirs.remote_tag)
         found = self._told.get(key)
-        if found is None:
+        if found is None or self._given_by.get(found.local_tag, key) != key:
             # Without SDP nothing was agreed in the dialogs before, and one dialog may tell of all.
             found = self._told[key] = self._main if not self._told or not has_sdp else make()
         return found
+
+    def gave(self, theirs: Dialog | None, ours: Dialog) -> None:
+        """The caller was given the session of `theirs` in `ours`, which tells of no other from then on."""
+        if theirs is not None:
+            self._given_by[ours.local_tag] = (theirs.call_id, theirs.remote_tag)
 
     def caller_of(self, theirs: Dialog) -> Dialog | None:
         """The caller's dialog that was told of `theirs`."""

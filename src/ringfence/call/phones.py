@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A call to a phone of ours: its contacts one after the other, by q and then the newest first."""
+"""A call to a phone of ours: contacts of equal q at once, those of lower q once all of them have failed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ringfence.call.engine import Target
-from ringfence.call.plan import Route, Stop
+from ringfence.call.plan import Fork, Route, Stop
 from ringfence.registrar.bindings import Binding
 from ringfence.routing.failover import Answered, Failure
 
@@ -31,18 +31,35 @@ def phone_route(like: Route, binding: Binding, shown: tuple[str, int]) -> Route:
     )
 
 
-class PhoneHunt:
-    """The contacts of one call that are left.
+def rounds(bindings: Iterable[Binding]) -> Iterator[list[Binding]]:
+    """Which contacts are rung at once (RFC 3261 §16.6, §20.10).
 
-    Any failure but a 6xx goes on to the next one: a device that is busy or off says nothing of the others,
-    and a 6xx speaks for the person (RFC 3261 §16.7).
+    Shape: `bindings` in the order of `Bindings.of`, by q. Of a device with several flows one at a time is in
+    a round: the others lead to the same bell (RFC 5626 §7). A number has `RF_CONTACTS_PER_NUMBER` at most.
+    """
+    together: list[Binding] = []
+    for binding in bindings:
+        devices = {each.instance for each in together} - {None}
+        if together and (binding.q != together[0].q or binding.instance in devices):
+            yield together
+            together = []
+        together.append(binding)
+    if together:
+        yield together
+
+
+class PhoneHunt:
+    """The rounds of one call that are left.
+
+    Any failure but a 6xx goes on to the next one: a device that is busy, or off, or asked not to disturb says
+    nothing of the others, and a 6xx speaks for the person (RFC 3261 §16.7 step 5).
     """
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._left = list(reversed(routes))
+    def __init__(self, forks: Iterable[Fork]) -> None:
+        self._left = list(forks)[::-1]
 
-    def next(self, last: Failure | None) -> Route | Stop:
-        """Where to go first (`last` None), or after a failure."""
+    def next(self, last: Failure | None) -> Fork | Stop:
+        """Where to go first (`last` None), or after a round that came to a failure."""
         if isinstance(last, Answered) and last.status >= 600:
             return Stop(why="the person called refused it")
         return self._left.pop() if self._left else Stop(why="")

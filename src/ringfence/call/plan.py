@@ -74,6 +74,13 @@ class Route:
     route_set: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where attempts go at once, at least one: the phones of a number (RFC 3261 §16.6)."""
+
+    routes: tuple[Route, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """No other gateway is tried.
@@ -142,8 +149,8 @@ class Plan(Protocol):
         """The call is taken on."""
         ...
 
-    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
-        """Where to go first (`last` None), or after a failure."""
+    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Fork | Stop:
+        """Where to go first (`last` None), or after a failure; of attempts at once the most telling one."""
         ...
 
     def ended(self, talk_s: int | None, now: Moment) -> None:
@@ -187,6 +194,27 @@ class Verdict:
     status: int
     q850: int
     text: str
+
+
+def more_telling(one: Failure | None, other: Failure) -> Failure:
+    """Which of two failures the caller is to hear of; of equal ones the other (RFC 3261 §16.7 step 6).
+
+    Shape: a 6xx, then busy, then the rest of the lowest class. A 3xx is told as a 480 and ranks as one. A
+    time-out is a 408, and ranks behind 4xx that somebody has said. Silence says nothing.
+    """
+    return other if one is None or _says(other) >= _says(one) else one
+
+
+def _says(outcome: Failure) -> int:
+    match outcome:
+        case Answered(status=status):
+            return 6 if status >= 600 else 2 if status >= 500 else 5 if status == 486 else 4
+        case TimedOut(phase=phase):
+            return 1 if phase is Phase.INVITE else 3
+        case Unreachable():
+            return 1
+        case _:
+            assert_never(outcome)
 
 
 def verdict(outcome: Failure) -> Verdict:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from ringfence.call.credentials import credentials_of
 from ringfence.call.engine import Moment, Target
-from ringfence.call.phones import PhoneHunt, phone_route
-from ringfence.call.plan import Account, Route, Side, Stop
+from ringfence.call.phones import PhoneHunt, phone_route, rounds
+from ringfence.call.plan import Account, Fork, Route, Side, Stop, more_telling
 from ringfence.call.ways import Ways
 from ringfence.core import read_uri
 from ringfence.ids import GatewayId
@@ -189,19 +189,19 @@ class GatewayPlan(_Plan):
 
 
 class PhonePlan(_Plan):
-    """The contacts of a phone, one after the other (`call.phones`)."""
+    """The contacts of a phone, round after round (`call.phones`)."""
 
     def __init__(self, router: "SettingsRouter", origin: Origin, bindings: Sequence[Binding]) -> None:
         super().__init__(router, origin)
-        self._hunt = PhoneHunt([self._route(binding) for binding in bindings])
+        self._hunt = PhoneHunt(Fork(tuple(map(self._route, together))) for together in rounds(bindings))
         self._told: Failure | None = None
 
-    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:  # noqa: ARG002
-        """The next contact; after the last one the failure that says most counts (RFC 3261 §16.7)."""
+    def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Fork | Stop:  # noqa: ARG002
+        """The next round; after the last one the failure that says most counts (RFC 3261 §16.7)."""
         if last is not None:
-            self._told = _more_telling(self._told, last)
+            self._told = more_telling(self._told, last)
         found = self._hunt.next(last)
-        if isinstance(found, Route):
+        if isinstance(found, Fork):
             return found
         if self._told is not None and _is_silence(self._told):
             return Stop(why=found.why, reason=CALLED_NOT_ONLINE)
@@ -249,17 +249,6 @@ def _place_of(target: Target) -> Place | None:
 def _is_silence(outcome: Failure) -> bool:
     """Whether nothing at all came back."""
     return isinstance(outcome, Unreachable) or outcome == TimedOut(routing.Phase.INVITE)
-
-
-def _more_telling(told: Failure | None, last: Failure) -> Failure:
-    """Busy says most, then any answer, then that it rang, then silence; of equal ones the last."""
-    return last if told is None or _says(last) >= _says(told) else told
-
-
-def _says(outcome: Failure) -> int:
-    if isinstance(outcome, Answered):
-        return 4 if outcome.status == 486 else 5 if outcome.status >= 600 else 3
-    return 1 if _is_silence(outcome) else 2
 
 
 def shown_to_phone(identity: Identity) -> Identity:

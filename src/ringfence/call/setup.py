@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The set-up of a call: attempts along its routes, one after the other, until one answers."""
+"""The set-up of a call: attempts along its routes, until one answers.
 
+Routes come one after the other, or several at once (`branches`). Those that are out at once are one round:
+the next one begins once all of them have failed, and the first 2xx or 6xx ends it (RFC 3261 §16.7).
+"""
+
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from msgspec import structs
 
 from ringfence.call import session_timer
+from ringfence.call.branches import Branches, Said
 from ringfence.call.dialog import Dialog
 from ringfence.call.ending import end_unanswered
-from ringfence.call.engine import Moment
-from ringfence.call.headers import cause, passed, reason
+from ringfence.call.engine import Headers, Moment
+from ringfence.call.headers import cause, elsewhere, passed, reason
 from ringfence.call.hunt import Attempt
-from ringfence.call.leg import session_of
+from ringfence.call.leg import Leg, Session, session_of
 from ringfence.call.pairs import Pairs
-from ringfence.call.plan import Route, Stop, ours, verdict
+from ringfence.call.plan import Fork, Route, Stop, more_telling, ours, verdict
 from ringfence.call.provisional import Provisionals
 from ringfence.call.record import callee_of, started
 from ringfence.call.state import State
@@ -23,7 +29,6 @@ from ringfence.core import Message
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import RouteAttempt
 from ringfence.routing.failover import Answered, Failure, Heard, TimedOut
-from ringfence.routing.table import Phase
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
@@ -31,85 +36,161 @@ if TYPE_CHECKING:
 NO_ROUTER: Final = END_REASON_BY_NAME["NoAvailableRouter"]
 
 
+class Lost(NamedTuple):
+    """An attempt that failed; `q850` is the cause that its answer named, None = it named none."""
+
+    attempt: Attempt
+    outcome: Failure
+    q850: int | None
+
+
 class Setup:
     """The set-up of one call.
 
-    Shape: `attempt` is the one whose answer is waited for or was taken, `reports` are those that are over.
-    `heard` is what the caller was told. `is_late_offer` = the callee's offer waits for the caller's answer.
+    Shape: `attempt` is the one that the caller hears of, whose answer was taken, or that said most of those
+    that failed. `heard` is what the caller was told. `is_late_offer` = the callee's offer waits for the
+    caller's answer. `unsaid` is the callee's session if the caller was not given it before the answer.
     """
 
     def __init__(self, call: "Call", main: Dialog) -> None:
         self._call = call
         self.attempt: Attempt | None = None
-        self.reports: list[RouteAttempt] = []
         self.heard = Heard()
         self.is_late_offer = False
+        self.unsaid: Session | None = None
         self.pairs = Pairs(main)
         self.provisionals = Provisionals(call)
+        self._branches = Branches()
+        self._lost: Lost | None = None
+        self._reports: dict[int, RouteAttempt] = {}
+        self._sent = 0
         self._answer_seq = 0
 
-    def next(self, last: Failure | None, q850: int | None, now: Moment) -> None:
-        """Try the next route, or end the call with what the last one came to; `q850` is its own cause."""
-        call = self._call
-        chosen = call.plan.next_route(last, self.heard, now)
-        match chosen:
-            case Route():
-                if self.reports:
-                    self.tell_report(now)
-                self._try(chosen, now)
-            case Stop(why=why, reason=ended_by, outcome=outcome):
-                if self.reports and why:
-                    self.reports[-1] = structs.replace(self.reports[-1], why=why)
-                if self.reports:
-                    self.tell_report(now)
-                if ended_by is not None or last is None:
-                    end_unanswered(call, ours(ended_by or NO_ROUTER), now)
-                    return
-                said = verdict(outcome or last)
-                is_own = q850 is None or outcome not in {None, last}
-                end_unanswered(call, said if is_own or q850 is None else replace(said, q850=q850), now)
-            case _:
-                assert_never(chosen)
+    @property
+    def attempts(self) -> int:
+        """How many were made, those that are out included."""
+        return len(self._reports) + len(self._branches)
 
-    def _try(self, route: Route, now: Moment) -> None:
-        call = self._call
-        frame = None
-        attempt = Attempt(call, route, call.a.got, now)
-        callee = callee_of(route, attempt.call_id)
-        if self.attempt is None:
-            # On disk before the INVITE leaves: whatever happens to us from now on, the call has a record.
-            frame = started(call.record, callee)
-        self.attempt = attempt
-        call.table.observer.attempted(call.record, callee, len(self.reports) + 1, now.utc_us)
-        attempt.send(frame)
-        call.set_timer(Timer.ATTEMPT, route.timeouts.after(Phase.INVITE), now)
+    @property
+    def reports(self) -> list[RouteAttempt]:
+        """Those that are over, in the order sent."""
+        return [report for _, report in sorted(self._reports.items())]
 
-    def tell_report(self, now: Moment) -> None:
-        """The last report stands as it is."""
-        call, number = self._call, len(self.reports)
-        call.table.observer.answered(call.record, self.reports[-1], number, now.utc_us)
+    @property
+    def waited_for(self) -> list[Attempt]:
+        """Those that are out, in the order sent."""
+        return list(self._branches)
 
     def is_waiting_for(self, attempt: Attempt) -> bool:
         """Whether an answer of this attempt would be taken."""
-        return self._call.state is State.SETUP and attempt is self.attempt
+        return self._call.state is State.SETUP and attempt in self._branches
+
+    def is_out(self, leg: Leg) -> bool:
+        """Whether it is the leg of an attempt that is waited for."""
+        return any(attempt.leg is leg for attempt in self._branches)
+
+    # --- rounds ---
+
+    def next(self, last: Lost | None, report_of: Attempt | None, now: Moment) -> None:
+        """Try what comes next, or end the call with what the last round came to.
+
+        Shape: `report_of` is the attempt that ended it; why no other follows stands in its report.
+        """
+        call = self._call
+        chosen = call.plan.next_route(None if last is None else last.outcome, self.heard, now)
+        if report_of is not None:
+            if isinstance(chosen, Stop) and chosen.why:
+                report = self._reports[report_of.number]
+                self._reports[report_of.number] = structs.replace(report, why=chosen.why)
+            self._tell_report(report_of, now)
+        match chosen:
+            case Route():
+                self._try((chosen,), now)
+            case Fork(routes=routes):
+                self._try(routes, now)
+            case Stop():
+                self._stop(chosen, last, now)
+            case _:
+                assert_never(chosen)
+
+    def _stop(self, stop: Stop, last: Lost | None, now: Moment) -> None:
+        if stop.reason is not None or last is None:
+            end_unanswered(self._call, ours(stop.reason or NO_ROUTER), now)
+            return
+        said = verdict(stop.outcome or last.outcome)
+        if last.q850 is not None and stop.outcome in {None, last.outcome}:
+            said = replace(said, q850=last.q850)
+        end_unanswered(self._call, said, now)
+
+    def _try(self, routes: Iterable[Route], now: Moment) -> None:
+        call = self._call
+        is_first = not self._sent
+        for route in routes:
+            self._sent += 1
+            attempt = Attempt(call, route, call.a.got, now, number=self._sent)
+            callee = callee_of(route, attempt.call_id)
+            self._branches.wait(attempt, now)
+            if len(self._branches) == 1:
+                self.attempt = attempt
+            call.table.observer.attempted(call.record, callee, attempt.number, now.utc_us)
+            # On disk before the INVITE leaves: whatever happens to us from now on, the call has a record. The
+            # engine holds each INVITE for its own frame, so all of the first ones have one.
+            attempt.send(started(call.record, callee) if is_first else None)
+        self._set_timer(now)
+
+    def _set_timer(self, now: Moment) -> None:
+        self._call.set_timer(Timer.ATTEMPT, self._branches.due_s - now.mono_s, now)
+
+    def _wait(self, attempt: Attempt, now: Moment) -> None:
+        self._branches.wait(attempt, now)
+        self._set_timer(now)
+
+    def _report(self, attempt: Attempt, status: int, why: str) -> None:
+        self._reports[attempt.number] = attempt.report(status=status, why=why)
+
+    def _tell_report(self, attempt: Attempt, now: Moment) -> None:
+        """The report of an attempt stands as it is."""
+        call, number = self._call, attempt.number
+        call.table.observer.answered(call.record, self._reports[number], number, now.utc_us)
+
+    def give_up(self, headers: Headers, why: str, now: Moment) -> None:
+        """Cancel all that are out."""
+        for attempt in self._branches.clear():
+            if not attempt.is_lost:
+                attempt.give_up(headers)
+                self._report(attempt, 0, why)
+                self._tell_report(attempt, now)
+
+    # --- what attempts hear ---
 
     def restarted(self, attempt: Attempt, now: Moment) -> None:
         """An attempt has begun again with another INVITE."""
-        self._call.set_timer(Timer.ATTEMPT, attempt.route.timeouts.after(attempt.phase), now)
+        if self.is_waiting_for(attempt):
+            self._wait(attempt, now)
 
     def progressed(self, attempt: Attempt, dialog: Dialog | None, message: Message, now: Moment) -> None:
         """An attempt got a provisional response."""
-        call = self._call
         if not self.is_waiting_for(attempt):
             return
-        call.set_timer(Timer.ATTEMPT, attempt.route.timeouts.after(attempt.phase), now)
+        self._wait(attempt, now)
         if message.status in {100, 199}:
             return  # the engine says 100 itself; 199 (RFC 6228) is about a fork that the caller does not see
         session = session_of(message)
-        tells = self._caller_dialog(dialog)
         if session is not None:
             attempt.leg.got = session
+        said = Said(attempt, dialog, message)
+        if self._branches.is_told(said):
+            self._tell(said, now)
+
+    def _tell(self, said: Said, now: Moment) -> None:
+        """Pass a provisional response on to the caller."""
+        call, message = self._call, said.message
+        tells = self._caller_dialog(said.dialog)
+        session = session_of(message)
+        if session is not None:
             call.a.sent = session
+            self.pairs.gave(said.dialog, tells)
+        self.attempt = said.attempt
         self.heard = Heard(
             ringing=self.heard.ringing or message.status == 180,
             sdp=self.heard.sdp or session is not None,
@@ -125,15 +206,31 @@ class Setup:
         """An attempt is over without an answer."""
         if not self.is_waiting_for(attempt):
             return
-        status = 0 if message is None else message.status
-        self.reports.append(attempt.report(status=status, why=_why(outcome)))
+        instead = self._branches.leave(attempt)
+        lost = Lost(attempt, outcome, None if message is None else cause(message))
+        if self._lost is None or more_telling(self._lost.outcome, outcome) is outcome:
+            self._lost = lost
+        self._report(attempt, 0 if message is None else message.status, _why(outcome))
+        if isinstance(outcome, Answered) and outcome.status >= 600:
+            # The person has refused (RFC 3261 §16.7 step 5).
+            self.give_up([elsewhere(outcome.status, "Declined elsewhere")], "refused elsewhere", now)
+        if self._branches:
+            self._tell_report(attempt, now)
+            self._set_timer(now)
+            if instead is not None:
+                self._branches.is_told(instead)
+                self._tell(instead, now)
+            return
         self._call.stop_timer(Timer.ATTEMPT)
-        self.next(outcome, _cause_of(message), now)
+        last, self._lost = self._lost, None
+        self.attempt = last.attempt
+        self.next(last, attempt, now)
 
     def timed_out(self, now: Moment) -> None:
-        """Nothing came in the time of the attempt's phase."""
-        attempt = self.attempt
-        if self._call.state is State.SETUP and attempt is not None:
+        """Nothing came in the time of an attempt's phase."""
+        if self._call.state is not State.SETUP or not self._branches:
+            return
+        for attempt in self._branches.overdue(now):
             attempt.give_up([reason(102, "no answer in time")])
             self.failed(attempt, TimedOut(attempt.phase), None, now)
 
@@ -144,10 +241,17 @@ class Setup:
         call.stop_timer(Timer.ATTEMPT)
         # What may still come are other forks; they keep nobody in the table.
         call.pending.discard(attempt.transaction)
-        self.reports.append(attempt.report(status=message.status, why=""))
-        self.tell_report(now)
+        was_heard = self._branches.heard is attempt
+        self._branches.leave(attempt)
+        self.attempt, self._lost = attempt, None
+        self._report(attempt, message.status, "")
+        self._tell_report(attempt, now)
+        self.give_up([elsewhere(200, "Call completed elsewhere")], "answered elsewhere", now)
         session = session_of(message)
         self.is_late_offer = call.a.got is None
+        if session is None and not was_heard:
+            # It was in a reliable response (RFC 3262 §5) that the caller was not told.
+            session = self.unsaid = b.got
         if session is not None:
             b.got = session
             call.a.sent = session
@@ -168,10 +272,6 @@ class Setup:
         if session is not None:
             self._call.a.got = session
             attempt.leg.sent = session
-
-
-def _cause_of(message: Message | None) -> int | None:
-    return None if message is None else cause(message)
 
 
 def _why(outcome: Failure) -> str:

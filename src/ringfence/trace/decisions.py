@@ -5,7 +5,7 @@ Both make the same sentences, so that what was noted and stands in the record to
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -106,11 +106,18 @@ def of_record(record: Cdr, finals: Mapping[str, int]) -> Iterator[tuple[int, Sen
     for number, attempt in enumerate(attempts, 1):
         sent_us = began_us + attempt.after_ms * 1000
         yield sent_us, attempted(number, attempt.gateway, attempt.callee)
-        following = attempts[number : number + 1]
-        given_up_us = began_us + following[0].after_ms * 1000 if following else over_us
+        following_ms = _next_ms(attempts, number)
+        given_up_us = over_us if following_ms is None else began_us + following_ms * 1000
         if attempt.status or attempt.why:
             yield finals.get(attempt.call_id, given_up_us), answered(number, attempt.status, attempt.why)
     yield over_us, ended(record.endDirection, record.endReason)
+
+
+def _next_ms(attempts: Sequence[RouteAttempt], number: int) -> int | None:
+    """When the attempt after this one began, None = there was none. Phones of a number begin together."""
+    attempt = attempts[number - 1]
+    begins = (each.after_ms for each in attempts[number:])
+    return next((ms for ms in begins if attempt.gateway or ms > attempt.after_ms), None)
 
 
 def attempts_of(record: Cdr) -> list[RouteAttempt]:

@@ -4,13 +4,18 @@
 import pytest
 
 from kit.call_world import LOCAL, World
-from ringfence.call.phones import PhoneHunt, phone_route
-from ringfence.call.plan import Route, Stop
+from ringfence.call.phones import PhoneHunt, phone_route, rounds
+from ringfence.call.plan import Fork, Route, Stop
 from ringfence.registrar.bindings import Binding, Bindings, Flow
 from ringfence.routing.failover import Answered, Failure, TimedOut, Unreachable
 from ringfence.routing.table import Phase
 
 PATH = ("<sip:edge.example.com;lr>", "<sip:203.0.113.3;lr>")
+
+
+def forks(world: World) -> list[Fork]:
+    """A round for each of them."""
+    return [Fork((route,)) for route in routes(world)]
 
 
 def routes(world: World) -> list[Route]:
@@ -65,14 +70,36 @@ def test_contacts_are_tried_one_after_the_other_over_their_flows() -> None:
     ],
 )
 def test_what_goes_on_to_the_next_contact(outcome: Failure | None, goes_on: bool) -> None:
-    hunt = PhoneHunt(routes(World()))
-    assert isinstance(hunt.next(outcome), Route if goes_on else Stop)
+    hunt = PhoneHunt(forks(World()))
+    assert isinstance(hunt.next(outcome), Fork if goes_on else Stop)
 
 
 def test_after_the_last_contact_there_is_none() -> None:
-    hunt = PhoneHunt(routes(World()))
-    first, second = hunt.next(None), hunt.next(Answered(480))
-    assert isinstance(first, Route)
-    assert isinstance(second, Route)
-    assert (first.uri, second.uri) == ("sip:b@10.0.0.2", "sip:b@10.0.0.9")
+    made = forks(World())
+    hunt = PhoneHunt(made)
+    assert [hunt.next(None), hunt.next(Answered(480))] == made
     assert hunt.next(Answered(480)) == Stop(why="")
+
+
+def a_contact(name: str, *, q: int = 1000, device: str | None = None) -> Binding:
+    flow = Flow(transport="UDP", source=("203.0.113.2", 5060), local=LOCAL)
+    return Binding(
+        number="b", contact=name, flow=flow, since_us=1, expires_us=9, q=q, instance=device, reg_id=len(name)
+    )
+
+
+def test_contacts_of_equal_q_ring_at_once_and_a_device_only_once() -> None:
+    """RFC 3261 §16.6, RFC 5626 §7."""
+    bindings = Bindings(9)
+    for each in (
+        a_contact("desk"),
+        a_contact("soft", device="<urn:uuid:1>"),
+        a_contact("soft2", device="<urn:uuid:1>"),
+        a_contact("mobile", q=500),
+        a_contact("voicemail", q=500),
+        a_contact("last", q=0),
+    ):
+        bindings.bind(each)
+    found = [[each.contact for each in together] for together in rounds(bindings.of("b", 0))]
+    assert found == [["desk", "soft"], ["mobile", "voicemail"], ["last"], ["soft2"]]
+    assert list(rounds(())) == []

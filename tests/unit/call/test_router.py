@@ -531,18 +531,17 @@ def test_what_a_phone_is_told_of_a_caller() -> None:
     assert shown_to_phone(replace(known, privacy="user;id")).caller == Party("anonymous", "Anonymous")
 
 
-def test_the_newest_contact_is_asked_first_and_the_next_if_nobody_is_there() -> None:
+def test_the_phone_that_is_preferred_is_asked_first_and_the_next_if_nobody_is_there() -> None:
     world = ServedWorld(phones=("1002",))
-    old = world.phone("old", "198.51.100.22", "1002")
-    world.pass_time(1.0)
-    new = world.phone("new", "198.51.100.23", "1002")
-    new.is_deaf = True
+    desk = world.phone("desk", "198.51.100.22", "1002")
+    mobile = world.phone("mobile", "198.51.100.23", "1002", q=500)
+    desk.is_deaf = True
     world.alice.invite("1002")
     world.pass_time(9.0)
-    old.nothing()
+    mobile.nothing()
     world.pass_time(1.0)
-    old.expect("INVITE")
-    old.answer(480)
+    mobile.expect("INVITE")
+    mobile.answer(480)
     world.alice.expect(480)
     assert [attempt.status for attempt in world.ended[0].route_attempts] == [0, 480]
     world.assert_at_rest()
@@ -550,14 +549,13 @@ def test_the_newest_contact_is_asked_first_and_the_next_if_nobody_is_there() -> 
 
 def test_the_word_of_a_phone_ends_the_call() -> None:
     world = ServedWorld(phones=("1002",))
-    old = world.phone("old", "198.51.100.22", "1002")
-    world.pass_time(1.0)
-    new = world.phone("new", "198.51.100.23", "1002")
+    desk = world.phone("desk", "198.51.100.22", "1002")
+    mobile = world.phone("mobile", "198.51.100.23", "1002", q=500)
     world.alice.invite("1002")
-    new.expect("INVITE")
-    new.answer(603)
+    desk.expect("INVITE")
+    desk.answer(603)
     world.alice.expect(603)
-    old.nothing()
+    mobile.nothing()
 
 
 def test_a_phone_whose_contacts_are_all_dead_is_not_online() -> None:

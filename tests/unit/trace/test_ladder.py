@@ -102,6 +102,22 @@ def test_an_attempt_without_an_answer_ends_where_the_next_begins() -> None:
     assert told["Attempt 1: no answer. Timed out"] - record.start * 1000 == 500_000
 
 
+def test_phones_that_ring_at_once_end_where_those_after_them_begin_or_the_call_ends() -> None:
+    record = a_record(
+        route_attempts=json.dumps(
+            [
+                {"gateway": "", "callee": "1", "call_id": "a", "after_ms": 2, "why": "Busy"},
+                {"gateway": "", "callee": "1", "call_id": "b", "after_ms": 2, "why": "Timed out"},
+                {"gateway": "", "callee": "1", "call_id": "c", "after_ms": 500, "why": "Timed out"},
+            ]
+        )
+    )
+    told = {str(said): at_us for at_us, said in decisions.of_record(record, {"a": record.start * 1000 + 7})}
+    assert told["Attempt 1: no answer. Busy"] - record.start * 1000 == 7
+    assert told["Attempt 2: no answer. Timed out"] - record.start * 1000 == 500_000
+    assert told["Attempt 3: no answer. Timed out"] == record.stop * 1000 + 999
+
+
 def test_a_record_of_something_else_decides_nothing() -> None:
     assert list(decisions.of_record(a_record(kind="illegal"), {})) == []
     assert decisions.attempts_of(a_record(route_attempts="no JSON")) == []
