@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """baresip as phones: they register, call each other and call out, with sound between them."""
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -149,6 +150,20 @@ def test_a_phone_that_is_not_there_is_told(node: Node, home: Baresip) -> None:
     assert home.expect("CALL_CLOSED").startswith("480")
     row = the_record(node)
     assert (row["calleeE164"], row["billingMode"], row["holdTime"]) == ("1003", 0, 0)
+
+
+def test_phones_of_one_number_ring_at_once(node: Node, switch: Half, home: Baresip, away: Baresip) -> None:
+    with a_phone(node, switch, "1002", ELSEWHERE) as other:
+        ring(home, away, "1002")
+        other.expect("CALL_INCOMING")
+        other.tell("accept")
+        hear_each_other(home, other)
+        away.expect("CALL_CLOSED")
+        home.tell("hangup")
+        other.expect("CALL_CLOSED")
+    row = the_record(node)
+    assert (row["calleeip"], row["endReason"], row["endDirection"]) == (ELSEWHERE, 200, CALLER)
+    assert len(json.loads(row["route_attempts"])) == 2
 
 
 def test_a_call_is_held_and_taken_up_again(node: Node, home: Baresip, away: Baresip) -> None:

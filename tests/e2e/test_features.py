@@ -5,6 +5,7 @@ A story ends well if neither side met a message that it did not expect, each cal
 with the right end, and no call is left in the tables.
 """
 
+import json
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pytest
 from kit.calling import records
 from kit.capture import needs
 from kit.node import Half, Node
-from kit.sip import Phone
+from kit.sip import Peer, Phone
 from kit.sipp import Sipp
 from kit.softphone import Softphone
 from kit.waiting import eventually
@@ -27,6 +28,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 SCENARIOS = Path(__file__).parent / "scenarios"
 CUSTOMER = "127.0.0.40"
 VENDORS = {"vendor": "127.0.0.41", "other": "127.0.0.42"}
+PHONES = ("127.0.0.43", "127.0.0.44")
+PHONE, PASSWORD = "1002", "correct horse battery"
 DIALLED = "442071234567"
 CALLS = 5
 CALLER, CALLEE, SERVER = EndDirection.CALLER, EndDirection.CALLEE, EndDirection.SERVER
@@ -146,13 +149,23 @@ STORIES = {
 }
 
 
-def sipp(node: Node, who: str, scenario: str, *, host: str, status: int, target: str = "") -> Sipp:
+def sipp(
+    node: Node,
+    who: str,
+    scenario: str,
+    *,
+    host: str,
+    status: int = 0,
+    port: int | None = None,
+    target: str = "",
+    dials: str = DIALLED,
+) -> Sipp:
     """One side of a story; `status` fills its scenario in."""
     text = (SCENARIOS / f"{who}_{scenario}.xml").read_text().replace("{status}", str(status))
     file = node.root / f"{who}_{scenario}.xml"
     file.write_text(text)
-    options = ("-s", DIALLED, "-r", "50") if target else ()
-    return Sipp(node.root, file, host=host, target=target, calls=CALLS, options=options)
+    options = ("-s", dials, "-r", "50") if target else ()
+    return Sipp(node.root, file, host=host, port=port, target=target, calls=CALLS, options=options)
 
 
 def customer(node: Node, switch: Half, scenario: str, status: int = 0) -> Sipp:
@@ -203,6 +216,36 @@ def ended_once_each(node: Node, story: Story) -> None:
     assert len({row["call_id"] for row in records(node)}) == CALLS
     eventually(lambda: node.cli.json("call", "list") == [])
     assert node.books().difference == 0
+
+
+def a_phone(node: Node, switch: Half, scenario: str, host: str) -> Sipp:
+    """A phone of ours that registers, and then does what its scenario says at the same address."""
+    with Peer(switch.address("udp"), host) as peer:
+        assert Phone(peer, PHONE, PASSWORD).register()[0].status == 200
+        port = peer.port
+    made = sipp(node, *scenario.split(" "), host=host, port=port)
+    eventually(lambda: made.is_listening)
+    return made
+
+
+def test_phones_of_one_number_ring_at_once_and_one_has_the_call(node: Node) -> None:
+    needs("sipp")
+    node.cli.ok("gateway", "add", "customer", CUSTOMER)
+    node.cli.ok("phone", "add", PHONE, "--password-stdin", stdin=f"{PASSWORD}\n")
+    switch = node.switch(sip=("udp:127.0.0.1:0",))
+    with (
+        a_phone(node, switch, "vendor answers", PHONES[0]) as answers,
+        a_phone(node, switch, "phone rings_for_another", PHONES[1]) as rings,
+        sipp(node, "customer", "hangs_up", host=CUSTOMER, target=switch.target, dials=PHONE) as calls,
+    ):
+        for side in (calls, answers, rings):
+            side.succeed()
+    ended_once_each(node, Story(customer="hangs_up"))
+    for row in records(node):
+        attempts = json.loads(row["route_attempts"])
+        said = sorted((each.get("status", 0), each.get("why", "")) for each in attempts)
+        assert said == [(0, "answered elsewhere"), (200, "")]
+        assert row["calleeip"] == PHONES[0]
 
 
 def test_options_are_answered(node: Node) -> None:

@@ -57,7 +57,7 @@ class Baresip:
         self.host = host
         self.port = free_port(host)
         self._control = (host, _free_tcp_port(host))
-        directory = root / f"baresip-{number}"
+        directory = root / f"baresip-{number}-{host}"
         directory.mkdir()
         more = (_REGISTERS if password else _BEHIND).format(number=number, password=password, proxy=proxy)
         (directory / "accounts").write_text(_ACCOUNT.format(number=number, domain=domain, more=more))
