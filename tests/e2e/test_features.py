@@ -98,6 +98,12 @@ STORIES = {
     "BYE crosses the vendor's": Story(customer="hangs_up", vendor="bye_crosses"),
     "BYE crosses the customer's": Story(customer="bye_crosses", vendor="hangs_up", direction=CALLEE),
     "redirection": Story(customer="refused", vendor="redirects", status=480, end=302, direction=CALLEE),
+    "redirection to another vendor": Story(
+        customer="hangs_up",
+        vendor="answers",
+        other="redirects_to_vendor",
+        other_route=("--follow-redirects",),
+    ),
     "404": refused(404, 404),
     "486": refused(486, 486),
     "503": refused(503, 503),
@@ -159,9 +165,11 @@ def sipp(
     port: int | None = None,
     target: str = "",
     dials: str = DIALLED,
+    elsewhere: str = "",
 ) -> Sipp:
-    """One side of a story; `status` fills its scenario in."""
-    text = (SCENARIOS / f"{who}_{scenario}.xml").read_text().replace("{status}", str(status))
+    """One side of a story; `status` and `elsewhere` fill its scenario in."""
+    text = (SCENARIOS / f"{who}_{scenario}.xml").read_text()
+    text = text.replace("{status}", str(status)).replace("{elsewhere}", elsewhere)
     file = node.root / f"{who}_{scenario}.xml"
     file.write_text(text)
     options = ("-s", dials, "-r", "50") if target else ()
@@ -172,9 +180,11 @@ def customer(node: Node, switch: Half, scenario: str, status: int = 0) -> Sipp:
     return sipp(node, "customer", scenario, host=CUSTOMER, status=status, target=switch.target)
 
 
-def vendor(node: Node, name: str, scenario: str, story: Story, route: tuple[str, ...]) -> Sipp:
-    """A vendor that listens, and the way to it."""
-    made = sipp(node, "vendor", scenario, host=VENDORS[name], status=story.answers)
+def vendor(
+    node: Node, name: str, scenario: str, story: Story, route: tuple[str, ...], *, elsewhere: str = ""
+) -> Sipp:
+    """A vendor that listens, and the way to it; `elsewhere` is where the other one is."""
+    made = sipp(node, "vendor", scenario, host=VENDORS[name], status=story.answers, elsewhere=elsewhere)
     secret = None if story.secret is None else f"{story.secret}\n"
     node.cli.ok("route", "add", name, made.address, "--prefixes", "44", *route, stdin=secret)
     eventually(lambda: made.is_listening)
@@ -189,12 +199,13 @@ def test_feature(node: Node, story: Story) -> None:
     node.cli.ok("gateway", "add", "customer", CUSTOMER, *story.gateway)
     playing: list[Sipp] = []
     try:
-        if story.other:
-            route = ("--priority", "0", *story.other_route)
-            playing.append(vendor(node, "other", story.other, story, route))
         if story.vendor:
             route = ("--priority", "1", *story.route)
             playing.append(vendor(node, "vendor", story.vendor, story, route))
+        if story.other:
+            route = ("--priority", "0", *story.other_route)
+            elsewhere = playing[0].address
+            playing.append(vendor(node, "other", story.other, story, route, elsewhere=elsewhere))
         switch = node.switch(sip=("udp:127.0.0.1:0",))
         playing.insert(0, customer(node, switch, story.customer, story.status))
         for side in playing:

@@ -18,7 +18,7 @@ from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.plan import Route
 from ringfence.call.record import callee_of
 from ringfence.call.table import Table
-from ringfence.core import Message, read_address
+from ringfence.core import Message
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import Callee, RouteAttempt
 from ringfence.routing.failover import Answered, Failure, TimedOut, Unreachable
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
 
 UNAVAILABLE: Final = END_REASON_BY_NAME["ProcessingUnavailable"]
-MOST_REDIRECTS = 5
-"""How many 3xx are followed, one after the other; a 422 takes one of them too."""
+MOST_422 = 5
+"""So often a gateway may ask for longer sessions, one after the other."""
 
 MOST_FORKS = 16
 """So many early dialogs of one INVITE are followed; provisional responses of others are passed over."""
@@ -92,7 +92,7 @@ class Attempt:
         call.open(self._tag, self.call_id, self.leg)
 
     def send(self, frame: Frame | None) -> None:
-        """Send the INVITE, or another one after a 401, 407, 422 or 3xx."""
+        """Send the INVITE, or another one after a 401, 407 or 422."""
         call, route, leg = self.call, self.route, self.leg
         self._seq += 1
         headers: Headers = [
@@ -279,7 +279,8 @@ class Attempt:
         why = ""
         if message.status in {401, 407}:
             why = "it refused our credentials" if self._challenged else _unanswered(self.leg)
-        self._lose(Answered(message.status, retry_after_s, why), message, now)
+        contacts = tuple(message.headers("Contact")) if message.status < 400 else ()
+        self._lose(Answered(message.status, retry_after_s, why, contacts), message, now)
 
     def _lose(self, outcome: Failure, message: Message | None, now: Moment) -> None:
         self.is_lost = True
@@ -298,21 +299,13 @@ class Attempt:
         """Whether another INVITE to the same gateway is the answer to a failure; if so, it is sent."""
         if message.status in {401, 407}:
             return self._answers_challenge(message)
-        if self._again >= MOST_REDIRECTS:
+        if message.status != 422 or self._again >= MOST_422:
             return False
-        if message.status == 422:
-            # RFC 4028 §7.3.
-            least_s = number(message.header("Min-SE"))
-            if least_s is None or least_s <= self._shortest_s or not self.leg.side.session_timer:
-                return False
-            self._shortest_s = least_s
-        elif message.status < 400 and self.route.follow_redirects:
-            user = _redirected_to(message)
-            if not user:
-                return False
-            self._uri = uri_of(user, self.route.host)
-        else:
+        # RFC 4028 §7.3.
+        least_s = number(message.header("Min-SE"))
+        if least_s is None or least_s <= self._shortest_s or not self.leg.side.session_timer:
             return False
+        self._shortest_s = least_s
         self._again += 1
         self.send(None)
         return True
@@ -386,14 +379,3 @@ def _phase(message: Message, before: Phase) -> Phase:
         return Phase.RINGING
     session = session_of(message)
     return Phase.PROGRESS_SDP if session or before is Phase.PROGRESS_SDP else Phase.PROGRESS
-
-
-def _redirected_to(message: Message) -> str:
-    """The user of the first Contact of a 3xx; empty if there is none."""
-    contacts = message.headers("Contact")
-    if not contacts:
-        return ""
-    try:
-        return read_address(contacts[0]).user
-    except ValueError:
-        return ""

@@ -55,9 +55,8 @@ class Route:
     """Where one attempt goes, and as whom.
 
     Shape: `id` is the routing gateway whose lines it takes, 0 = a phone. `host` stands in To and Request-URI.
-    `uri` None = made of the number called and `host`. `follow_redirects` = a 3xx is followed with its first
-    Contact's user at the same gateway. `credentials` answer its challenges. `route_set` are the values of
-    Route, the first of them the next hop (RFC 3327).
+    `uri` None = made of the number called and `host`. `credentials` answer its challenges. `route_set` are
+    the values of Route, the first of them the next hop (RFC 3327).
     """
 
     id: int
@@ -69,7 +68,6 @@ class Route:
     identity: Identity
     timeouts: Timeouts = field(default_factory=Timeouts)
     uri: str | None = None
-    follow_redirects: bool = False
     credentials: Credentials | None = None
     route_set: tuple[str, ...] = ()
 

@@ -116,8 +116,8 @@ class SettingsRouter:
                 if not bindings:
                     return Refused(reason=_reason(Refusal.CALLED_NOT_ONLINE), account=account)
                 return PhonePlan(self, self._origin(request, caller, account, came), bindings)
-            case ToGateways(candidates=candidates):
-                return GatewayPlan(self, self._origin(request, caller, account, came), candidates)
+            case ToGateways():
+                return GatewayPlan(self, self._origin(request, caller, account, came), destination)
             case _:
                 assert_never(destination)
 

@@ -10,6 +10,7 @@ from ringfence.call.credentials import credentials_of
 from ringfence.call.engine import Moment, Target
 from ringfence.call.phones import PhoneHunt, phone_route, rounds
 from ringfence.call.plan import Account, Fork, Route, Side, Stop, more_telling
+from ringfence.call.redirects import Redirects
 from ringfence.call.ways import Ways
 from ringfence.core import read_uri
 from ringfence.ids import GatewayId
@@ -19,6 +20,7 @@ from ringfence.registrar.bindings import Binding
 from ringfence.routing import table as routing
 from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unreachable, after_failure
 from ringfence.routing.locations import Place, name_of
+from ringfence.routing.plan import ToGateways
 from ringfence.routing.quality import Result
 from ringfence.routing.selection import Candidate, busy
 
@@ -69,9 +71,10 @@ class _Plan:
 class GatewayPlan(_Plan):
     """Routing gateways, one after the other (`routing.failover`)."""
 
-    def __init__(self, router: "SettingsRouter", origin: Origin, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, router: "SettingsRouter", origin: Origin, to: ToGateways) -> None:
         super().__init__(router, origin)
-        self._left = deque(candidates)
+        self._left = deque(to.candidates)
+        self._redirects = Redirects(to.wanted)
         self._on: routing.Route | None = None
         self._taken: Candidate | None = None
         self._place: Place | None = None
@@ -82,6 +85,8 @@ class GatewayPlan(_Plan):
         """The next gateway that can take the call at this moment, if it may go on at all."""
         if last is not None and _is_elsewhere(last):
             self._leave_place(now)
+        if isinstance(last, Answered) and last.contacts:
+            last = self._redirected(last, now)
         found = self._next(now)
         if self._on is not None and last is not None:
             decision = after_failure(
@@ -120,6 +125,25 @@ class GatewayPlan(_Plan):
             self._router.ways.locations.doubt(self._place, now.mono_s)
             self._tried.add(self._place)
             self._left.appendleft(self._taken)
+
+    def _redirected(self, last: Answered, now: Moment) -> Answered:
+        """Have a redirection be followed next, if it may be; the answer with what the record says of it."""
+        taken = self._taken
+        if taken is None or not taken.route.calls.failover.follow_redirects:
+            return last
+        now_us = now.utc_us
+        found = self._redirects.follow(
+            last.contacts,
+            taken,
+            self._place,
+            routes=self._router.tables.routes,
+            loads=self._router.counters.live(now_us=now_us).routes,
+            now_us=now_us,
+        )
+        if found is None:
+            return replace(last, why="it redirects to where this call may not go")
+        self._left.appendleft(found)
+        return last
 
     def _next(self, now: Moment) -> tuple[Candidate, Route] | None:
         """The first candidate left that takes calls now; those before it are let go."""

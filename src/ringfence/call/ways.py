@@ -7,8 +7,8 @@ from ipaddress import ip_address
 from typing import Final, Self
 
 from ringfence.call.engine import Target
-from ringfence.routing.locations import USUAL_PORT, Locations, Place, name_of
-from ringfence.routing.table import Address
+from ringfence.routing.locations import Locations, Place, name_of
+from ringfence.routing.table import USUAL_PORT, Address
 from ringfence.settings.listening import Advertised
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound

@@ -71,6 +71,11 @@ def admit(
             assert_never(caller)
 
 
+def is_callee(number: str) -> bool:
+    """Whether a number can be called: neither empty nor too long, and of characters that numbers have."""
+    return _CALLEE.fullmatch(number) is not None
+
+
 def _wrong_number(caller: str, callee: str) -> Step | None:
     if len(caller) > LONGEST_NUMBER or not caller.isprintable():
         return refused(
@@ -78,7 +83,7 @@ def _wrong_number(caller: str, callee: str) -> Step | None:
             "the caller's number is longer than {longest} or cannot be printed",
             longest=LONGEST_NUMBER,
         )
-    if not _CALLEE.fullmatch(callee):
+    if not is_callee(callee):
         return refused(
             "callee_number", "the number called is empty, too long or holds characters that no number has"
         )

@@ -27,12 +27,13 @@ class Answered:
     """The gateway gave a final failure answer.
 
     Shape: `retry_after_s` None = it asked for no pause. `why` is for the record, where the status says too
-    little.
+    little. `contacts` are where a 3xx wants the call to go, as it says so.
     """
 
     status: int
     retry_after_s: int | None = None
     why: str = ""
+    contacts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,8 @@ def _heard_too_much(route: Route, heard: Heard, rules: SwitchRules) -> str | Non
 
 def _may_go_on(route: Route, status: int) -> bool:
     if status in BUSY and route.calls.failover.after_busy:
+        return True
+    if 300 <= status < 400 and route.calls.failover.follow_redirects:
         return True
     if route.failover_codes:
         return any(codes.holds(status) for codes in route.failover_codes)

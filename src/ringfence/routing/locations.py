@@ -22,8 +22,6 @@ LONGEST_S: Final = 3600.0
 RETRY_S: Final = 5.0
 MOST_RETRY_S: Final = 60.0
 """Seconds. After a failure it is asked again so soon, each time twice as late, up to the second."""
-USUAL_PORT: Final = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
-"""By transport (RFC 3261 §19.1.2)."""
 DOUBT_S: Final = 60.0
 """Seconds. A place that did not answer is the last choice for so long."""
 

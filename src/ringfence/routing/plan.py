@@ -34,9 +34,10 @@ class ToPhone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToGateways:
-    """The gateways to try, in order, at least one."""
+    """The gateways to try, in order, at least one; `wanted` is what they were looked for by."""
 
     candidates: tuple[Candidate, ...]
+    wanted: Wanted
 
 
 Destination = ToPhone | ToGateways | Refusal
@@ -88,12 +89,11 @@ def plan(
         # A number of ours stays ours: a vendor that serves everything must not be paid for it.
         step = refused("phone_called", "{phone} is a phone of ours that is disabled", phone=phone)
         return stays(Refusal.CALLED_NOT_ONLINE, step)
-    selection = select(
-        routes, _wanted(numbers, gateway, turn), None if live is None else live.routes, now_us=now_us
-    )
+    wanted = _wanted(numbers, gateway, turn)
+    selection = select(routes, wanted, None if live is None else live.routes, now_us=now_us)
     destination: Destination
     if selection.candidates:
-        destination = ToGateways(candidates=selection.candidates)
+        destination = ToGateways(candidates=selection.candidates, wanted=wanted)
     else:
         destination = Refusal.NO_AVAILABLE_ROUTER if selection.considered else Refusal.NOT_FOUND
     return Plan(numbers=numbers, steps=steps, considered=selection.considered, destination=destination)

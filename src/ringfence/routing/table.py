@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routing gateways of one version of the settings, read and ready to be asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Self, assert_never
+from typing import Final, Self, assert_never
 
 from ringfence.ids import GatewayId, RoutingGatewayId, SettingsVersion
 from ringfence.policy.number_filter import NumberFilter
@@ -13,6 +13,9 @@ from ringfence.routing.prefix_table import PrefixTable
 from ringfence.settings.call_rules import CodeRange, TimeWindow
 from ringfence.settings.calls_model import Registration, RouteCalls, RouteTimeouts, RoutingGateway, Transport
 from ringfence.settings.model import SettingsState
+
+USUAL_PORT: Final = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
+"""By transport (RFC 3261 §19.1.2)."""
 
 
 class Phase(Enum):
@@ -109,14 +112,20 @@ class RoutingTable:
     """Every routing gateway by the prefixes it serves, and the lists of numbers.
 
     Immutable: built once for each version of the settings. `timeouts` are the system's, for phones of ours.
+    `by_address` are gateways by their host (lower case) and port; port None = the usual one of a transport.
     """
 
     version: SettingsVersion
     routes: Mapping[RoutingGatewayId, Route]
     by_prefix: PrefixTable[tuple[Route, ...]]
+    by_address: Mapping[tuple[str, int | None], frozenset[RoutingGatewayId]]
     lists: NumberLists
     rules: SwitchRules
     timeouts: Timeouts
+
+    def at(self, host: str, port: int | None) -> frozenset[RoutingGatewayId]:
+        """The gateways whose address this is, as the operator wrote it."""
+        return self.by_address.get((host, port), frozenset())
 
     @classmethod
     def build(cls, state: SettingsState) -> Self:
@@ -136,6 +145,7 @@ class RoutingTable:
         return cls(
             version=state.version,
             routes={route.id: route for route in routes},
+            by_address=_by_address(routes),
             by_prefix=PrefixTable((prefix, tuple(serving)) for prefix, serving in by_prefix.items()),
             lists=NumberLists.build(state.blocks),
             rules=SwitchRules(
@@ -146,6 +156,17 @@ class RoutingTable:
             ),
             timeouts=system,
         )
+
+
+def _by_address(routes: Iterable[Route]) -> dict[tuple[str, int | None], frozenset[RoutingGatewayId]]:
+    found: dict[tuple[str, int | None], set[RoutingGatewayId]] = {}
+    for route in routes:
+        if isinstance(route.where, Address):
+            host, usual = route.where.host.lower(), USUAL_PORT[route.where.transport.name]
+            port = route.where.port or usual
+            for named in (port, None) if port == usual else (port,):
+                found.setdefault((host, named), set()).add(route.id)
+    return {key: frozenset(ids) for key, ids in found.items()}
 
 
 def _route(gateway: RoutingGateway, registered: Mapping[str, Registered], system: Timeouts) -> Route:

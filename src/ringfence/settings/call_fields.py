@@ -125,6 +125,9 @@ ROUTE_FIELDS: Final = (
     CallField("after_sdp", "failover.after_sdp", Choice, "Whether calls go on after its SDP."),
     CallField("after_rtp", "failover.after_rtp", Choice, "Whether calls go on after its sound."),
     CallField("after_busy", "failover.after_busy", bool, "Let calls go on after busy (486, 600)."),
+    CallField(
+        "follow_redirects", "failover.follow_redirects", bool, "Follow its redirections (3xx) to gateways."
+    ),
     CallField("failover_codes", "failover.codes", tuple, "Answers after which calls go on: 503 or 500-599."),
     *_IDENTITY,
     CallField("register", "registering.register", bool, "Register with it, if it gave us a user."),

@@ -156,14 +156,16 @@ class FailOverRules:
     """When a call that failed at this gateway goes on to the next one.
 
     Shape: `after_ring`, `after_sdp` and `after_rtp` say whether it may once that has reached the caller.
-    `after_busy` is about 486 and 600. `codes` are the answers that go on, "503" or "500-599"; empty = those
-    that are the gateway's failure and not the callee's word (`routing.failover`).
+    `after_busy` is about 486 and 600; `follow_redirects` about 3xx, which then go on to where they lead, or
+    else to the next gateway. `codes` are the answers that go on, "503" or "500-599"; empty = those that are
+    the gateway's failure and not the callee's word (`routing.failover`).
     """
 
     after_ring: Choice = Choice.SYSTEM
     after_sdp: Choice = Choice.SYSTEM
     after_rtp: Choice = Choice.SYSTEM
     after_busy: bool = False
+    follow_redirects: bool = False
     codes: tuple[str, ...] = ()
 
 

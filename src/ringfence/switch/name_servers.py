@@ -13,7 +13,8 @@ import dns.exception
 import dns.name
 import dns.resolver
 
-from ringfence.routing.locations import USUAL_PORT, Found, Locations, Name, Place
+from ringfence.routing.locations import Found, Locations, Name, Place
+from ringfence.routing.table import USUAL_PORT
 
 LONGEST_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0

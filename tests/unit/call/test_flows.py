@@ -470,17 +470,6 @@ def test_a_vendor_that_wants_longer_sessions_is_asked_again() -> None:
     world.alice.expect(180)
 
 
-def test_a_redirection_is_followed_where_the_route_says_so() -> None:
-    world = World()
-    world.routes = [world.route(world.bob, 1, follow_redirects=True)]
-    world.alice.invite("4930123")
-    world.bob.expect("INVITE")
-    world.bob.answer(302, headers=[("Contact", "<sip:4930999@elsewhere.example>")])
-    assert world.bob.expect("INVITE").uri == "sip:4930999@203.0.113.2"
-    world.bob.answer(200)
-    world.alice.expect(200)
-
-
 @pytest.mark.parametrize(
     ("headers", "status", "reason", "said"),
     [

@@ -42,6 +42,7 @@ def test_route_lives(cli: Cli) -> None:
     changed = cli.json(
         "route", "set", "vendor", "--name", "v2", "--address", "SIP.example.com:5061", "--transport", "tls",
         "--cost-per-minute", "0.0125", "--timeout-ringing", "40", "--after-busy", "--locked", "--disable",
+        "--follow-redirects",
         "--failover-codes", "500-599", "--window", "Mon-Fri/8:00-18:00", "--pai", "caller", "--prefixes", "",
     )  # fmt: skip
     assert changed == added | {
@@ -51,6 +52,7 @@ def test_route_lives(cli: Cli) -> None:
         "cost_per_minute": "0.0125",
         "timeout_ringing": 40,
         "after_busy": True,
+        "follow_redirects": True,
         "locked": True,
         "enabled": False,
         "failover_codes": ["500-599"],

@@ -51,6 +51,13 @@ def test_word_of_the_callee_ends_the_call(status: int) -> None:
     assert decision.why == f"it answered {status}: no other gateway would change that"
 
 
+@pytest.mark.parametrize("status", [300, 302, 380])
+def test_a_redirection_goes_on_where_it_is_followed(status: int) -> None:
+    for codes in ((), ("503",)):
+        assert decided(Answered(status), failover=FailOverRules(follow_redirects=True, codes=codes)).goes_on
+    assert not decided(Answered(486), failover=FailOverRules(follow_redirects=True)).goes_on
+
+
 @pytest.mark.parametrize("failure", [*map(TimedOut, Phase), Unreachable()])
 def test_silence_goes_on(failure: Failure) -> None:
     assert decided(failure).goes_on

@@ -36,7 +36,7 @@ FULL = RouteCalls(
     cost_per_minute=Decimal("0.0125"),
     callee=NumberRules(deny=("4470",), lengths=("9-15",), dial=("00:+",)),
     timeouts=RouteTimeouts(invite_s=4),
-    failover=FailOverRules(codes=("500-599",), after_busy=True),
+    failover=FailOverRules(codes=("500-599",), after_busy=True, follow_redirects=True),
 )
 
 

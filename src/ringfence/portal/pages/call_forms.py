@@ -55,7 +55,10 @@ ROUTE_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
         *("timeout_invite", "timeout_trying", "timeout_progress"),
         *("timeout_progress_sdp", "timeout_ringing"),
     ),
-    "When it fails": ("after_ring", "after_sdp", "after_rtp", "after_busy", "failover_codes"),
+    "When it fails": (
+        *("after_ring", "after_sdp", "after_rtp", "after_busy"),
+        *("follow_redirects", "failover_codes"),
+    ),
     "Identity and privacy": _IDENTITY,
     "Our registration": (
         *("register", "register_required", "registrar"),
