@@ -43,6 +43,29 @@ class Answer:
         raise AssertionError(f"no challenge with {algorithm} in {values}")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that came: its first line, and header lines as name and value."""
+
+    line: str
+    headers: list[tuple[str, str]]
+
+    @classmethod
+    def read(cls, raw: bytes) -> "Asked":
+        line, *rest = raw.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        return cls(line, [(name, value) for name, _, value in (each.partition(": ") for each in rest)])
+
+    def values(self, wanted: str) -> list[str]:
+        return [value for name, value in self.headers if name == wanted]
+
+    def answer(self, status: int, *extra: str) -> bytes:
+        """A response to it, with further header lines."""
+        copied = ("Via", "From", "To", "Call-ID", "CSeq")
+        tag = "" if status == 100 else ";tag=kit"
+        lines = [f"{name}: {value}{tag * (name == 'To')}" for name, value in self.headers if name in copied]
+        return "\r\n".join([f"SIP/2.0 {status} Said", *lines, *extra, "Content-Length: 0", "", ""]).encode()
+
+
 @dataclass(slots=True, kw_only=True)
 class Request:
     """A request that is whole and right unless a test says otherwise."""
@@ -58,6 +81,7 @@ class Request:
     from_tag: str = field(default_factory=lambda: f"tag{next(_number)}")
     transport: str = "UDP"
     sent_by: str = "127.0.0.1:5060"
+    contact: str = ""
     user_agent: str = "kit/1"
     extra: tuple[str, ...] = ()
     body: bytes = b""
@@ -78,7 +102,7 @@ class Request:
             f"To: <sip:{to}@127.0.0.1>{to_tag}",
             f"Call-ID: {self.call_id}",
             f"CSeq: {self.cseq} {self.method}",
-            f"Contact: <sip:{self.caller}@{self.sent_by}>",
+            f"Contact: {self.contact or f'<sip:{self.caller}@{self.sent_by}>'}",
             f"User-Agent: {self.user_agent}",
             *self.extra,
             f"Content-Length: {len(self.body)}",
@@ -125,6 +149,11 @@ class Peer:
         self.send(replace(request, method="ACK", to_tag=tag).write())
         return answer
 
+    def asked(self, within_s: float = 5.0) -> "Asked":
+        """The next request. Raises: TimeoutError."""
+        self.socket.settimeout(within_s)
+        return Asked.read(self.socket.recv(65_535))
+
     def waiting(self) -> list[bytes]:
         """What has arrived and was not read yet."""
         self.socket.setblocking(False)
@@ -158,7 +187,10 @@ def authorization(
 
 
 class Phone:
-    """A phone with a number and a password; `peer` is its socket of the moment."""
+    """A phone with a number and a password; `peer` is its socket of the moment.
+
+    Shape: `contact` is what it registers, empty = where its socket is.
+    """
 
     def __init__(self, peer: Peer, number: str, password: str, algorithm: str = "MD5") -> None:
         self.peer = peer
@@ -167,12 +199,13 @@ class Phone:
         self.algorithm = algorithm
         self.call_id = f"register-{number}-{next(_number)}@test"
         self.cseq = 0
+        self.contact = ""
 
-    def register(self, expires_s: int = 600) -> tuple[Answer, bytes]:
-        """REGISTER, answer the challenge; the last answer, and the bytes that it answers."""
+    def register(self, expires_s: int = 600, *extra: str) -> tuple[Answer, bytes]:
+        """REGISTER with further header lines, answer the challenge; the last answer, and what it answers."""
         challenge = self.peer.ask(self._request(expires_s))
         assert challenge.status == 401, challenge.raw
-        request = self._request(expires_s)
+        request = self._request(expires_s, *extra)
         line = authorization(
             challenge, request, user=self.number, password=self.password, algorithm=self.algorithm
         )
@@ -202,7 +235,7 @@ class Phone:
         again.extra = (line,)
         return self.peer.ask(again)
 
-    def _request(self, expires_s: int) -> Request:
+    def _request(self, expires_s: int, *extra: str) -> Request:
         self.cseq += 1
         return Request(
             method="REGISTER",
@@ -211,5 +244,6 @@ class Phone:
             call_id=self.call_id,
             cseq=self.cseq,
             sent_by=f"{self.peer.source}:{self.peer.port}",
-            extra=(f"Expires: {expires_s}",),
+            contact=self.contact,
+            extra=(f"Expires: {expires_s}", *extra),
         )

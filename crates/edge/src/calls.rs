@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use guard::{Flow, FlowKey, Passed, Standing, What};
-use journal::{FlowOp, JournalError, Opaque, Record, SegmentWriter, WriteUnit};
+use guard::{ContactId, Flow, FlowKey, Passed, Standing, What};
+use journal::{Binding, FlowOp, JournalError, Opaque, Record, SegmentWriter, WriteUnit};
 use sip::{HeaderName, Parsed};
 
 use crate::durable::{Durable, Synced};
-use crate::order::{Binding, Frame};
+use crate::order::{BoundContact, Frame, Registration};
+use crate::receive::Command;
 use crate::shared::{Event, Shared};
 use crate::sys;
+
+/// The preference of a contact that says nothing of it.
+const BEST_Q: u16 = 1000;
 
 pub(crate) struct CallsJournal {
     shared: Arc<Shared>,
@@ -52,28 +56,26 @@ impl CallsJournal {
         self.tell(written)
     }
 
-    /// Write what becomes of a registration, before the flow table changes and before the 200 leaves.
-    pub(crate) fn binding(&mut self, passed: &Passed, binding: &Binding) -> bool {
+    /// Write what a REGISTER does, before the flow table changes and before the 200 leaves: a frame for each contact, in one write.
+    pub(crate) fn registration(&mut self, passed: &Passed, registration: &Registration) -> bool {
         let What::Request(Standing::Phone { number, settles }) = &passed.what else { return true };
         let fields = Fields::of(&passed.bytes);
-        let (op, contact, expires_s) = match binding {
-            Binding::Bind { contact, expires_s } => (FlowOp::Bound, contact.as_slice(), *expires_s),
-            Binding::Remove { contact } => (FlowOp::Removed, contact.as_deref().unwrap_or(b"*"), 0),
-        };
-        let written = self.append(&Record::Flow(journal::Flow {
-            op,
-            transport: passed.peer.transport,
-            flags: 0,
-            source: passed.peer.source,
-            local: passed.peer.local,
-            expires_s,
-            cseq: fields.cseq,
-            settles: *settles,
-            number,
-            contact,
-            call_id: &fields.call_id,
-            user_agent: &fields.user_agent,
-        }));
+        let ended = registration.ended.iter().map(|id| fields.frame(passed, number, FlowOp::Removed, id));
+        let bound = registration.bound.iter().map(|bound| journal::Flow {
+            expires_s: bound.expires_s,
+            binding: Some(Binding {
+                q: bound.q,
+                reg_id: bound.id.reg_id,
+                instance: &bound.id.instance,
+                path: &bound.path,
+            }),
+            ..fields.frame(passed, number, FlowOp::Bound, &bound.id)
+        });
+        let frames = ended.chain(bound).enumerate().map(|(at, flow)| {
+            // A challenge is settled once.
+            Record::Flow(journal::Flow { settles: if at == 0 { *settles } else { 0 }, ..flow })
+        });
+        let written = self.append_all(frames);
         self.tell(written)
     }
 
@@ -93,6 +95,7 @@ impl CallsJournal {
             contact: b"",
             call_id: b"",
             user_agent: b"",
+            binding: None,
         }));
         self.tell(written)
     }
@@ -107,9 +110,16 @@ impl CallsJournal {
     }
 
     fn append(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        self.append_all(std::iter::once(record.clone()))
+    }
+
+    /// In one write: all of them are in the journal, or none.
+    fn append_all<'a>(&mut self, records: impl Iterator<Item = Record<'a>>) -> Result<(), JournalError> {
         let now_us = sys::now().utc_us;
         self.unit.clear();
-        self.unit.push(self.writer.next_seq(), now_us, self.writer.journal_crc(), record);
+        for (seq, record) in (self.writer.next_seq()..).zip(records) {
+            self.unit.push(seq, now_us, self.writer.journal_crc(), &record);
+        }
         self.writer.append(&self.unit, now_us)?;
         self.durable.appended(self.writer.next_seq() - 1);
         Ok(())
@@ -132,22 +142,26 @@ impl CallsJournal {
     }
 }
 
-/// The flow that a REGISTER asks for.
-pub(crate) fn flow_of(passed: &Passed, contact: Vec<u8>, expires_s: u32) -> Option<(FlowKey, Flow)> {
+/// What the guard is to do for a REGISTER.
+pub(crate) fn command_of(passed: &Passed, registration: Registration) -> Option<Command> {
     let What::Request(Standing::Phone { number, .. }) = &passed.what else { return None };
     let fields = Fields::of(&passed.bytes);
     let now_us = sys::now().utc_us;
-    let flow = Flow {
+    let key = FlowKey { source: passed.peer.source, transport: passed.peer.transport };
+    let flow = |bound: BoundContact| Flow {
         number: number.clone(),
         local: passed.peer.local,
-        contact,
-        call_id: fields.call_id,
+        id: bound.id,
+        q: bound.q,
+        path: bound.path,
+        call_id: fields.call_id.clone(),
         cseq: fields.cseq,
-        user_agent: fields.user_agent,
+        user_agent: fields.user_agent.clone(),
         since_us: now_us,
-        expires_at_us: now_us + u64::from(expires_s) * 1_000_000,
+        expires_at_us: now_us + u64::from(bound.expires_s) * 1_000_000,
     };
-    Some((FlowKey { source: passed.peer.source, transport: passed.peer.transport }, flow))
+    let bound = registration.bound.into_iter().map(|bound| (key, flow(bound))).collect();
+    Some(Command::Register((number.clone(), registration.ended, bound)))
 }
 
 /// What a flow keeps of its REGISTER.
@@ -168,17 +182,43 @@ impl Fields {
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
         }
     }
+
+    /// The frame about one contact.
+    fn frame<'a>(&'a self, passed: &Passed, number: &'a [u8], op: FlowOp, id: &'a ContactId) -> journal::Flow<'a> {
+        journal::Flow {
+            op,
+            transport: passed.peer.transport,
+            flags: 0,
+            source: passed.peer.source,
+            local: passed.peer.local,
+            expires_s: 0,
+            cseq: self.cseq,
+            settles: 0,
+            number,
+            contact: &id.contact,
+            call_id: &self.call_id,
+            user_agent: &self.user_agent,
+            binding: Some(Binding { q: 0, reg_id: id.reg_id, instance: &id.instance, path: b"" }),
+        }
+    }
 }
 
 /// Do to the flow table what a frame of the calls journal did, when it is read back at start.
 pub(crate) fn replay(flows: &mut guard::Flows, at_us: u64, frame: &journal::Flow<'_>) {
     let key = FlowKey { source: frame.source, transport: frame.transport };
+    let id = frame.binding.map(|binding| ContactId {
+        contact: frame.contact.to_vec(),
+        instance: binding.instance.to_vec(),
+        reg_id: binding.reg_id,
+    });
     match frame.op {
         FlowOp::Bound | FlowOp::Refreshed => {
             let flow = Flow {
                 number: frame.number.to_vec(),
                 local: frame.local,
-                contact: frame.contact.to_vec(),
+                id: id.unwrap_or_else(|| ContactId { contact: frame.contact.to_vec(), ..ContactId::default() }),
+                q: frame.binding.map_or(BEST_Q, |binding| binding.q),
+                path: frame.binding.map_or(Vec::new(), |binding| binding.path.to_vec()),
                 call_id: frame.call_id.to_vec(),
                 cseq: frame.cseq,
                 user_agent: frame.user_agent.to_vec(),
@@ -188,8 +228,10 @@ pub(crate) fn replay(flows: &mut guard::Flows, at_us: u64, frame: &journal::Flow
             flows.bind(key, flow, at_us);
         }
         FlowOp::Removed | FlowOp::Expired => {
-            let contact = (frame.contact != b"*").then_some(frame.contact);
-            flows.remove_number(frame.number, contact);
+            match &id {
+                Some(id) => flows.unbind(frame.number, id),
+                None => flows.unbind_uri(frame.number, (frame.contact != b"*").then_some(frame.contact)),
+            };
         }
         FlowOp::Answered => {}
     }

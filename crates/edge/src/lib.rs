@@ -45,7 +45,7 @@ use transaction::SipTimers;
 pub use config::{Config, Listen, StreamLimits, TlsConfig};
 pub use error::EdgeError;
 pub use hep::Homer;
-pub use order::{Binding, Frame, HeaderLine, NewRequest, Respond, Target};
+pub use order::{BoundContact, Frame, HeaderLine, NewRequest, Registration, Respond, Target};
 pub use shared::{Ended, Event};
 
 use calls::CallsJournal;

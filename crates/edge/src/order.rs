@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use guard::Branches;
+use guard::{Branches, ContactId};
 use journal::{Kind, Transport};
 use sip::answer::{ExtraHeader, Token};
 use sip::request::{Request, SentBy};
@@ -14,21 +14,26 @@ use crate::error::EdgeError;
 /// A header field: name and value.
 pub type HeaderLine = (String, Vec<u8>);
 
-/// What becomes of a registration.
+/// What an accepted REGISTER does to the contacts of its number: first some end, then others come into force.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Registration {
+    /// These are in force no more.
+    pub ended: Vec<ContactId>,
+    /// These are in force, on the flow that the REGISTER came on.
+    pub bound: Vec<BoundContact>,
+}
+
+/// A contact that comes into force.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Binding {
-    /// Put this Contact in force on the flow that the REGISTER came on.
-    Bind {
-        /// Contact URI as the phone wrote it.
-        contact: Vec<u8>,
-        /// Seconds.
-        expires_s: u32,
-    },
-    /// End this Contact, or all of the number for None.
-    Remove {
-        /// Contact URI.
-        contact: Option<Vec<u8>>,
-    },
+pub struct BoundContact {
+    /// Which contact.
+    pub id: ContactId,
+    /// Preference in thousandths.
+    pub q: u16,
+    /// Values of Path, with line feeds between them.
+    pub path: Vec<u8>,
+    /// Seconds.
+    pub expires_s: u32,
 }
 
 /// A frame of the calls journal.
@@ -58,7 +63,7 @@ pub struct Respond {
     /// Written first.
     pub frame: Option<Frame>,
     /// What an accepted REGISTER does, before its 200 leaves.
-    pub binding: Option<Binding>,
+    pub registration: Option<Registration>,
 }
 
 /// The way to a far end.

@@ -11,7 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use guard::{Counter, Effects, Flow, FlowKey, Guard, Now, Packet, Passed, Peer, Scratch, Snapshot, Tally};
+use guard::{
+    ContactId, Counter, Effects, Flow, FlowKey, Flows, Guard, Now, Packet, Passed, Peer, Scratch, Snapshot, Tally,
+};
 use journal::Transport;
 use parking_lot::Mutex;
 
@@ -35,11 +37,13 @@ const FULL_RETRY_MS: u64 = 1000;
 /// At the end: how long the writer may take for what it still has.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// What an accepted REGISTER does: the number, contacts that end, contacts that come into force.
+pub(crate) type Registered = (Vec<u8>, Vec<ContactId>, Vec<(FlowKey, Flow)>);
+
 /// What the guard is told. Whoever sends one and then a message may rely on it: it is obeyed before what that message brings back is judged.
 pub(crate) enum Command {
     Configure { snapshot: Arc<Snapshot>, done: Sender<u64> },
-    Bind { key: FlowKey, flow: Box<Flow> },
-    Unbind { number: Vec<u8>, contact: Option<Vec<u8>> },
+    Register(Registered),
     TakenUp { gateway_id: u32 },
     Ended { key: u64 },
     Open { tag: Vec<u8>, call_id: Vec<u8> },
@@ -164,23 +168,8 @@ impl Loop {
                     self.given.guard.configure(snapshot);
                     let _ = done.send(version);
                 }
-                Command::Bind { key, flow } => {
-                    let until_us = flow.expires_at_us;
-                    let gone = self.given.guard.flows.bind(key, *flow, now.utc_us);
-                    let mut registered = self.given.shared.registered.lock();
-                    for (other, _) in &gone {
-                        registered.remove(other);
-                    }
-                    if key.transport != Transport::Udp {
-                        registered.insert(key, until_us);
-                    }
-                }
-                Command::Unbind { number, contact } => {
-                    let gone = self.given.guard.flows.remove_number(&number, contact.as_deref());
-                    let mut registered = self.given.shared.registered.lock();
-                    for (other, _) in &gone {
-                        registered.remove(other);
-                    }
+                Command::Register(registered) => {
+                    register(&mut self.given.guard.flows, &self.given.shared, now, registered);
                 }
                 Command::TakenUp { gateway_id } => self.given.guard.taken_up(gateway_id),
                 Command::Ended { key } => self.given.guard.ended(key),
@@ -386,6 +375,24 @@ impl Loop {
         }
         let books = self.given.shared.books.lock().clone();
         self.write_books(sys::now(), books);
+    }
+}
+
+/// Do to the table what an accepted REGISTER does.
+fn register(flows: &mut Flows, shared: &Shared, now: Now, (number, ended, bound): Registered) {
+    let mut registered = shared.registered.lock();
+    for key in ended.iter().flat_map(|id| flows.unbind(&number, id)) {
+        registered.remove(&key);
+    }
+    for (key, flow) in bound {
+        let until_us = flow.expires_at_us;
+        for other in flows.bind(key, flow, now.utc_us) {
+            registered.remove(&other);
+        }
+        if key.transport != Transport::Udp {
+            let longest_us = registered.entry(key).or_insert(until_us);
+            *longest_us = until_us.max(*longest_us);
+        }
     }
 }
 

@@ -463,7 +463,7 @@ impl Guard {
         let parameters = &snapshot.parameters;
         let may_authenticate = parameters.rf_roaming != 0
             || parameters.rf_unauthorized_code == 407
-            || self.flows.get(&flow, now.utc_us).is_some()
+            || self.flows.is_live(&flow, now.utc_us)
             || self.was_registered(source, now);
         if !may_authenticate {
             // The stranger hears the same in both cases.

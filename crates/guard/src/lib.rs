@@ -38,7 +38,7 @@ pub use counters::{COUNTERS, Counter, Tally};
 pub use dialogs::Dialogs;
 pub use effects::{Answer, Effects, Now, Packet, Passed, Peer, Standing, What};
 pub use fingerprint::{Fingerprint, fingerprint, traits};
-pub use flows::{FLOWS_PER_NUMBER, Flow, FlowKey, Flows};
+pub use flows::{BINDINGS_PER_NUMBER, ContactId, Flow, FlowKey, Flows};
 pub use judge::{Guard, Scratch};
 pub use mask::masked;
 pub use numbers::{Color, NumberList};

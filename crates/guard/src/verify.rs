@@ -75,7 +75,7 @@ impl Guard {
         }
         let settles = if used.is_none() { nonce.settles } else { 0 };
         let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
-        let is_live = self.flows.get(&flow, now.utc_us).is_some_and(|flow| flow.number == number);
+        let is_live = self.flows.is_of(&flow, &number, now.utc_us);
         let is_white = snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
         if !is_live && !is_white && self.lockouts.is_locked(who, now.ms) {
             let refusal = Refusal::new(Reason::LockedOut, Reply::Status(403));

@@ -5,7 +5,7 @@ mod kit;
 
 use std::net::SocketAddr;
 
-use guard::{Counter, Flow, FlowKey, Standing};
+use guard::{ContactId, Counter, Flow, FlowKey, Standing};
 use journal::Transport;
 use kit::{Bench, Outcome, PHONE, STRANGER, ask, parameter, snapshot};
 
@@ -21,7 +21,9 @@ fn bind(bench: &mut Bench, from: &str) {
     let flow = Flow {
         number: b"1001".to_vec(),
         local: kit::LOCAL.parse().unwrap(),
-        contact: b"sip:1001@10.0.0.5:5060".to_vec(),
+        id: ContactId { contact: b"sip:1001@10.0.0.5:5060".to_vec(), ..ContactId::default() },
+        q: 1000,
+        path: Vec::new(),
         call_id: b"a84b4c76e66710".to_vec(),
         cseq: 2,
         user_agent: Vec::new(),

@@ -166,7 +166,7 @@ codes! {
     }
 }
 
-/// Flags of an attempt (all) and of a flow (the first two). The encoder sets those that follow from the record itself.
+/// Flags of an attempt (all but the last) and of a flow (the first two and the last). The encoder sets those that follow from the record itself.
 pub mod flags {
     /// The source address is IPv6; set by the encoder.
     pub const IS_SOURCE_V6: u16 = 1;
@@ -180,6 +180,8 @@ pub mod flags {
     pub const HAS_RAW: u16 = 16;
     /// A connection that ended without a message.
     pub const IS_EMPTY_CONNECTION: u16 = 32;
+    /// What else the registrar keeps of the contact follows; set by the encoder.
+    pub const HAS_BINDING: u16 = 64;
 }
 
 /// Method names by code; code 0 stands for every other method, whose text is in the record.

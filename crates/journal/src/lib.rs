@@ -28,7 +28,10 @@ pub use columns::{BooksFrame, Column, ColumnType, Columns, OpaqueFrame};
 pub use error::JournalError;
 pub use frame::{CHAIN_FRAME, FRAME_HEADER, Frame, JournalId, MAX_FRAME, MAX_PAYLOAD, MAX_WRITE, WriteUnit};
 pub use reader::{Batch, StreamReader};
-pub use record::{Attempt, Flow, MAX_CALL_ID, MAX_CONTACT, MAX_METHOD, MAX_NAME, MAX_RAW, Opaque, Record, is_opaque};
+pub use record::{
+    Attempt, Binding, Flow, MAX_CALL_ID, MAX_CONTACT, MAX_INSTANCE, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_RAW, Opaque,
+    Record, is_opaque,
+};
 pub use recover::Recovery;
 pub use segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, list_segments};
 pub use verify::{Fault, SegmentSummary, VerifyReport, summarise, verify};

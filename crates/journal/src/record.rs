@@ -15,12 +15,18 @@ pub const MAX_CALL_ID: usize = 128;
 /// Longest method text kept, bytes.
 pub const MAX_METHOD: usize = 16;
 /// Longest contact of a flow kept, bytes.
-pub const MAX_CONTACT: usize = 255;
+pub const MAX_CONTACT: usize = 1024;
+/// Longest `+sip.instance` of a binding kept, bytes.
+pub const MAX_INSTANCE: usize = 128;
+/// Longest Path of a binding kept, all values together, bytes.
+pub const MAX_PATH: usize = 1024;
 /// Longest raw message kept, bytes.
 pub const MAX_RAW: usize = 2048;
 
 const ATTEMPT_FIXED: usize = 38;
 const FLOW_FIXED: usize = 24;
+/// Longest contact of a flow without a [`Binding`].
+const SHORT_CONTACT: usize = 255;
 
 /// A refused attempt, or a challenge that waits for its answer. Strings are what the stranger sent; they are cut at their
 /// limits when written.
@@ -95,6 +101,21 @@ pub struct Flow<'a> {
     pub call_id: &'a [u8],
     /// User-Agent header field.
     pub user_agent: &'a [u8],
+    /// What else the registrar keeps of the contact. None: the frame changes no binding, or is of a time when nothing else was kept.
+    pub binding: Option<Binding<'a>>,
+}
+
+/// What a registrar keeps of a contact beside its URI and its flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding<'a> {
+    /// Preference in thousandths (RFC 3261 §20.10).
+    pub q: u16,
+    /// Which of the device's flows (RFC 5626 §4.1), 0 for none.
+    pub reg_id: u32,
+    /// The device (RFC 5626 §4.1), empty for none.
+    pub instance: &'a [u8],
+    /// Values of Path (RFC 3327), in their order, with line feeds between them.
+    pub path: &'a [u8],
 }
 
 /// A payload made elsewhere (`MessagePack`, described in `ledger.schema`) that the journal only carries.
@@ -279,9 +300,7 @@ impl<'a> Attempt<'a> {
         put_string(out, if self.method == 0 { self.method_text } else { b"" }, MAX_METHOD);
         put_string(out, self.auth_user, MAX_NAME);
         if let Some(raw) = self.raw {
-            let kept = &raw[..raw.len().min(MAX_RAW)];
-            out.extend_from_slice(&(kept.len() as u16).to_le_bytes());
-            out.extend_from_slice(kept);
+            put_long_string(out, raw, MAX_RAW);
         }
     }
 
@@ -315,12 +334,7 @@ impl<'a> Attempt<'a> {
             call_id: fields.string()?,
             method_text: fields.string()?,
             auth_user: fields.string()?,
-            raw: if flags & flags::HAS_RAW == 0 {
-                None
-            } else {
-                let length = usize::from(fields.u16()?);
-                Some(fields.take(length)?)
-            },
+            raw: if flags & flags::HAS_RAW == 0 { None } else { Some(fields.long_string()?) },
         })
     }
 }
@@ -331,7 +345,11 @@ impl<'a> Flow<'a> {
         let mut fixed = [0; FLOW_FIXED];
         fixed[0] = self.op.code();
         fixed[1] = self.transport.code();
-        fixed[2..4].copy_from_slice(&address_flags(self.flags, source, local).to_le_bytes());
+        let mut flags = address_flags(self.flags, source, local) & !flags::HAS_BINDING;
+        if self.binding.is_some() {
+            flags |= flags::HAS_BINDING;
+        }
+        fixed[2..4].copy_from_slice(&flags.to_le_bytes());
         fixed[4..6].copy_from_slice(&self.source.port().to_le_bytes());
         fixed[6..8].copy_from_slice(&self.local.port().to_le_bytes());
         fixed[8..12].copy_from_slice(&self.expires_s.to_le_bytes());
@@ -341,9 +359,16 @@ impl<'a> Flow<'a> {
         put_address(out, source);
         put_address(out, local);
         put_string(out, self.number, MAX_NAME);
-        put_string(out, self.contact, MAX_CONTACT);
+        put_string(out, if self.binding.is_some() { b"" } else { self.contact }, SHORT_CONTACT);
         put_string(out, self.call_id, MAX_CALL_ID);
         put_string(out, self.user_agent, MAX_NAME);
+        if let Some(binding) = self.binding {
+            put_long_string(out, self.contact, MAX_CONTACT);
+            out.extend_from_slice(&binding.q.to_le_bytes());
+            out.extend_from_slice(&binding.reg_id.to_le_bytes());
+            put_string(out, binding.instance, MAX_INSTANCE);
+            put_long_string(out, binding.path, MAX_PATH);
+        }
     }
 
     fn decode(fields: &mut Fields<'a>) -> Result<Self, &'static str> {
@@ -353,7 +378,7 @@ impl<'a> Flow<'a> {
         let (source_port, local_port) = (fields.u16()?, fields.u16()?);
         let (expires_s, cseq) = (fields.u32()?, fields.u32()?);
         let settles = fields.u64()?;
-        Ok(Self {
+        let mut flow = Self {
             op,
             transport,
             flags,
@@ -366,7 +391,18 @@ impl<'a> Flow<'a> {
             contact: fields.string()?,
             call_id: fields.string()?,
             user_agent: fields.string()?,
-        })
+            binding: None,
+        };
+        if flags & flags::HAS_BINDING != 0 {
+            flow.contact = fields.long_string()?;
+            flow.binding = Some(Binding {
+                q: fields.u16()?,
+                reg_id: fields.u32()?,
+                instance: fields.string()?,
+                path: fields.long_string()?,
+            });
+        }
+        Ok(flow)
     }
 }
 
@@ -391,6 +427,13 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
 fn put_string(out: &mut Vec<u8>, string: &[u8], limit: usize) {
     let kept = &string[..string.len().min(limit)];
     out.push(kept.len() as u8);
+    out.extend_from_slice(kept);
+}
+
+/// A string whose length takes two bytes.
+fn put_long_string(out: &mut Vec<u8>, string: &[u8], limit: usize) {
+    let kept = &string[..string.len().min(limit)];
+    out.extend_from_slice(&(kept.len() as u16).to_le_bytes());
     out.extend_from_slice(kept);
 }
 
@@ -430,6 +473,11 @@ impl<'a> Fields<'a> {
 
     fn string(&mut self) -> Result<&'a [u8], &'static str> {
         let length = usize::from(self.u8()?);
+        self.take(length)
+    }
+
+    fn long_string(&mut self) -> Result<&'a [u8], &'static str> {
+        let length = usize::from(self.u16()?);
         self.take(length)
     }
 

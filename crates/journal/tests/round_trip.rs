@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use journal::{
-    Attempt, FRAME_HEADER, Flow, JournalError, Kind, MAX_CALL_ID, MAX_CONTACT, MAX_METHOD, MAX_NAME, MAX_PAYLOAD,
-    MAX_RAW, Opaque, Record, StreamReader, archive_sealed, flags, verify,
+    Attempt, Binding, FRAME_HEADER, Flow, FlowOp, JournalError, Kind, MAX_CALL_ID, MAX_CONTACT, MAX_INSTANCE,
+    MAX_METHOD, MAX_NAME, MAX_PATH, MAX_PAYLOAD, MAX_RAW, Opaque, Record, StreamReader, Transport, archive_sealed,
+    flags, verify,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,6 +28,10 @@ fn address_flags(flags: u16, source: SocketAddr, local: SocketAddr) -> u16 {
     (flags & !(flags::IS_SOURCE_V6 | flags::IS_LOCAL_V6))
         | if canonical(source).is_ipv6() { flags::IS_SOURCE_V6 } else { 0 }
         | if canonical(local).is_ipv6() { flags::IS_LOCAL_V6 } else { 0 }
+}
+
+fn binding_flag(flags: u16, flow: &Flow<'_>) -> u16 {
+    (flags & !flags::HAS_BINDING) | if flow.binding.is_some() { flags::HAS_BINDING } else { 0 }
 }
 
 /// The record as the format keeps it: strings cut, addresses canonical, derived flags set.
@@ -51,11 +56,16 @@ fn kept<'a>(record: &Record<'a>) -> Record<'a> {
         Record::Flow(flow) => Record::Flow(Flow {
             source: canonical(flow.source),
             local: canonical(flow.local),
-            flags: address_flags(flow.flags, flow.source, flow.local),
+            flags: binding_flag(address_flags(flow.flags, flow.source, flow.local), flow),
             number: cut(flow.number, MAX_NAME),
-            contact: cut(flow.contact, MAX_CONTACT),
+            contact: cut(flow.contact, if flow.binding.is_some() { MAX_CONTACT } else { 255 }),
             call_id: cut(flow.call_id, MAX_CALL_ID),
             user_agent: cut(flow.user_agent, MAX_NAME),
+            binding: flow.binding.map(|binding| Binding {
+                instance: cut(binding.instance, MAX_INSTANCE),
+                path: cut(binding.path, MAX_PATH),
+                ..binding
+            }),
             ..flow.clone()
         }),
         Record::Books { run, counters } => {
@@ -147,6 +157,71 @@ fn a_refusal_lies_on_disk_byte_by_byte_as_described() {
     let chain = &frame[length..];
     assert_eq!((chain.len(), chain[2]), (56, 0));
     assert_eq!(chain[8..16], 1_u64.to_le_bytes());
+}
+
+/// Frames of before a binding was kept in them are read for as long as there are any.
+#[test]
+fn a_flow_without_a_binding_is_read_as_it_always_lay_on_disk() {
+    let mut old = vec![1, 0, 0, 0, 0xc4, 0x13, 0xc4, 0x13, 60, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+    old.extend([198, 51, 100, 7, 192, 0, 2, 1]);
+    for string in ["1001", "sip:1001@10.0.0.5", "a84b4c", "Phone/1"] {
+        old.push(string.len() as u8);
+        old.extend(string.bytes());
+    }
+    let flow = Flow {
+        op: FlowOp::Bound,
+        transport: Transport::Udp,
+        flags: 0,
+        source: "198.51.100.7:5060".parse().unwrap(),
+        local: "192.0.2.1:5060".parse().unwrap(),
+        expires_s: 60,
+        cseq: 7,
+        settles: 9,
+        number: b"1001",
+        contact: b"sip:1001@10.0.0.5",
+        call_id: b"a84b4c",
+        user_agent: b"Phone/1",
+        binding: None,
+    };
+    assert_eq!(Record::decode(Kind::Flow, &old).unwrap(), Record::Flow(flow));
+}
+
+#[test]
+fn a_flow_with_a_binding_lies_on_disk_byte_by_byte_as_described() {
+    let dir = tempdir().unwrap();
+    let mut writer = open_edge(dir.path());
+    let flow = Flow {
+        op: FlowOp::Bound,
+        transport: Transport::Tcp,
+        flags: 0,
+        source: "198.51.100.7:5061".parse().unwrap(),
+        local: "192.0.2.1:5060".parse().unwrap(),
+        expires_s: 60,
+        cseq: 7,
+        settles: 0,
+        number: b"1001",
+        contact: b"sip:1001@10.0.0.5",
+        call_id: b"a84b4c",
+        user_agent: b"Phone/1",
+        binding: Some(Binding { q: 500, reg_id: 2, instance: b"urn:x", path: b"<sip:p1;lr>\n<sip:p2;lr>" }),
+    };
+    append(&mut writer, &[Record::Flow(flow)]).unwrap();
+    let file = std::fs::read(dir.path().join("00000000000000000001.rfj")).unwrap();
+    let frame = &file[128..];
+    let length = usize::from(u16::from_le_bytes([frame[0], frame[1]]));
+    let mut expected = vec![1, 1, 64, 0, 0xc5, 0x13, 0xc4, 0x13, 60, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    expected.extend([198, 51, 100, 7, 192, 0, 2, 1]);
+    for string in ["1001", "", "a84b4c", "Phone/1"] {
+        expected.push(string.len() as u8);
+        expected.extend(string.bytes());
+    }
+    expected.extend([17, 0]);
+    expected.extend(b"sip:1001@10.0.0.5");
+    expected.extend([0xf4, 1, 2, 0, 0, 0, 5]);
+    expected.extend(b"urn:x");
+    expected.extend([23, 0]);
+    expected.extend(b"<sip:p1;lr>\n<sip:p2;lr>");
+    assert_eq!(frame[FRAME_HEADER..length], expected);
 }
 
 #[test]

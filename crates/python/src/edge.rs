@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use edge::{Binding, Config, Event, Frame, HeaderLine, NewRequest, Respond, Target};
-use guard::{Counter, Passed, Peer, Snapshot, Standing, What};
+use edge::{BoundContact, Config, Event, Frame, HeaderLine, NewRequest, Registration, Respond, Target};
+use guard::{ContactId, Counter, Passed, Peer, Snapshot, Standing, What};
 use journal::{Kind, Transport};
 use parking_lot::RwLock;
 use pyo3::exceptions::PyValueError;
@@ -228,10 +228,26 @@ pub(crate) struct FlowInForce {
     source: String,
     local: String,
     contact: String,
+    q: u16,
+    path: String,
+    instance: String,
+    reg_id: u32,
+    call_id: String,
+    cseq: u32,
     user_agent: String,
     since_us: u64,
     expires_at_us: u64,
 }
+
+/// Which contact of a number: URI, instance or empty, reg-id or 0.
+type ContactParts = (Vec<u8>, Vec<u8>, u32);
+
+fn contact_id((contact, instance, reg_id): ContactParts) -> ContactId {
+    ContactId { contact, instance, reg_id }
+}
+
+/// A contact that comes into force: which, q in thousandths, values of Path with line feeds between them, seconds.
+type BoundParts = (ContactParts, u16, Vec<u8>, u32);
 
 /// The running edge.
 #[pyclass(frozen, module = "ringfence._core")]
@@ -350,7 +366,13 @@ impl Edge {
             transport: key.transport.as_str(),
             source: key.source.to_string(),
             local: flow.local.to_string(),
-            contact: text(&flow.contact),
+            contact: text(&flow.id.contact),
+            q: flow.q,
+            path: text(&flow.path),
+            instance: text(&flow.id.instance),
+            reg_id: flow.id.reg_id,
+            call_id: text(&flow.call_id),
+            cseq: flow.cseq,
             user_agent: text(&flow.user_agent),
             since_us: flow.since_us,
             expires_at_us: flow.expires_at_us,
@@ -371,20 +393,24 @@ impl Edge {
     ) -> PyResult<()> {
         let frame = frame.map(self::frame).transpose()?;
         let (body, tag) = (body.to_vec(), tag.as_bytes().to_vec());
-        let respond = Respond { transaction, status, headers, body, tag, frame, binding: None };
+        let respond = Respond { transaction, status, headers, body, tag, frame, registration: None };
         self.with(|edge| edge.respond(respond))
     }
 
-    /// Accept a REGISTER with 200: put `contact` in force for `expires_s` seconds.
-    fn bind(&self, transaction: u64, contact: &[u8], expires_s: u32, headers: Vec<HeaderLine>) -> PyResult<()> {
-        let binding = Some(Binding::Bind { contact: contact.to_vec(), expires_s });
-        self.with(|edge| edge.respond(Respond { transaction, status: 200, headers, binding, ..Respond::default() }))
-    }
-
-    /// Accept a REGISTER with 200: end `contact`, or every contact of the number for None.
-    fn unbind(&self, transaction: u64, contact: Option<&[u8]>, headers: Vec<HeaderLine>) -> PyResult<()> {
-        let binding = Some(Binding::Remove { contact: contact.map(<[u8]>::to_vec) });
-        self.with(|edge| edge.respond(Respond { transaction, status: 200, headers, binding, ..Respond::default() }))
+    /// Accept a REGISTER with 200: end some contacts of its number, then put others in force on the flow that it came on.
+    fn register(
+        &self,
+        transaction: u64,
+        ended: Vec<ContactParts>,
+        bound: Vec<BoundParts>,
+        headers: Vec<HeaderLine>,
+    ) -> PyResult<()> {
+        let bound =
+            bound.into_iter().map(|(id, q, path, expires_s)| BoundContact { id: contact_id(id), q, path, expires_s });
+        let ended = ended.into_iter().map(contact_id).collect();
+        let registration = Some(Registration { ended, bound: bound.collect() });
+        let respond = Respond { transaction, status: 200, headers, registration, ..Respond::default() };
+        self.with(|edge| edge.respond(respond))
     }
 
     /// Send a request; the number of its transaction. Raises `ValueError` for what cannot be written.

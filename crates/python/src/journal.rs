@@ -517,6 +517,7 @@ impl JournalWriter {
             contact,
             call_id,
             user_agent,
+            binding: None,
         };
         Ok(lock(&self.inner).push(time_us, &Record::Flow(flow)))
     }

@@ -6,7 +6,7 @@ the oldest, so that a phone that lost its state is not locked out by what it lef
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,8 +33,8 @@ class Binding:
     """One contact of a number.
 
     Shape: `q` in thousandths. `path` are the values of Path (RFC 3327), nearest to us first. `reg_id` None =
-    the phone did not ask for an outbound flow. `call_id` and `cseq` are of the REGISTER, empty after a
-    restart.
+    the phone did not ask for an outbound flow. `call_id` and `cseq` are of the last REGISTER, and `since_us`
+    is when it came.
     Units: UTC microseconds.
     """
 
@@ -53,11 +53,29 @@ class Binding:
 
     @property
     def key(self) -> Key:
-        """What it is told apart by (RFC 3261 §10.3 step 7, RFC 5626 §6)."""
-        if self.instance is not None:
-            # Without reg-id a device has one binding: after a reboot it comes from another port.
-            return (self.instance, self.reg_id or 0, "")
-        return ("", 0, self.contact)
+        """What it is told apart by."""
+        return key_of(self.contact, self.instance, self.reg_id)
+
+
+def key_of(contact: str, instance: str | None, reg_id: int | None) -> Key:
+    """What a binding is told apart by (RFC 3261 §10.3 step 7, RFC 5626 §6)."""
+    # Without reg-id a device has one binding: after a reboot it comes from another port.
+    return ("", 0, contact) if instance is None else (instance, reg_id or 0, "")
+
+
+def _is_left_by(binding: Binding, held: Binding) -> bool:
+    """Whether a phone moved to another flow, so that what it had at the other one leads nowhere.
+
+    It keeps its Call-ID over all of its REGISTERs (RFC 3261 §10.2.4). One that has several flows at once says
+    so by reg-id, or has them over several transports.
+    """
+    return (
+        held.call_id == binding.call_id != ""
+        and held.flow != binding.flow
+        and held.flow.transport == binding.flow.transport
+        and held.reg_id is None
+        and binding.reg_id is None
+    )
 
 
 class Bindings:
@@ -78,40 +96,52 @@ class Bindings:
         return held is not None and held.call_id == binding.call_id != "" and held.cseq >= binding.cseq
 
     def bind(self, binding: Binding) -> tuple[Binding, ...]:
-        """Put a binding in force; those that it takes the place of, but for its own older self.
+        """Put a binding in force in the place of its own older self; the others that ended by it.
 
         Shape: over the limit the oldest of the number goes.
         """
+        others = [each for each in self._held(binding.number) if each.key != binding.key]
+        gone = [each for each in others if _is_left_by(binding, each)]
+        stay = sorted((each for each in others if each not in gone), key=lambda each: each.since_us)
+        gone += stay[: max(0, len(stay) + 1 - self.most)]
+        for each in gone:
+            self._remove(each)
         held = self._by_number.setdefault(binding.number, {})
-        before = held.pop(binding.key, None)
-        self._count += before is None
+        self._count += held.pop(binding.key, None) is None
         held[binding.key] = binding
         self._push(binding)
-        gone: list[Binding] = []
-        if before is not None and (before.contact, before.flow) != (binding.contact, binding.flow):
-            gone.append(before)
-        while len(held) > self.most:
-            oldest = min(held.values(), key=lambda each: each.since_us)
-            gone.append(self._remove(oldest))
         return tuple(gone)
 
-    def unbind(self, number: str, contact: str | None) -> tuple[Binding, ...]:
-        """End one contact of a number, or all of them for None; those that ended."""
+    def _held(self, number: str) -> Iterable[Binding]:
+        return self._by_number.get(number, {}).values()
+
+    def unbind(self, number: str, contact: str | None, key: Key | None = None) -> tuple[Binding, ...]:
+        """End one contact of a number, or all of them for None; those that ended.
+
+        Shape: `key` is what it is told apart by where its instance is known, which counts for more.
+        """
         held = self._by_number.get(number, {})
+        if key is not None and key in held:
+            return (self._remove(held[key]),)
         ended = [each for each in held.values() if contact is None or each.contact == contact]
         return tuple(map(self._remove, ended))
 
-    def lose(self, flow: Flow) -> tuple[Binding, ...]:
-        """A connection is closed: what was bound to it is gone (RFC 5626 §5.3); those that ended."""
-        lost = [each for held in self._by_number.values() for each in held.values() if each.flow == flow]
-        return tuple(map(self._remove, lost))
+    def end(self, bindings: Iterable[Binding]) -> None:
+        """Let go of those of them that are in force just as they are."""
+        for binding in bindings:
+            if self._by_number.get(binding.number, {}).get(binding.key) == binding:
+                self._remove(binding)
+
+    def __iter__(self) -> Iterator[Binding]:
+        """Every binding, whether or not it has run out."""
+        return (each for held in self._by_number.values() for each in held.values())
 
     def of(self, number: str, now_us: int) -> tuple[Binding, ...]:
         """Where a number is, in the order to be tried: by q, then the newest first.
 
         Shape: of several flows of one device the newest only (RFC 5626 §7); the others stand by.
         """
-        live = [each for each in self._by_number.get(number, {}).values() if each.expires_us > now_us]
+        live = [each for each in self._held(number) if each.expires_us > now_us]
         live.sort(key=lambda each: (-each.q, -each.since_us))
         seen: set[str] = set()
         first: list[Binding] = []

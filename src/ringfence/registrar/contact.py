@@ -12,7 +12,10 @@ BEST_Q: Final = 1000
 
 MOST_REG_ID: Final = 2**31 - 1
 LONGEST_INSTANCE: Final = 128
-"""Characters. An instance is a URN; longer ones are no one's."""
+"""Bytes. An instance is a URN; longer ones are no one's."""
+
+LONGEST_URI: Final = 1024
+"""Bytes. Those of mobile phones are long: they name the service that wakes the phone (RFC 8599)."""
 
 _ADDRESS: Final = re.compile(r'(?:\s*"(?:[^"\\]|\\.)*"\s*|[^"<;]*)<[^>]*>')
 _PARAMETER: Final = re.compile(r'\s*;\s*([\w.!%*+`\'~-]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^;"\s]*))?\s*')
@@ -50,16 +53,21 @@ def read_contact(value: str) -> Contact:
     if value.strip() == "*":
         return Contact(uri="*")
     uri = read_address(value).uri
+    if len(uri.encode()) > LONGEST_URI:
+        raise ValueError("a URI that is too long to be kept")
     parameters = parameters_of(value)
     instance = parameters.get("+sip.instance", "").strip('"').strip("<>")
-    if len(instance) > LONGEST_INSTANCE or not instance.isprintable():
+    if len(instance.encode()) > LONGEST_INSTANCE or not instance.isprintable():
         raise ValueError("an instance that is no URN")
+    reg_id = _whole(parameters.get("reg-id"), "reg-id", MOST_REG_ID)
+    if reg_id == 0:
+        raise ValueError("a reg-id below 1")
     return Contact(
         uri=uri,
         expires_s=_whole(parameters.get("expires"), "expires", 2**32 - 1),
         q=_q(parameters.get("q")),
         instance=instance or None,
-        reg_id=_whole(parameters.get("reg-id"), "reg-id", MOST_REG_ID),
+        reg_id=reg_id,
     )
 
 

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registrar's decision (RFC 3261 §10.3). Pure: the request's fields and the operator's limits come in.
 
-The guard has checked the credentials, and that a phone registers its own number only. A phone is reached on
-the flow that its REGISTER came on, so one REGISTER binds one contact: its first with a lifetime.
+The guard has checked the credentials, and that a phone registers its own number only.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-ANY: Final = b"*"
+from ringfence.registrar.contact import Contact
+
+ANY: Final = "*"
+
+RINGABLE: Final = ("sip:", "sips:")
+"""Contacts of other schemes (RFC 3261 §10.2.1 has one with mailto) cannot be called, so they are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +25,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bind:
-    """Put this contact in force on the flow for so many seconds."""
+class Update:
+    """End these contacts, then put those in force for so many seconds each; all of it or nothing."""
 
-    contact: bytes
-    expires_s: int
+    ended: tuple[Contact, ...] = ()
+    bound: tuple[tuple[Contact, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unbind:
-    """End this contact, or every contact of the number for None."""
-
-    contact: bytes | None
+class Clear:
+    """End every contact of the number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,26 +50,34 @@ class Refuse:
     min_expires_s: int | None = None
 
 
-Decision = Bind | Unbind | Query | Refuse
+Decision = Update | Clear | Query | Refuse
 
 
-def decide(contacts: Sequence[tuple[bytes, int | None]], expires_s: int | None, limits: Limits) -> Decision:
+def decide(contacts: Sequence[Contact], expires_s: int | None, limits: Limits, most: int) -> Decision:
     """Decide on a REGISTER.
 
-    Shape: `contacts` in order, each with its own `expires` parameter; `*` is the wildcard. `expires_s` is the
-    Expires header field.
+    Shape: `contacts` in order; `*` is the wildcard. `expires_s` is the Expires header field. `most` contacts
+    may be in force at once (`RF_CONTACTS_PER_NUMBER`).
     """
     if not contacts:
         return Query()
-    if any(uri == ANY for uri, _ in contacts):
+    if any(contact.uri == ANY for contact in contacts):
         # RFC 3261 §10.3 step 6: the wildcard stands alone, and only to end all bindings.
-        return Unbind(contact=None) if len(contacts) == 1 and expires_s == 0 else Refuse(status=400)
+        return Clear() if len(contacts) == 1 and expires_s == 0 else Refuse(status=400)
     default_s = limits.longest_s if expires_s is None else expires_s
-    wanted = [(uri, default_s if own_s is None else own_s) for uri, own_s in contacts]
-    uri, asked_s = next(((uri, s) for uri, s in wanted if s > 0), wanted[0])
-    if asked_s == 0:
-        return Unbind(contact=uri)
-    if asked_s < limits.shortest_s:
+    asked = [
+        (contact, default_s if contact.expires_s is None else contact.expires_s)
+        for contact in contacts
+        if contact.uri.lower().startswith(RINGABLE)
+    ]
+    lasting = tuple((contact, min(s, limits.longest_s)) for contact, s in asked if s > 0)
+    if not asked or (len(lasting) > 1 and any(contact.reg_id is not None for contact, _ in lasting)):
+        # RFC 5626 §6: a flow has one contact.
+        return Refuse(status=400)
+    if len(lasting) > most:
+        # RFC 3261 §10.3 step 7: all of them, or none.
+        return Refuse(status=403)
+    if any(s < limits.shortest_s for _, s in lasting):
         # RFC 3261 §10.3 step 7; a registrar may not shorten below what it asked for itself.
         return Refuse(status=423, min_expires_s=limits.shortest_s)
-    return Bind(contact=uri, expires_s=min(asked_s, limits.longest_s))
+    return Update(ended=tuple(contact for contact, s in asked if s == 0), bound=lasting)

@@ -4,16 +4,19 @@
 The guard has checked the credentials. The answer is sent, and the flow let in, by whoever has the socket.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from ringfence.core import Message
 from ringfence.registrar.bindings import Binding, Bindings, Flow
 from ringfence.registrar.contact import BEST_Q, Contact, contacts_of
-from ringfence.registrar.register import Bind, Limits, Query, Refuse, Unbind, decide
+from ringfence.registrar.register import Clear, Limits, Query, Refuse, Update, decide
 
 MOST_PATH: Final = 8
 """So many proxies may stand between a phone and us."""
+
+LONGEST_PATH: Final = 1024
+"""Bytes of all values of Path with one between them: what the journal keeps."""
 
 UNDERSTOOD: Final = frozenset({"path", "outbound"})
 LONGEST_USER_AGENT: Final = 64
@@ -25,13 +28,13 @@ AnswerHeaders = list[tuple[str, bytes]]
 class RegisterAnswer:
     """What a REGISTER is answered with.
 
-    Shape: `change` is what the edge does with the flow, None = nothing. `gone` are bindings that it ended.
+    Shape: the edge ends what is in `ended`, then puts in force what is in `bound`.
     """
 
     status: int
     headers: AnswerHeaders
-    change: Bind | Unbind | None = None
-    gone: tuple[Binding, ...] = ()
+    ended: tuple[Binding, ...] = ()
+    bound: tuple[Binding, ...] = ()
 
 
 class Registrar:
@@ -51,16 +54,12 @@ class Registrar:
         contacts = _read(message)
         if isinstance(contacts, RegisterAnswer):
             return contacts
-        asked = [(contact.uri.encode(), contact.expires_s) for contact in contacts]
-        decision = decide(asked, _expires_s(message), self.limits)
+        decision = decide(contacts, _expires_s(message), self.limits, self.bindings.most)
         match decision:
-            case Bind(contact=uri):
-                contact = next(each for each in contacts if each.uri.encode() == uri)
-                binding = _binding(message, number, flow, contact)
-                return self._bind(message, binding, decision, now_us)
-            case Unbind(contact=uri):
-                gone = self.bindings.unbind(number, None if uri is None else uri.decode())
-                return self._answer(message, number, now_us, change=decision, gone=gone)
+            case Update():
+                return self._update(message, number, flow, decision, now_us)
+            case Clear():
+                return self._answer(message, number, now_us, ended=self.bindings.unbind(number, None))
             case Query():
                 return self._answer(message, number, now_us)
             case Refuse(status=status, min_expires_s=least_s):
@@ -69,16 +68,25 @@ class Registrar:
             case _:
                 assert_never(decision)
 
-    def _bind(self, message: Message, binding: Binding, bind: Bind, now_us: int) -> RegisterAnswer:
-        expires_us = now_us + bind.expires_s * 1_000_000
-        binding = replace(binding, since_us=now_us, expires_us=expires_us)
-        if self.bindings.is_late(binding):
+    def _update(
+        self, message: Message, number: str, flow: Flow, update: Update, now_us: int
+    ) -> RegisterAnswer:
+        """All contacts of a REGISTER, or none (RFC 3261 §10.3 step 7)."""
+        here = _Here(message=message, number=number, flow=flow, now_us=now_us)
+        going = [_binding(here, contact, 0) for contact in update.ended]
+        coming = [_binding(here, contact, lasts_s) for contact, lasts_s in update.bound]
+        if any(map(self.bindings.is_late, [*going, *coming])):
             return RegisterAnswer(status=500, headers=[("Retry-After", b"1")])
-        gone = self.bindings.bind(binding)
+        ended: list[Binding] = []
+        for each in going:
+            ended += self.bindings.unbind(number, each.contact, each.key)
+        for each in coming:
+            ended += self.bindings.bind(each)
         outbound: AnswerHeaders = []
-        if binding.reg_id is not None:
+        if any(each.reg_id is not None for each in coming):
             outbound.append(("Require", b"outbound"))
-        return self._answer(message, binding.number, now_us, change=bind, gone=gone, more=outbound)
+        bound = tuple({each.key: each for each in coming}.values())
+        return self._answer(message, number, now_us, ended=tuple(ended), bound=bound, more=outbound)
 
     def _answer(
         self,
@@ -86,8 +94,8 @@ class Registrar:
         number: str,
         now_us: int,
         *,
-        change: Bind | Unbind | None = None,
-        gone: tuple[Binding, ...] = (),
+        ended: tuple[Binding, ...] = (),
+        bound: tuple[Binding, ...] = (),
         more: AnswerHeaders | None = None,
     ) -> RegisterAnswer:
         """A 200 with every contact in force (RFC 3261 §10.3 step 8)."""
@@ -96,7 +104,7 @@ class Registrar:
         headers += more or []
         if "path" in {option.lower() for option in message.headers("Supported")}:
             headers += [("Path", value.encode()) for value in message.headers("Path")]
-        return RegisterAnswer(status=200, headers=headers, change=change, gone=gone)
+        return RegisterAnswer(status=200, headers=headers, ended=ended, bound=bound)
 
 
 def _read(message: Message) -> tuple[Contact, ...] | RegisterAnswer:
@@ -105,7 +113,8 @@ def _read(message: Message) -> tuple[Contact, ...] | RegisterAnswer:
     if missing:
         return RegisterAnswer(status=420, headers=[("Unsupported", ", ".join(missing).encode())])
     path = message.headers("Path")
-    if len(path) > MOST_PATH or not all(value.isprintable() for value in path):
+    is_kept = len(path) <= MOST_PATH and len("\n".join(path).encode()) <= LONGEST_PATH
+    if not is_kept or not all(value.isprintable() for value in path):
         return RegisterAnswer(status=400, headers=[])
     try:
         return contacts_of(message)
@@ -113,14 +122,24 @@ def _read(message: Message) -> tuple[Contact, ...] | RegisterAnswer:
         return RegisterAnswer(status=400, headers=[])
 
 
-def _binding(message: Message, number: str, flow: Flow, contact: Contact) -> Binding:
-    """What is to be bound; its times come with the decision."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Here:
+    """What the contacts of one REGISTER have in common."""
+
+    message: Message
+    number: str
+    flow: Flow
+    now_us: int
+
+
+def _binding(here: _Here, contact: Contact, lasts_s: int) -> Binding:
+    message = here.message
     return Binding(
-        number=number,
+        number=here.number,
         contact=contact.uri,
-        flow=flow,
-        since_us=0,
-        expires_us=0,
+        flow=here.flow,
+        since_us=here.now_us,
+        expires_us=here.now_us + lasts_s * 1_000_000,
         q=contact.q,
         path=tuple(message.headers("Path")),
         instance=contact.instance,

@@ -58,8 +58,7 @@ def test_a_device_that_comes_back_replaces_what_it_left() -> None:
     bindings = Bindings(5)
     bindings.bind(a_binding("port1", instance="urn:x", reg_id=1, since_us=1))
     bindings.bind(a_binding("second flow", instance="urn:x", reg_id=2, since_us=2))
-    gone = bindings.bind(a_binding("port2", instance="urn:x", reg_id=1, since_us=3))
-    assert [each.contact for each in gone] == ["port1"]
+    assert bindings.bind(a_binding("port2", instance="urn:x", reg_id=1, since_us=3)) == ()
     # One of a device's flows is tried first; the other stands by.
     bindings.bind(a_binding("other", since_us=0))
     assert contacts(bindings) == ["port2", "other", "second flow"]
@@ -96,13 +95,29 @@ def test_contacts_are_ended_one_by_one_or_all() -> None:
     assert len(bindings) == 0
 
 
-def test_a_connection_that_closed_takes_its_bindings_along() -> None:
+def test_what_is_let_go_is_what_was_meant_and_nothing_that_took_its_place() -> None:
     bindings = Bindings(5)
-    tcp = Flow(transport="TCP", source=("198.51.100.1", 40_000), local=("192.0.2.1", 5060))
-    bindings.bind(a_binding("udp"))
-    bindings.bind(a_binding("tcp", flow=tcp))
-    assert [each.contact for each in bindings.lose(tcp)] == ["tcp"]
-    assert contacts(bindings) == ["udp"]
+    old, other = a_binding("a", since_us=1), a_binding("b")
+    bindings.bind(old)
+    bindings.bind(other)
+    bindings.bind(a_binding("a", since_us=2))
+    bindings.end([old, other])
+    assert [(each.contact, each.since_us) for each in bindings] == [("a", 2)]
+
+
+TCP = Flow(transport="TCP", source=("198.51.100.1", 40_000), local=("192.0.2.1", 5060))
+MOVED = Flow(transport="UDP", source=("198.51.100.1", 9999), local=("192.0.2.1", 5060))
+
+
+def test_a_phone_that_moved_leaves_nothing_at_the_flow_that_it_had() -> None:
+    bindings = Bindings(5)
+    bindings.bind(a_binding("a", call_id="c"))
+    bindings.bind(a_binding("b", call_id="c"))
+    bindings.bind(a_binding("tcp", call_id="c", flow=TCP))
+    bindings.bind(a_binding("other", call_id="d"))
+    gone = bindings.bind(a_binding("moved", call_id="c", flow=MOVED))
+    assert {each.contact for each in gone} == {"a", "b"}
+    assert set(contacts(bindings)) == {"tcp", "other", "moved"}
 
 
 def test_a_register_that_was_overtaken_is_told() -> None:

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use guard::{Passed, Standing, What};
+use guard::{Standing, What};
 use journal::Transport;
 use sip::Parsed;
 use sip::answer::{Answer, ExtraHeader, Token};
@@ -16,7 +16,7 @@ use transaction::{Outgoing, TransactionId};
 use super::{Client, Engine, Heard, Known};
 use crate::calls;
 use crate::names;
-use crate::order::{Binding, Frame, HeaderLine, Host, Order, Ready, Respond};
+use crate::order::{Frame, HeaderLine, Host, Order, Ready, Respond};
 use crate::receive::Command;
 use crate::shared::{Ended, Event};
 use crate::way::Way;
@@ -62,7 +62,7 @@ impl Engine {
     }
 
     fn respond(&mut self, now: Instant, respond: Respond) {
-        let Respond { transaction, mut status, mut headers, mut body, tag, frame, binding } = respond;
+        let Respond { transaction, mut status, mut headers, mut body, tag, frame, registration } = respond;
         let known = self.numbers.get(&transaction);
         let server = known.and_then(|known| Some((known.call, known.id?, self.servers.get(&known.id?)?)));
         let Some((call, id, server)) = server else {
@@ -74,17 +74,17 @@ impl Engine {
         };
         let passed = Arc::clone(&server.passed);
         let is_durable = frame.as_ref().is_some_and(|frame: &Frame| frame.is_durable);
-        let is_written = match (&frame, &binding) {
+        let is_written = match (&frame, &registration) {
             (Some(frame), _) => self.given.journal.frame(frame),
-            (None, Some(binding)) => self.given.journal.binding(&passed, binding),
+            (None, Some(registration)) => self.given.journal.registration(&passed, registration),
             (None, None) if status >= 200 => self.given.journal.answered(&passed),
             (None, None) => true,
         };
         if is_written {
-            if let Some(binding) = binding {
-                self.bind(&passed, binding);
+            if let Some(command) = registration.and_then(|registration| calls::command_of(&passed, registration)) {
+                self.command(command);
             }
-        } else if passed.key != 0 || binding.is_some() {
+        } else if passed.key != 0 || registration.is_some() {
             // Not recorded, so not done: the far end may try again.
             (status, headers, body) = (503, vec![retry_after()], Vec::new());
             self.tell(Event::Ended { transaction, why: Ended::NotRecorded });
@@ -97,18 +97,6 @@ impl Engine {
             }
         }
         self.hold_or_do(now, call, is_durable, Action::Respond { transaction, status, headers, body, tag });
-    }
-
-    fn bind(&mut self, passed: &Passed, binding: Binding) {
-        let What::Request(Standing::Phone { number, .. }) = &passed.what else { return };
-        match binding {
-            Binding::Bind { contact, expires_s } => {
-                if let Some((key, flow)) = calls::flow_of(passed, contact, expires_s) {
-                    self.command(Command::Bind { key, flow: Box::new(flow) });
-                }
-            }
-            Binding::Remove { contact } => self.command(Command::Unbind { number: number.clone(), contact }),
-        }
     }
 
     fn hold_or_do(&mut self, now: Instant, call: u64, is_durable: bool, action: Action) {

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use journal::{
-    Attempt, Batch, Flow, FlowOp, IncrementWhy, JournalError, Kind, METHODS, Opaque, Options, Reason, Record, Scope,
-    SegmentWriter, Stream, StreamReader, Transport, WriteUnit,
+    Attempt, Batch, Binding, Flow, FlowOp, IncrementWhy, JournalError, Kind, METHODS, Opaque, Options, Reason, Record,
+    Scope, SegmentWriter, Stream, StreamReader, Transport, WriteUnit,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -134,6 +134,12 @@ impl Wild {
                 contact: &self.strings[1],
                 call_id: &self.strings[2],
                 user_agent: &self.strings[3],
+                binding: self.raw.as_deref().map(|path| Binding {
+                    q: self.words[1],
+                    reg_id: self.numbers[2],
+                    instance: &self.strings[4],
+                    path,
+                }),
             }),
             5 => {
                 let kinds = [Kind::CallStarted, Kind::CallAnswered, Kind::CallEnded, Kind::CallsAlive, Kind::Admin];
