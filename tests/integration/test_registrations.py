@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registrations on the wire: what a restart keeps of phones'."""
+"""Registrations on the wire: what a restart keeps of phones', and how they are asked."""
 
 import pytest
 
 from kit.calling import CUSTOMER
 from kit.node import Half, Node
-from kit.sip import Asked, Peer, Phone, Request
+from kit.sip import Asked, Peer, Phone, Request, authorization
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -85,3 +85,29 @@ def test_a_flow_that_replaced_another_has_its_place_after_a_restart_too(node: No
         phone.contact = phone.contact.replace("reg-id=1", "reg-id=2")
         assert phone.register(0)[0].status == 200
         assert [flow.source for flow in node.flows()] == [f"{HOME}:{new.port}"]
+
+
+def test_the_operator_says_with_which_code_calls_are_asked_and_how_often(node: Node, switch: Half) -> None:
+    with Peer(switch.address("udp"), HOME) as home:
+        phone = Phone(home, "1001", PASSWORD)
+        assert phone.register()[0].status == 200
+        for code in (407, 401):
+            node.cli.ok("param", "set", "SS_SIP_AUTHENTICATION_CODE", str(code))
+            assert home.call(Request(caller="1001", sent_by=f"{HOME}:{home.port}")).status == code
+        for retries, heard in ((1, [401, 403]), (0, [403])):
+            node.cli.ok("param", "set", "SS_SIP_AUTHENTICATION_RETRY", str(retries))
+            assert wrong_answers(home, len(heard)) == heard
+        assert phone.register()[0].status == 200
+
+
+def wrong_answers(home: Peer, times: int) -> list[int]:
+    """What a phone hears that answers each challenge of one attempt with a wrong password."""
+    asked = Request(method="REGISTER", user="1001", caller="1001")
+    challenge = home.ask(asked)
+    heard = []
+    for cseq in range(2, times + 2):
+        again = Request(method="REGISTER", user="1001", caller="1001", call_id=asked.call_id, cseq=cseq)
+        again.extra = (authorization(challenge, again, user="1001", password="wrong"),)
+        challenge = home.ask(again)
+        heard.append(challenge.status)
+    return heard

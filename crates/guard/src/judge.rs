@@ -23,6 +23,7 @@ use crate::known::KnownSources;
 use crate::lockout::Lockouts;
 use crate::nonce::local_tag;
 use crate::numbers::Color;
+use crate::retries::Retries;
 use crate::snapshot::{Gateway, Snapshot};
 use crate::source::SourceKey;
 use crate::table::BoundedMap;
@@ -124,6 +125,7 @@ pub struct Guard {
     pub(crate) scope: Scope,
     pub(crate) sources: BoundedMap<SourceKey, SourceState>,
     pub(crate) lockouts: Lockouts,
+    pub(crate) retries: Retries,
     pub(crate) nonces: BoundedMap<(u32, u64, u32), UsedNonce>,
     pub(crate) challenges: ChallengeBudget,
     known: KnownSources,
@@ -156,6 +158,7 @@ impl Guard {
             scope: Scope::Own,
             sources: BoundedMap::new(SOURCES),
             lockouts: Lockouts::new(),
+            retries: Retries::new(),
             nonces: BoundedMap::new(NONCES),
             challenges,
             known: KnownSources::default(),
@@ -472,7 +475,8 @@ impl Guard {
             let reply = to_stranger(snapshot, unauthorized_code(snapshot));
             return Judged::Refused(Refusal::new(reason, reply));
         }
-        let verified = self.verify(now, packet, message, view, (snapshot, 407), effects);
+        let code = parameters.ss_sip_authentication_code;
+        let verified = self.verify(now, packet, message, view, (snapshot, code), effects);
         let Judged::Admitted(Standing::Phone { number, settles }) = verified else {
             return verified;
         };
@@ -609,7 +613,7 @@ fn to_stranger(snapshot: &Snapshot, status: u16) -> Reply {
     if snapshot.parameters.ss_reply_unauthorized == 0 { Reply::Silent } else { Reply::Status(status) }
 }
 
-/// 407 is a challenge, which only an INVITE gets.
+/// 407 stands for a challenge, which only an INVITE gets.
 fn unauthorized_code(snapshot: &Snapshot) -> u16 {
     match snapshot.parameters.rf_unauthorized_code {
         407 => 403,

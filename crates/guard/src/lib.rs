@@ -27,6 +27,7 @@ mod mask;
 mod nonce;
 mod numbers;
 mod record;
+mod retries;
 mod snapshot;
 mod source;
 pub mod table;

@@ -12,8 +12,6 @@ use std::hash::Hasher;
 use crate::snapshot::NonceKey;
 use crate::source::SourceKey;
 
-/// Seconds in which a challenge wants its first answer (64 x T1, RFC 3261 §17).
-pub(crate) const FIRST_ANSWER_S: u32 = 32;
 /// Seconds for which a nonce that has authenticated once may be used again with a rising `nc`.
 pub(crate) const REUSE_S: u32 = 3600;
 

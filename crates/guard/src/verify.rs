@@ -2,6 +2,7 @@
 //! Digest credentials (RFC 7616, RFC 8760): whose they are, whether they are fresh, and what wrong ones lead to.
 
 use journal::Reason;
+use sip::digest::Credentials;
 use sip::{HeaderName, Message};
 
 use crate::counters::Counter;
@@ -10,7 +11,7 @@ use crate::effects::{Effects, Now, Packet, Standing};
 use crate::flows::FlowKey;
 use crate::judge::{Guard, Judged, Refusal, Reply};
 use crate::lockout::LockoutRule;
-use crate::nonce::{Checked, FIRST_ANSWER_S, Nonce, REUSE_S};
+use crate::nonce::{Checked, Nonce, REUSE_S};
 use crate::numbers::Color;
 use crate::snapshot::Snapshot;
 use crate::source::SourceKey;
@@ -38,8 +39,7 @@ impl Guard {
         (snapshot, status): (&Snapshot, u16),
         effects: &mut Effects,
     ) -> Judged<'a> {
-        let header = if status == 401 { HeaderName::Authorization } else { HeaderName::ProxyAuthorization };
-        let Some(credentials) = credentials_of(message, header) else {
+        let Some(credentials) = answers(message, status, &snapshot.realm) else {
             return Judged::Refused(Refusal::challenge(status, false));
         };
         if self.repeated(now, packet, view) {
@@ -69,11 +69,18 @@ impl Guard {
         let who = self.folding.identity(source, &[&number], 0);
         let used = self.nonces.get_mut(&key).copied();
         let age_s = now.utc_s().saturating_sub(nonce.made_at_s);
-        let is_old = age_s > if used.is_some() { REUSE_S } else { FIRST_ANSWER_S };
-        if is_old || used.is_some_and(|used| used.who != who) {
+        let patience_s = snapshot.parameters.ss_sip_authentication_timeout;
+        if used.is_some_and(|used| used.who != who || age_s > REUSE_S) {
             return again();
         }
         let settles = if used.is_none() { nonce.settles } else { 0 };
+        let secret = snapshot.phone(&number);
+        let is_right = is_right(&credentials, secret, view.method.as_bytes());
+        if used.is_none() && age_s > patience_s {
+            // Late but right: asked once more, and the challenge that it was too late for becomes no record.
+            let refusal = Refusal::challenge(status, true);
+            return Judged::Refused(Refusal { auth_user, settles: if is_right { settles } else { 0 }, ..refusal });
+        }
         let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
         let is_live = self.flows.is_of(&flow, &number, now.utc_us);
         let is_white = snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
@@ -81,17 +88,21 @@ impl Guard {
             let refusal = Refusal::new(Reason::LockedOut, Reply::Status(403));
             return Judged::Refused(Refusal { settles, auth_user, ..refusal });
         }
-        let secret = snapshot.phone(&number);
+        let attempt = self.folding.identity(source, &[&number, view.call_id], 0);
         let is_spent = used.is_some_and(|used| used.is_spent);
-        if !is_right(&credentials, secret, view.method.as_bytes()) || is_spent {
+        if !is_right || is_spent {
+            let mut reply = Reply::Challenge { status, is_stale: false, is_settling: false };
             if used.is_none() {
+                let wrong = self.retries.wrong(attempt, u64::from(patience_s).saturating_mul(1000), now.ms);
+                if wrong > snapshot.parameters.ss_sip_authentication_retry {
+                    reply = Reply::Status(403);
+                }
                 let suspend_ms = snapshot.parameters.ss_authentication_failed_suspend.saturating_mul(1000);
                 let rule = LockoutRule { max_retry: snapshot.parameters.ss_authentication_max_retry, suspend_ms };
                 self.lockouts.wrong(who, rule, now.ms);
                 self.nonces.get_or_insert_with(key, || UsedNonce { who, nc: 0, is_spent: true });
             }
             effects.tally.add(Counter::BadCredentials, 1);
-            let reply = Reply::Challenge { status, is_stale: false, is_settling: false };
             let refusal = Refusal::new(Reason::BadCredentials, reply);
             return Judged::Refused(Refusal { settles, auth_user, ..refusal });
         }
@@ -103,6 +114,18 @@ impl Guard {
         let now_used = UsedNonce { who, nc, is_spent: false };
         *self.nonces.get_or_insert_with(key, || now_used) = now_used;
         self.lockouts.right(who);
+        self.retries.right(attempt);
         Judged::Admitted(Standing::Phone { number, settles })
     }
+}
+
+/// The credentials that answer a challenge of ours with `status`: in Authorization for 401, in Proxy-Authorization for 407, or in the other
+/// one if it names our realm, because the operator has changed `SS_SIP_AUTHENTICATION_CODE` in between.
+fn answers<'a>(message: &Message<'a>, status: u16, realm: &str) -> Option<Credentials<'a>> {
+    let (usual, other) = match status {
+        401 => (HeaderName::Authorization, HeaderName::ProxyAuthorization),
+        _ => (HeaderName::ProxyAuthorization, HeaderName::Authorization),
+    };
+    let is_ours = |credentials: &Credentials<'a>| bare(credentials.realm) == realm.as_bytes();
+    credentials_of(message, usual).or_else(|| credentials_of(message, other).filter(is_ours))
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use guard::{ContactId, Counter, Flow, FlowKey, Standing};
 use journal::Transport;
-use kit::{Bench, Outcome, PHONE, STRANGER, ask, parameter, snapshot};
+use kit::{Ask, Bench, Outcome, PHONE, STRANGER, ask, parameter, snapshot};
 
 fn register(bench: &mut Bench, from: &str, password: &str) -> Outcome {
     let request = ask("REGISTER");
@@ -129,8 +129,8 @@ fn a_nonce_serves_again_with_a_rising_count_and_settles_once() {
     let mut bench = Bench::new(snapshot(|_| {}));
     let request = ask("REGISTER");
     let challenge = bench.throw(PHONE, &request.bytes());
-    for (nc, settles) in [(1, 1), (2, 0), (7, 0)] {
-        bench.wait_ms(20_000);
+    for (nc, settles, waited_ms) in [(1, 1, 9_000), (2, 0, 20_000), (7, 0, 20_000)] {
+        bench.wait_ms(waited_ms);
         let outcome = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", nc).bytes());
         assert_eq!(outcome.admitted[0], Standing::Phone { number: b"1001".to_vec(), settles });
     }
@@ -281,4 +281,96 @@ fn registrations_wait_while_the_call_layer_has_too_much_to_do() {
     bench.guard.set_overloaded(false);
     bench.wait_ms(1000);
     assert_eq!(register(&mut bench, PHONE, "right").admitted.len(), 1);
+}
+
+/// `SS_SIP_AUTHENTICATION_TIMEOUT`
+#[test]
+fn a_right_answer_that_is_late_is_asked_for_once_more_and_leaves_no_challenge_open() {
+    for (patience_s, waited_ms, is_late) in [(10, 10_000, false), (10, 11_000, true), (20, 11_000, false)] {
+        let mut bench = Bench::new(snapshot(parameter("SS_SIP_AUTHENTICATION_TIMEOUT", patience_s)));
+        let request = ask("REGISTER");
+        let challenge = bench.throw(PHONE, &request.bytes());
+        bench.wait_ms(waited_ms);
+        let heard = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", 1).bytes());
+        assert_eq!(heard.admitted.is_empty(), is_late, "{patience_s} s, {waited_ms} ms");
+        if is_late {
+            assert!(heard.answers[0].contains("stale=true"));
+            assert_eq!(bench.journal(), ["1 challenge 401", "2 challenge 401 settles 1"]);
+            let again = ask("REGISTER").with(|ask| (ask.branch, ask.cseq) = ("z9hG4bKagain".into(), 5));
+            let again = again.answering(&heard, "1001", "right", 1);
+            let settles = Standing::Phone { number: b"1001".to_vec(), settles: 2 };
+            assert_eq!(bench.throw(PHONE, &again.bytes()).admitted, [settles]);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_answer_that_is_late_leaves_its_challenge_open() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let request = ask("REGISTER");
+    let challenge = bench.throw(STRANGER, &request.bytes());
+    bench.wait_ms(11_000);
+    bench.throw(STRANGER, &request.answering(&challenge, "1001", "wrong", 1).bytes());
+    assert_eq!(bench.journal(), ["1 challenge 401", "2 challenge 401"]);
+}
+
+/// What a phone hears that answers each challenge wrongly, one after the other, in one attempt.
+fn insist(bench: &mut Bench, request: &Ask, times: usize) -> Vec<Option<u16>> {
+    let mut challenge = bench.throw(PHONE, &request.bytes());
+    let mut heard = Vec::new();
+    for turn in 1..=times {
+        bench.wait_ms(100);
+        let again = Ask {
+            branch: format!("{}t{turn}", request.branch),
+            cseq: request.cseq + turn as u32,
+            ..request.answering(&challenge, "1001", "wrong", 1)
+        };
+        challenge = bench.throw(PHONE, &again.bytes());
+        heard.push(challenge.status());
+    }
+    heard
+}
+
+/// `SS_SIP_AUTHENTICATION_RETRY`
+#[test]
+fn so_many_wrong_answers_of_one_attempt_are_asked_again_and_the_next_is_refused() {
+    for (retries, heard) in [(0, vec![Some(403)]), (2, vec![Some(401), Some(401), Some(403)])] {
+        let mut bench = Bench::new(snapshot(parameter("SS_SIP_AUTHENTICATION_RETRY", retries)));
+        assert_eq!(insist(&mut bench, &ask("REGISTER"), heard.len()), heard);
+        let journal = bench.journal();
+        let last = journal.last().unwrap();
+        assert!(last.contains("bad_credentials 1001 403"), "{last}");
+        // Another attempt begins anew, and so does this one for whoever has the password.
+        let other = ask("REGISTER").with(|ask| ask.call_id = "another".into());
+        assert_eq!(insist(&mut bench, &other, 1), heard[..1]);
+        assert_eq!(register(&mut bench, PHONE, "right").admitted.len(), 1);
+    }
+}
+
+/// `SS_SIP_AUTHENTICATION_CODE`
+#[test]
+fn a_call_is_asked_with_the_operators_code_and_answers_to_the_other_one_still_count() {
+    for (code, header) in [(401, "WWW-Authenticate"), (407, "Proxy-Authenticate")] {
+        let mut bench = Bench::new(snapshot(parameter("SS_SIP_AUTHENTICATION_CODE", code)));
+        bind(&mut bench, PHONE);
+        let call = ask("INVITE");
+        let challenge = bench.throw(PHONE, &call.bytes());
+        assert_eq!(challenge.status(), Some(u16::try_from(code).unwrap()));
+        assert!(challenge.answers[0].contains(&format!("\r\n{header}: Digest ")));
+        // Its answer is in Proxy-Authorization.
+        assert_eq!(bench.throw(PHONE, &call.answering(&challenge, "1001", "right", 1).bytes()).admitted.len(), 1);
+        let asked = bench.throw(PHONE, &ask("REGISTER").with(|ask| ask.call_id = "register".into()).bytes());
+        assert_eq!(asked.status(), Some(401));
+    }
+}
+
+/// A proxy on the way may have credentials of its own in the message.
+#[test]
+fn credentials_for_somebody_elses_realm_are_no_answer() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let theirs =
+        "Proxy-Authorization: Digest username=\"1001\",realm=\"elsewhere\",nonce=\"x\",uri=\"sip:a\",response=\"y\"";
+    let request = ask("REGISTER").with(|ask| ask.extra.push(theirs.into()));
+    assert_eq!(bench.throw(PHONE, &request.bytes()).status(), Some(401));
+    assert_eq!(bench.journal(), ["1 challenge 401"]);
 }

@@ -38,6 +38,9 @@ def test_one_beyond_each_bound_is_refused_with_the_range(parameter: Parameter) -
         ("SS_REPLY_UNAUTHORIZED", 1, 0, 1),
         ("SS_AUTHENTICATION_MAX_RETRY", 6, 0, 999),
         ("SS_AUTHENTICATION_FAILED_SUSPEND", 180, 60, 3600),
+        ("SS_SIP_AUTHENTICATION_RETRY", 6, 0, 999),
+        ("SS_SIP_AUTHENTICATION_TIMEOUT", 10, 1, 32),
+        ("SS_SIP_AUTHENTICATION_CODE", 407, 401, 407),
         ("SS_ENDPOINT_EXPIRE", 3600, 60, 86_400),
     ],
 )
@@ -85,6 +88,15 @@ def test_zero_may_stand_outside_the_range_where_it_has_a_meaning() -> None:
     assert blocked.range_text() == "400 to 699, or 0 (silence)"
     with pytest.raises(ConfigError):
         blocked.check(1)
+
+
+def test_a_parameter_of_two_values_takes_nothing_between_them() -> None:
+    code = lookup("SS_SIP_AUTHENTICATION_CODE")
+    assert (code.check(401), code.check(407)) == (401, 407)
+    assert code.range_text() == "401 or 407"
+    with pytest.raises(ConfigError) as caught:
+        code.check(403)
+    assert caught.value.hint == "allowed: 401 or 407"
 
 
 def test_stored_value_that_is_no_longer_allowed_gives_way_to_the_default() -> None:

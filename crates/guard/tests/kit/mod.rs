@@ -29,7 +29,8 @@ pub(crate) fn snapshot(change: impl FnOnce(&mut serde_json::Value)) -> Snapshot 
         "lists": [],
         "parameters": {
             "SERVER_BILLING_RECORD_ILLEGAL_CALL": 1, "SS_REPLY_UNAUTHORIZED": 1, "SS_AUTHENTICATION_MAX_RETRY": 6,
-            "SS_AUTHENTICATION_FAILED_SUSPEND": 180, "RF_UNAUTHORIZED_CODE": 403, "RF_ROAMING": 0,
+            "SS_AUTHENTICATION_FAILED_SUSPEND": 180, "SS_SIP_AUTHENTICATION_RETRY": 6, "SS_SIP_AUTHENTICATION_TIMEOUT": 10,
+                "SS_SIP_AUTHENTICATION_CODE": 407, "RF_UNAUTHORIZED_CODE": 403, "RF_ROAMING": 0,
             "RF_REGISTRATION_MEMORY_DAYS": 30, "RF_BLOCKED_CODE": 0, "RF_MUTE_ATTEMPTS_PER_S": 0, "RF_MUTE_S": 60,
             "RF_JOURNAL_BYTES_PER_S": 16_000_000, "RF_JOURNAL_BURST_BYTES": 268_435_456,
             "RF_CHALLENGE_BYTES_PER_S": 2_000_000, "RF_CHALLENGE_NETWORK_BYTES_PER_S": 20_000, "RF_RAW_SAMPLE_S": 600,
@@ -146,6 +147,9 @@ impl Bench {
                     attempt.status,
                     attempt.settles
                 ),
+                Record::Challenge(attempt) if attempt.settles != 0 => {
+                    format!("{seq} challenge {} settles {}", attempt.status, attempt.settles)
+                }
                 Record::Challenge(attempt) => format!("{seq} challenge {}", attempt.status),
                 Record::Increment { base_seq, count, why } => {
                     format!("{seq} increment {base_seq} +{count} {}", why.as_str())

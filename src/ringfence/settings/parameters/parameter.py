@@ -25,7 +25,8 @@ class Kind(Enum):
 class Parameter:
     """One parameter.
 
-    Shape: a value is allowed if minimum <= value <= maximum, or if it is 0 and `zero` says what 0 means.
+    Shape: a value is allowed if minimum <= value <= maximum and, where `only` names some, it is one of them;
+    or if it is 0 and `zero` says what 0 means.
     `for_edge` marks those that the native edge reads from its snapshot.
     """
 
@@ -39,11 +40,14 @@ class Parameter:
     meaning: str
     source: str
     zero: str | None = None
+    only: tuple[int, ...] = ()
     for_edge: bool = False
 
     def allows(self, value: int) -> bool:
         """Whether the value is one the parameter may take."""
-        return self.minimum <= value <= self.maximum or (value == 0 and self.zero is not None)
+        if value == 0 and self.zero is not None:
+            return True
+        return self.minimum <= value <= self.maximum and (not self.only or value in self.only)
 
     def range_text(self) -> Sentence:
         """What is allowed, in words.
@@ -54,6 +58,8 @@ class Parameter:
         """
         if self.kind is Kind.BOOL:
             return sentence("0 (off) or 1 (on)")
+        if self.only:
+            return sentence("{lowest} or {highest}", lowest=self.minimum, highest=self.maximum)
         text = sentence("{lowest} to {highest}", lowest=self.minimum, highest=self.maximum)
         if self.unit not in {"", "SIP code"}:
             text = sentence("{range} {unit}", range=text, unit=sentence(self.unit))
@@ -131,9 +137,10 @@ def number(
     meaning: str,
     source: str = RINGFENCE,
     zero: str | None = None,
+    is_either: bool = False,
     for_edge: bool = False,
 ) -> Parameter:
-    """A parameter that is a whole number, from `allowed[0]` to `allowed[1]`."""
+    """A parameter that is a whole number between two, or (`is_either`) one of the two."""
     return Parameter(
         name=name,
         group=group,
@@ -145,5 +152,6 @@ def number(
         meaning=meaning,
         source=source,
         zero=zero,
+        only=allowed if is_either else (),
         for_edge=for_edge,
     )

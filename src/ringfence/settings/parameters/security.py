@@ -79,6 +79,48 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         for_edge=True,
     ),
     number(
+        "SS_SIP_AUTHENTICATION_RETRY",
+        SECURITY,
+        6,
+        (0, 999),
+        unit="wrong answers",
+        meaning=(
+            "How many wrong answers in one attempt to register or to call (source, number, Call-ID) are "
+            "asked again; the next one is refused with 403. It holds for live registrations too, which are "
+            "never locked out."
+        ),
+        source=VOS3000,
+        zero="the first wrong answer is refused",
+        for_edge=True,
+    ),
+    number(
+        "SS_SIP_AUTHENTICATION_TIMEOUT",
+        SECURITY,
+        10,
+        (1, 32),
+        unit="s",
+        meaning=(
+            "How long a challenge waits for its first answer. A right answer that is late is asked for once "
+            "more and is no offence; a nonce that was answered in time serves for an hour."
+        ),
+        source=VOS3000,
+        for_edge=True,
+    ),
+    number(
+        "SS_SIP_AUTHENTICATION_CODE",
+        SECURITY,
+        407,
+        (401, 407),
+        unit="SIP code",
+        meaning=(
+            "With which answer a call is asked for credentials: 401 (they come in Authorization) or 407 "
+            "(Proxy-Authorization). A registration is always asked with 401."
+        ),
+        source=VOS3000,
+        is_either=True,
+        for_edge=True,
+    ),
+    number(
         "RF_BLOCKED_CODE",
         SECURITY,
         0,
