@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registrations on the wire: what a restart keeps of phones', and how they are asked."""
+"""Registrations on the wire: what a restart keeps of phones', and what vendors may say to ours."""
 
 import pytest
 
-from kit.calling import CUSTOMER
+from kit.calling import CUSTOMER, VENDOR
 from kit.node import Half, Node
 from kit.sip import Asked, Peer, Phone, Request, authorization
+from kit.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -111,3 +112,39 @@ def wrong_answers(home: Peer, times: int) -> list[int]:
         challenge = home.ask(again)
         heard.append(challenge.status)
     return heard
+
+
+SERVICE_ROUTE = ("<sip:sbc.example.com;lr>", "<sip:10.0.0.1:5070;lr>")
+
+
+def test_our_registration_is_led_elsewhere_and_calls_carry_the_service_route(
+    node: Node, switch: Half
+) -> None:
+    # RFC 3261 §8.1.3.4, RFC 3608
+    target = switch.address("udp")
+    with Peer(target, VENDOR) as vendor, Peer(target, VENDOR) as other, Peer(target, CUSTOMER) as customer:
+        node.cli.ok("gateway", "add", "customer", CUSTOMER)
+        where = ("route", "add", "vendor", f"{VENDOR}:{vendor.port}", "--prefixes", "44")
+        node.cli.ok(*where, "--register-as", "us", "--password-stdin", stdin="Kxq9\n")
+        first = vendor.asked()
+        assert first.line == f"REGISTER sip:{VENDOR} SIP/2.0"
+        vendor.send(first.answer(302, f"Contact: <sip:{VENDOR}:{other.port}>"))
+        second = other.asked()
+        assert second.line == f"REGISTER sip:{VENDOR}:{other.port} SIP/2.0"
+        assert second.values("Supported") == ["path"]
+        contact = f"Contact: {second.values('Contact')[0]};expires=600"
+        other.send(second.answer(200, contact, *[f"Service-Route: {value}" for value in SERVICE_ROUTE]))
+
+        def invited() -> Asked | None:
+            """Calls fail until our registration is known."""
+            customer.send(Request(user="442079460000", sent_by=f"{CUSTOMER}:{customer.port}").write())
+            try:
+                return vendor.asked(within_s=0.5)
+            except TimeoutError:
+                return None
+
+        invite = eventually(invited)
+        assert invite is not None
+        assert invite.line.startswith("INVITE sip:442079460000@")
+        assert tuple(invite.values("Route")) == SERVICE_ROUTE
+        vendor.send(invite.answer(486))

@@ -84,12 +84,16 @@ class Notes:
 
     alive: dict[RoutingGatewayId, bool] = field(default_factory=dict)
     registrations: dict[RoutingGatewayId, bool] = field(default_factory=dict)
+    service_routes: dict[RoutingGatewayId, tuple[str, ...]] = field(default_factory=dict)
 
     def heard(self, route_id: RoutingGatewayId, *, is_alive: bool) -> None:
         self.alive[route_id] = is_alive
 
-    def registered(self, route_id: RoutingGatewayId, *, is_registered: bool) -> None:
+    def registered(
+        self, route_id: RoutingGatewayId, *, is_registered: bool, service_route: tuple[str, ...] = ()
+    ) -> None:
         self.registrations[route_id] = is_registered
+        self.service_routes[route_id] = service_route
 
 
 class Vendors:

@@ -56,7 +56,7 @@ class Route:
 
     Shape: `id` is the routing gateway whose lines it takes, 0 = a phone. `host` stands in To and Request-URI.
     `uri` None = made of the number called and `host`. `credentials` answer its challenges. `route_set` are
-    the values of Route, the first of them the next hop (RFC 3327).
+    the values of Route, of a phone's Path (RFC 3327) or a vendor's Service-Route (RFC 3608).
     """
 
     id: int

@@ -183,6 +183,8 @@ class GatewayPlan(_Plan):
             identity=switched(self._identity, calls.identity, candidate.caller_to_gateway),
             timeouts=known.timeouts,
             credentials=credentials_of(known, router.tables.secrets),
+            # RFC 3608 §6.1. The next hop stays the one that the operator set.
+            route_set=router.counters.service_route(known.id),
         )
 
     def _way(self, route: routing.Route, now: Moment) -> tuple[str, Target] | None:

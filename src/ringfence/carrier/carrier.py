@@ -19,7 +19,8 @@ Way = Callable[[Address, str | None], Target | None]
 class Account:
     """A registration with a vendor that is to be kept up.
 
-    Shape: we are `user` at `domain`, and called as `contact_user`. `credentials` None = the secret cannot be
+    Shape: we are `user` at `domain`, and called as `contact_user`. `host` is the registrar as the operator
+    wrote it. `credentials` None = the secret cannot be
     read. `is_left` = it is ended when the switch stops.
     Units: `expires_s` is what we ask for; `retry_s` is the wait after the first failure.
     """
@@ -29,6 +30,7 @@ class Account:
     user: str
     contact_user: str
     credentials: Credentials | None
+    host: str = ""
     expires_s: int = 3600
     retry_s: int = 60
     is_left: bool = True
@@ -93,6 +95,7 @@ def _account(
         user=user,
         contact_user=rules.contact_user or user,
         credentials=credentials_of(route, secrets),
+        host=registrar.host,
         expires_s=registration.expires_s,
         retry_s=rules.retry_s or parameters["SS_SIP_USER_AGENT_RETRY_DELAY"],
         is_left=bool(parameters["SS_SIP_USER_AGENT_SEND_UNREGISTER"]),

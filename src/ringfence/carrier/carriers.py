@@ -29,8 +29,10 @@ class Board(Protocol):
         """A vendor is there, or is not."""
         ...
 
-    def registered(self, route_id: RoutingGatewayId, *, is_registered: bool) -> None:
-        """We are registered with a vendor, or are not."""
+    def registered(
+        self, route_id: RoutingGatewayId, *, is_registered: bool, service_route: tuple[str, ...] = ()
+    ) -> None:
+        """We are registered with a vendor, or are not; calls go by the proxies that it named (RFC 3608)."""
         ...
 
 
@@ -51,7 +53,7 @@ class _Kept:
     carrier: Carrier
     registration: Registration | None = None
     health: Health | None = None
-    told: tuple[bool, bool] | None = None
+    told: tuple[bool, bool, tuple[str, ...]] | None = None
 
 
 class Carriers:
@@ -113,10 +115,12 @@ class Carriers:
 
     def _tell(self, kept: _Kept) -> None:
         is_registered = kept.registration is None or kept.registration.is_registered
+        service_route = () if kept.registration is None else kept.registration.service_route
         is_alive = kept.health is None or kept.health.is_alive
-        if kept.told != (is_registered, is_alive):
-            kept.told = (is_registered, is_alive)
-            self._board.registered(kept.carrier.id, is_registered=is_registered)
+        now = (is_registered, is_alive, service_route)
+        if kept.told != now:
+            kept.told = now
+            self._board.registered(kept.carrier.id, is_registered=is_registered, service_route=service_route)
             self._board.heard(kept.carrier.id, is_alive=is_alive)
 
     # --- events and time ---

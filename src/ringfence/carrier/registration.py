@@ -3,6 +3,9 @@
 
 It is refreshed after four fifths of what was granted. A failure is tried again after a while that doubles
 with each further one; what was granted stays in force until it runs out.
+
+A 3xx is followed within the bounds of `answers.redirected`. Where it led is where the registration is kept up
+and ended; after a failure it begins at the registrar of the settings again.
 """
 
 from dataclasses import dataclass
@@ -11,14 +14,14 @@ from math import inf
 from typing import Final
 
 from ringfence.call.digest import DigestClient
-from ringfence.call.engine import Ended, Engine, Event, Headers, Moment, Response, Why
+from ringfence.call.engine import Ended, Engine, Event, Headers, Moment, Response, Target, Why
 from ringfence.call.headers import ALLOW, number
 from ringfence.call.identity import uri_of
 from ringfence.call.table import Chance
+from ringfence.carrier.answers import REDIRECTS, granted_s, redirected, service_route
 from ringfence.carrier.carrier import Account
 from ringfence.carrier.desk import Desk
-from ringfence.core import Message, read_address, read_uri
-from ringfence.registrar.contact import parameters_of
+from ringfence.core import Message
 
 REFRESH_AT: Final = 0.8
 """The share of a registration's life after which it is refreshed."""
@@ -34,6 +37,9 @@ LONGEST_EXPIRES_S: Final = 86_400
 SHORTEST_WAIT_S: Final = 1.0
 MOST_RAISES: Final = 2
 """So often an expiry is raised because a registrar wants a longer one (423)."""
+
+MOST_REDIRECTS: Final = 3
+"""So often one REGISTER is sent elsewhere (3xx)."""
 
 
 class Standing(Enum):
@@ -54,7 +60,7 @@ class RegistrationView:
     """A registration as people see it.
 
     Shape: `status` is the last final answer, 0 = the last try had none. `why` is about the last try, empty =
-    it worked. Times in UTC microseconds, 0 = there is none.
+    it worked. `service_route` are the proxies that calls go by. Times in UTC microseconds, 0 = there is none.
     """
 
     standing: Standing
@@ -65,6 +71,7 @@ class RegistrationView:
     failures: int
     status: int
     why: str
+    service_route: tuple[str, ...] = ()
 
 
 class Registration:
@@ -96,11 +103,24 @@ class Registration:
         self._why = ""
         self._is_leaving = False
         self._is_gone = False
+        self._service_route: tuple[str, ...] = ()
+        self._begin()
+
+    def _begin(self) -> None:
+        """At the registrar of the settings."""
+        self._target = self.account.target
+        self._uri = f"sip:{self.account.domain}"
+        self._been: list[Target] = []
 
     @property
     def is_registered(self) -> bool:
         """Whether the vendor knows where we are."""
         return self._until_s > -inf and not self._is_leaving
+
+    @property
+    def service_route(self) -> tuple[str, ...]:
+        """The proxies that our calls go by (RFC 3608), nearest to us first, while we are registered."""
+        return self._service_route if self.is_registered else ()
 
     @property
     def standing(self) -> Standing:
@@ -124,6 +144,7 @@ class Registration:
             failures=self._failures,
             status=self._status,
             why=self._why,
+            service_route=self.service_route,
         )
 
     # --- time ---
@@ -155,6 +176,7 @@ class Registration:
             self._fail("its secret cannot be read", now)
             return
         self._tries = self._raises = 0
+        self._been = [self._target]
         self._send(self._expires_s)
 
     def leave(self) -> None:
@@ -173,7 +195,6 @@ class Registration:
     def _send(self, expires_s: int) -> None:
         account = self.account
         self._seq += 1
-        uri = f"sip:{account.domain}"
         party = f"<{uri_of(account.user, account.domain)}>"
         headers: Headers = [
             ("From", f"{party};tag={self._tag}".encode()),
@@ -182,11 +203,13 @@ class Registration:
             ("CSeq", b"%d REGISTER" % self._seq),
             ("Contact", f"<{self._contact}>".encode()),
             ("Expires", b"%d" % expires_s),
+            # RFC 3327 §5.1: proxies between us may say that calls to us are to go by them.
+            ("Supported", b"path"),
             ALLOW,
         ]
         if self._digest is not None:
-            headers += self._digest.headers("REGISTER", uri)
-        self._transaction = self._engine.send(account.target, "REGISTER", uri, headers)
+            headers += self._digest.headers("REGISTER", self._uri)
+        self._transaction = self._engine.send(self._target, "REGISTER", self._uri, headers)
         self._desk.own(self._transaction, self)
 
     @property
@@ -226,6 +249,8 @@ class Registration:
             self._send(self._expires_s)
         elif status < 300:
             self._granted(message, now)
+        elif status in REDIRECTS and self._redirected(message):
+            self._send(self._expires_s)
         else:
             retry_after_s = number(message.header("Retry-After")) or 0
             self._fail(_why(message, is_refused=self._tries > 0), now, retry_after_s)
@@ -239,35 +264,33 @@ class Registration:
         self._expires_s = least_s
         return True
 
+    def _redirected(self, message: Message) -> bool:
+        """Whether the REGISTER goes elsewhere now."""
+        found = redirected(message, self.account, self._been) if len(self._been) <= MOST_REDIRECTS else None
+        if found is None:
+            return False
+        self._target, self._uri = found
+        self._been.append(self._target)
+        return True
+
     def _granted(self, message: Message, now: Moment) -> None:
-        granted_s = min(self._granted_s(message), LONGEST_EXPIRES_S)
-        if granted_s <= 0:
+        lasts_s = min(granted_s(message, self._contact, self._expires_s), LONGEST_EXPIRES_S)
+        if lasts_s <= 0:
             self._fail("it answered 200 and registered nothing", now)
             return
-        self._until_s = now.mono_s + granted_s
-        self._until_us = now.utc_us + granted_s * 1_000_000
+        self._until_s = now.mono_s + lasts_s
+        self._until_us = now.utc_us + lasts_s * 1_000_000
+        self._service_route = service_route(message)
         self._failures = 0
         self._why = ""
-        self._wait(max(SHORTEST_WAIT_S, granted_s * REFRESH_AT), now)
-
-    def _granted_s(self, message: Message) -> int:
-        """How long it lasts: as our Contact says in the answer, or the Expires header (RFC 3261 §10.2.4)."""
-        contacts = message.headers("Contact")
-        own = [value for value in contacts if _place(_uri_of(value)) == _place(self._contact)]
-        # A registrar that rewrites our Contact for NAT has one of which we know no better.
-        chosen = own or (contacts if len(contacts) == 1 else [])
-        if contacts and not chosen:
-            return 0
-        said = _expires(chosen[0]) if chosen else None
-        if said is None:
-            said = number(message.header("Expires"))
-        return self._expires_s if said is None else said
+        self._wait(max(SHORTEST_WAIT_S, lasts_s * REFRESH_AT), now)
 
     def _fail(self, why: str, now: Moment, retry_after_s: int = 0) -> None:
         self._why = why
         if self._is_leaving:
             self._is_gone = True
             return
+        self._begin()
         self._failures += 1
         doubled_s = self.account.retry_s * 2 ** min(self._failures - 1, 16)
         wait_s = min(doubled_s, max(LONGEST_RETRY_S, self.account.retry_s))
@@ -278,24 +301,6 @@ class Registration:
 def _why(message: Message, *, is_refused: bool) -> str:
     if message.status in {401, 407}:
         return "it refused our credentials" if is_refused else "it asks for credentials in an unknown way"
+    if message.status in REDIRECTS:
+        return f"it answered {message.status}, and sends us nowhere that we may go"
     return f"it answered {message.status}"
-
-
-def _uri_of(contact: str) -> str:
-    try:
-        return read_address(contact).uri
-    except ValueError:
-        return ""
-
-
-def _place(uri: str) -> tuple[str, str, int] | None:
-    """What of a Contact says that it is ours; its parameters may be changed (RFC 3261 §19.1.4)."""
-    try:
-        parts = read_uri(uri)
-    except ValueError:
-        return None
-    return (parts.user, parts.host.lower(), parts.port or 5060)
-
-
-def _expires(contact: str) -> int | None:
-    return number(parameters_of(contact).get("expires"))

@@ -53,6 +53,7 @@ class _RouteCounts(_Counts):
     paused_until_us: int = 0
     is_alive: bool = True
     is_registered: bool = True
+    service_route: tuple[str, ...] = ()
     window: QualityWindow = field(default_factory=QualityWindow)
     read_at: int = -1
     quality: Quality = field(default_factory=Quality)
@@ -121,9 +122,17 @@ class LiveCounters:
         """A routing gateway answered OPTIONS, or did not."""
         self._routes.setdefault(route_id, _RouteCounts()).is_alive = is_alive
 
-    def registered(self, route_id: RoutingGatewayId, *, is_registered: bool) -> None:
-        """Our registration with a routing gateway began or ended."""
-        self._routes.setdefault(route_id, _RouteCounts()).is_registered = is_registered
+    def registered(
+        self, route_id: RoutingGatewayId, *, is_registered: bool, service_route: tuple[str, ...] = ()
+    ) -> None:
+        """Our registration with a routing gateway began, ended, or leads calls by other proxies now."""
+        counts = self._routes.setdefault(route_id, _RouteCounts())
+        counts.is_registered, counts.service_route = is_registered, service_route
+
+    def service_route(self, route_id: RoutingGatewayId) -> tuple[str, ...]:
+        """The proxies that calls to a routing gateway go by (RFC 3608), nearest to us first."""
+        counts = self._routes.get(route_id)
+        return () if counts is None else counts.service_route
 
     def forget_others(self, routes: Collection[RoutingGatewayId], gateways: Collection[GatewayId]) -> None:
         """Let go of gateways that are no more in the settings, once no call is on them."""

@@ -660,6 +660,18 @@ def test_a_vendor_that_asks_for_credentials_gets_those_that_it_gave_us() -> None
             assert "credentials" in world.ended[0].route_attempts[0].why
 
 
+def test_a_call_goes_by_the_proxies_that_the_vendor_named_to_the_address_that_the_operator_set() -> None:
+    # RFC 3608 §6.1
+    vendor = replace(bob_gw(), registration=Registration(user="us@vendor.example"))
+    routes = ("<sip:edge.example.com;lr>", "<sip:inner.example.com;lr>")
+    for named in (routes, ()):
+        world = ServedWorld(customer(), vendor, secrets={RoutingGatewayId(1): "Kxq9"})
+        world.service.counters.registered(RoutingGatewayId(1), is_registered=True, service_route=named)
+        world.alice.invite()
+        invite = world.bob.expect("INVITE")
+        assert tuple(invite.headers("Route")) == named
+
+
 def test_the_failure_that_says_most_is_what_the_caller_of_a_phone_hears() -> None:
     world = ServedWorld(phones=("1002",))
     dead = world.phone("dead", "198.51.100.22", "1002")

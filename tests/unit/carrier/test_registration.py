@@ -152,7 +152,7 @@ def test_a_challenge_in_a_way_that_nobody_knows_is_said() -> None:
     assert registration(vendors).why == "it asks for credentials in an unknown way"
 
 
-@pytest.mark.parametrize("status", [300, 302, 403, 404, 500, 503, 603])
+@pytest.mark.parametrize("status", [305, 380, 403, 404, 500, 503, 603])
 def test_a_failure_waits_twice_as_long_each_time_up_to_half_an_hour(status: int) -> None:
     vendors = registering()
     waits: list[float] = []
