@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls over a real switch: what becomes of each, and the one record that each leaves."""
 
+import json
 import signal
 from collections import Counter
 from pathlib import Path
@@ -164,3 +165,26 @@ def test_a_drained_switch_lets_calls_end_and_hangs_up_the_rest(node: Node, tmp_p
     rows = rows_by_call(node, calling.calls())
     assert {row["endDirection"] for row in rows.values()} == {2}
     assert {row["callerip"] for row in rows.values()} == {CUSTOMER}
+
+
+def test_a_vendor_whose_port_is_closed_is_passed_over_at_once(node: Node, tmp_path: Path) -> None:
+    vendor_port = free_port(VENDOR)
+    let_in(node, vendor_port=vendor_port)
+    closed = f"127.0.0.6:{free_port('127.0.0.6')}"
+    node.cli.ok("route", "set", "vendor", "--priority", "20")
+    node.cli.ok("route", "add", "closed", closed, "--prefixes", "44", "--priority", "10")
+    switch = node.switch(sip=UDP)
+    calling = Calling(switch, vendor_port, tmp_path, rate=5, seconds=2, count=10, ring_s=0.05, linger_s=40.0)
+    report = calling.report(within_s=60)
+    assert (report.answered, report.failed) == (report.started, 0), report
+    waited_ms = []
+    for row in rows_by_call(node, calling.calls()).values():
+        first, second = json.loads(str(row["route_attempts"]))
+        assert (first["gateway"], first["why"]) == ("closed", "it could not be reached")
+        assert second["gateway"] == "vendor"
+        waited_ms.append(second["after_ms"])
+    # By its timer (SS_SIP_TIMEOUT_INVITE) it is given up after ten seconds, by ICMP at once.
+    assert min(waited_ms) < 1000, waited_ms
+    assert max(waited_ms) < 5000, waited_ms
+    counters = node.counters()
+    assert (counters["icmp_unreachable"], counters["icmp_ignored"]) == (report.started, 0)

@@ -22,6 +22,7 @@ use sip::answer::{Answer, Token};
 use sip::{Message, Parsed};
 use transaction::{Arrival, Effect, Effects, Limits, Reason, SipTimers, Taken, TransactionId, Transactions};
 
+use crate::bounces::Bounce;
 use crate::calls::CallsJournal;
 use crate::held::Held;
 use crate::names::{self, Names};
@@ -44,6 +45,8 @@ pub(crate) struct Given {
     pub(crate) journal: CallsJournal,
     pub(crate) orders: Receiver<Order>,
     pub(crate) passed: Receiver<Passed>,
+    /// Requests that ICMP says did not arrive.
+    pub(crate) bounced: Receiver<Bounce>,
     /// Connections that transactions used and that are gone.
     pub(crate) closed: Receiver<u64>,
     pub(crate) commands: Sender<Command>,
@@ -63,7 +66,8 @@ struct Client {
     number: u64,
     is_invite: bool,
     is_flow: bool,
-    connection: Option<u64>,
+    way: Way,
+    branch: u64,
     heard: Heard,
 }
 
@@ -101,6 +105,8 @@ struct Engine {
     engaged: HashMap<Vec<u8>, u64>,
     /// Client transactions that wait for an answer on a connection.
     waiting_on: HashMap<u64, HashSet<TransactionId>>,
+    /// Client transactions over UDP by the number of their branch.
+    by_branch: HashMap<u64, TransactionId>,
     /// INVITEs in the order of the time when they are answered 500.
     unanswered: VecDeque<(Instant, u64)>,
     next_tend: Instant,
@@ -125,6 +131,7 @@ pub(crate) fn serve(given: Given) {
         call_hash: RandomState::new(),
         engaged: HashMap::new(),
         waiting_on: HashMap::new(),
+        by_branch: HashMap::new(),
         unanswered: VecDeque::new(),
         next_tend: now,
         has_told: false,
@@ -138,7 +145,7 @@ impl Engine {
     fn turn(&mut self) -> bool {
         let (orders, passed) = (self.given.orders.clone(), self.given.passed.clone());
         let (syncs, closed) = (self.given.journal.syncs(), self.given.closed.clone());
-        let found = self.given.names.found();
+        let (found, bounced) = (self.given.names.found(), self.given.bounced.clone());
         let wait = self.wait(Instant::now());
         let mut is_over = false;
         select! {
@@ -160,6 +167,11 @@ impl Engine {
             },
             recv(found) -> found => if let Ok(found) = found {
                 self.found(Instant::now(), &found);
+            },
+            recv(bounced) -> bounce => match bounce {
+                Ok(bounce) => self.bounced(Instant::now(), bounce),
+                // As above.
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
             },
             default(wait) => {}
         }
@@ -268,6 +280,22 @@ impl Engine {
         self.act(None);
     }
 
+    /// ICMP says that a request cannot arrive (RFC 3261 §18.4, §8.1.3.1): believed if there is such a request, and it went there.
+    fn bounced(&mut self, now: Instant, bounce: Bounce) {
+        let found = self.by_branch.get(&bounce.branch).copied();
+        let id = found.filter(|id| {
+            let way = self.clients.get(id).map(|client| client.way);
+            matches!(way, Some(Way::Udp { to, .. }) if (to.ip(), to.port()) == (bounce.to.ip(), bounce.to.port()))
+        });
+        let mut tally = Tally::default();
+        tally.add(if id.is_some() { Counter::IcmpUnreachable } else { Counter::IcmpIgnored }, 1);
+        self.given.shared.commit(&tally);
+        if let Some(id) = id {
+            self.transactions.transport_error(now, id, &mut self.out);
+            self.act(None);
+        }
+    }
+
     // --- what the transactions want ---
 
     /// Do what the transactions want; `passed` is the message that made them want it.
@@ -331,14 +359,7 @@ impl Engine {
             }
         } else if let Some(client) = self.clients.remove(&id) {
             self.numbers.remove(&client.number);
-            if let Some(connection) = client.connection
-                && let Some(waiting) = self.waiting_on.get_mut(&connection)
-            {
-                waiting.remove(&id);
-                if waiting.is_empty() {
-                    self.waiting_on.remove(&connection);
-                }
-            }
+            self.waits_no_more(id, &client);
             let why = match (client.heard, reason) {
                 (Heard::Success, _) if client.is_invite => Ended::Over,
                 (Heard::Success | Heard::Failure, _) => return,
@@ -347,6 +368,18 @@ impl Engine {
                 (Heard::Nothing, _) => Ended::NoResponse,
             };
             self.tell(Event::Ended { transaction: client.number, why });
+        }
+    }
+
+    fn waits_no_more(&mut self, id: TransactionId, client: &Client) {
+        let Way::Stream { connection } = client.way else {
+            self.by_branch.remove(&client.branch);
+            return;
+        };
+        let Some(waiting) = self.waiting_on.get_mut(&connection) else { return };
+        waiting.remove(&id);
+        if waiting.is_empty() {
+            self.waiting_on.remove(&connection);
         }
     }
 

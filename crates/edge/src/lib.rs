@@ -5,6 +5,7 @@
 //! answers; *stream* serves TCP and TLS; *engine* owns the transactions and the calls journal. Two more make the journals durable, one each; two look names up.
 //! One more sends copies of traced messages to a Homer server if there is one.
 
+mod bounces;
 mod calls;
 mod config;
 mod connections;
@@ -48,6 +49,7 @@ pub use hep::Homer;
 pub use order::{BoundContact, Frame, HeaderLine, NewRequest, Registration, Respond, Target};
 pub use shared::{Ended, Event};
 
+use bounces::Bounces;
 use calls::CallsJournal;
 use connections::Connections;
 use durable::Durable;
@@ -68,6 +70,8 @@ use write::{Desk, Writing};
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages from streams that may wait for the receive thread.
 const ARRIVALS: usize = 1024;
+/// Requests that did not arrive that may wait for the engine.
+const BOUNCED: usize = 1024;
 /// Descriptors beside the connections: listeners, journal, settings, control clients.
 const OTHER_DESCRIPTORS: u64 = 128;
 
@@ -165,6 +169,7 @@ impl Edge {
         // Bounded by the events that they answer.
         let (orders, orders_out) = unbounded();
         let (passed, passed_out) = bounded(QUEUE);
+        let (bounced_in, bounced) = bounded(BOUNCED);
         let (stop_streams, stopped) = watch::channel(false);
         let current = Arc::new(Mutex::new(snapshot));
 
@@ -186,6 +191,7 @@ impl Edge {
             returned,
             work,
             passed,
+            bounces: Bounces::new(Arc::clone(&branches), bounced_in),
         };
         let writing = Writing { shared: Arc::clone(&shared), desk, work: work_out, returned: returned_in };
         let syncer = calls_writer.syncer();
@@ -196,6 +202,7 @@ impl Edge {
             shared: Arc::clone(&shared),
             orders: orders_out,
             passed: passed_out,
+            bounced,
             closed,
             commands: commands.clone(),
             timers: SipTimers::default(),

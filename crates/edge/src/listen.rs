@@ -97,6 +97,9 @@ pub(crate) fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> Resu
         sys::forbid_fragments(&strangers).map_err(failed)?;
     }
     let known = sys::udp_socket(bound, receive_buffer_bytes).map_err(failed)?;
+    for socket in [&strangers, &known] {
+        sys::hear_errors(socket, true).map_err(failed)?;
+    }
     Ok(UdpListener { strangers, known, address: bound })
 }
 

@@ -121,6 +121,8 @@ pub(crate) struct Ready {
     pub(crate) request: OutgoingRequest,
     pub(crate) goal: Goal,
     pub(crate) is_invite: bool,
+    /// The number of its branch.
+    pub(crate) branch: u64,
     /// Of the Call-ID.
     pub(crate) call_id: Vec<u8>,
 }
@@ -170,7 +172,7 @@ impl Ready {
         for (name, value) in request.headers {
             headers.push(extra(name, value)?);
         }
-        let branch = branches.next();
+        let (number, branch) = branches.next();
         let wrong = |what: &str, error: &dyn std::fmt::Display| EdgeError::Order(format!("{what}: {error}"));
         let shown = match target.shown.0.parse() {
             Ok(IpAddr::V6(address)) => format!("[{address}]:{}", target.shown.1),
@@ -192,6 +194,7 @@ impl Ready {
             request: outgoing,
             goal,
             is_invite: request.method == "INVITE",
+            branch: number,
             call_id: call_id.unwrap_or_default(),
         })
     }

@@ -17,6 +17,7 @@ use guard::{
 use journal::Transport;
 use parking_lot::Mutex;
 
+use crate::bounces::Bounces;
 use crate::shared::{Event, Shared};
 use crate::steer;
 use crate::stream::Arrival;
@@ -69,6 +70,7 @@ pub(crate) struct Receiving {
     pub(crate) returned: Receiver<Box<Effects>>,
     pub(crate) work: Sender<Box<Effects>>,
     pub(crate) passed: Sender<Passed>,
+    pub(crate) bounces: Bounces,
 }
 
 /// State of the loop beside what it was given.
@@ -140,6 +142,7 @@ impl Loop {
         if self.given.shared.full_from.load(Ordering::Acquire) != 0 {
             self.recover(now);
         }
+        self.read_errors();
         let listeners = self.given.shared.udp.len();
         for listener in 0..listeners {
             if self.poll.is_readable(1 + 2 * listener) {
@@ -203,6 +206,18 @@ impl Loop {
             let first_lost = self.given.shared.full_from.swap(0, Ordering::AcqRel);
             self.given.guard.resume_at(first_lost);
             self.losing_until_ms = now.ms + FULL_RETRY_MS;
+        }
+    }
+
+    /// Errors are told of strangers' sockets too while these are not read, and again until they are taken.
+    fn read_errors(&mut self) {
+        let shared = &self.given.shared;
+        for (place, udp) in shared.udp.iter().enumerate() {
+            for (place, socket) in [(1 + 2 * place, &udp.known), (2 + 2 * place, &udp.strangers)] {
+                if self.poll.has_error(place) {
+                    self.given.bounces.read(shared, socket);
+                }
+            }
         }
     }
 
@@ -334,6 +349,7 @@ impl Loop {
     fn tick(&mut self, now: Now) {
         self.next_tick_ms = now.ms + 1000;
         let shared = Arc::clone(&self.given.shared);
+        self.given.bounces.tick(&shared);
         let total = |socket: fn(&crate::shared::UdpListener) -> &socket2::Socket| {
             shared.udp.iter().map(|udp| sys::dropped(socket(udp))).sum()
         };

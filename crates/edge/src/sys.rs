@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The system calls of the packet path. The only module of this crate with `unsafe`.
+//! The system calls of the packet path. The only module of this crate with `unsafe`, with what is below it.
 //!
 //! UDP in batches (recvmmsg, sendmmsg) with the asked address where a socket listens on all of them, socket groups with a
 //! steering filter, the kernel's drop counter, an event descriptor, poll.
 #![allow(unsafe_code, reason = "system calls that the standard library does not offer")]
+
+mod error_queue;
 
 use std::io;
 use std::mem::{self, MaybeUninit};
@@ -14,6 +16,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::steer::Instruction;
 
+pub(crate) use error_queue::{ErrorQueue, Undelivered, hear_errors};
+
 /// Datagrams read or sent with one call.
 pub(crate) const BATCH: usize = 64;
 /// The largest UDP payload (RFC 768 over IPv4, without the IP header).
@@ -21,6 +25,8 @@ const DATAGRAM: usize = 65_535;
 /// Distance of two receive buffers: not a power of two, so that they do not all fall into the same cache sets.
 const STRIDE: usize = DATAGRAM + 1 + 17 * 64;
 const CONTROL: usize = 64;
+/// A datagram is tried so often before an error counts as its own: each try takes one pending error of another datagram away.
+const TRIES: u32 = 3;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -159,6 +165,11 @@ impl Poll {
     pub(crate) fn is_readable(&self, place: usize) -> bool {
         self.0.get(place).is_some_and(|slot| slot.revents & libc::POLLIN != 0)
     }
+
+    /// Whether an error waits there, though it may be a place that was skipped.
+    pub(crate) fn has_error(&self, place: usize) -> bool {
+        self.0.get(place).is_some_and(|slot| slot.revents & libc::POLLERR != 0)
+    }
 }
 
 fn to_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
@@ -268,8 +279,9 @@ impl Receive {
         }
         let error = io::Error::last_os_error();
         match error.kind() {
-            // An ICMP error about an answer that we sent is the far end's matter.
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused => Ok(0),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+            // The next read succeeds; what the error says is in the error queue.
+            _ if error_queue::may_be_pending(&error) => Ok(0),
             _ => Err(error),
         }
     }
@@ -374,6 +386,7 @@ impl Send {
             }
         }
         let mut sent = 0;
+        let mut tries = 0;
         while sent < count {
             // SAFETY: headers `sent..count` were filled above with pointers that live through this call.
             let result = unsafe {
@@ -386,14 +399,18 @@ impl Send {
             };
             if result > 0 {
                 sent += usize::try_from(result).unwrap_or(1);
+                tries = 0;
                 continue;
             }
             let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                // This one cannot be sent (buffer full, no route); the next may.
-                refused(sent, &error);
-                sent += 1;
+            tries += 1;
+            if error.kind() == io::ErrorKind::Interrupted || (tries < TRIES && error_queue::may_be_pending(&error)) {
+                continue;
             }
+            // This one cannot be sent (buffer full, no route); the next may.
+            refused(sent, &error);
+            sent += 1;
+            tries = 0;
         }
     }
 }

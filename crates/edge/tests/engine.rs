@@ -341,6 +341,41 @@ fn a_connection_that_is_refused_or_not_there_ends_the_request() {
     assert_eq!(ended, [refused, gone]);
 }
 
+/// RFC 3261 §18.4, §8.1.3.1.
+#[test]
+fn a_request_to_a_closed_port_ends_at_once() {
+    let mut node = Node::new();
+    for method in ["INVITE", "OPTIONS"] {
+        let closed = gateway().local_addr().unwrap();
+        let began = Instant::now();
+        let sent = node.send(&node.target("UDP", closed), method, None);
+        let Event::Ended { transaction, why: Ended::Transport } = node.event() else { panic!("not ended") };
+        assert_eq!(transaction, sent);
+        assert!(began.elapsed() < LONG, "timers B and F take 32 s");
+    }
+    node.counts(Counter::IcmpUnreachable, 2);
+    assert_eq!(node.counter(Counter::IcmpIgnored), 0);
+}
+
+/// Who has seen a branch can have it quoted by an ICMP error about something else: an answer to himself.
+#[test]
+fn an_icmp_error_about_another_destination_ends_nothing() {
+    let mut node = Node::new();
+    let (gateway, forger) = (gateway(), gateway());
+    let call = node.send(&node.target("UDP", gateway.local_addr().unwrap()), "INVITE", None);
+    let invite = heard(&gateway);
+    let at = invite.find("branch=").unwrap() + "branch=".len();
+    let forged = ask("OPTIONS", "c", "").replace("z9hG4bKOPTIONSc", &invite[at..at + 39]);
+    forger.send_to(forged.as_bytes(), node.udp).unwrap();
+    let asked = node.request();
+    drop(forger);
+    node.respond(asked, 200, None);
+    node.counts(Counter::IcmpIgnored, 1);
+    gateway.send_to(answer(&invite, 180).as_bytes(), node.udp).unwrap();
+    assert!(matches!(node.event(), Event::Response { transaction, .. } if transaction == call));
+    assert_eq!(node.counter(Counter::IcmpUnreachable), 0);
+}
+
 #[test]
 fn a_far_end_that_is_known_by_name_is_looked_up_and_the_order_is_kept() {
     let mut node = Node::new();

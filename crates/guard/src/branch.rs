@@ -24,20 +24,27 @@ impl Branches {
         Self { key, next: AtomicU64::new(1) }
     }
 
-    /// What stands behind the magic cookie of a new branch; never given twice.
-    pub fn next(&self) -> [u8; BRANCH_LEN] {
-        self.branch(self.next.fetch_add(1, Ordering::Relaxed))
+    /// The number of a new branch and what stands in it behind the magic cookie; never given twice.
+    pub fn next(&self) -> (u64, [u8; BRANCH_LEN]) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number, self.branch(number))
     }
 
     /// Whether a branch, magic cookie and all, is one that [`Self::next`] gave.
     pub fn is_ours(&self, branch: &[u8]) -> bool {
-        let Some((cookie, rest)) = branch.split_at_checked(Via::COOKIE.len()) else { return false };
-        let number = rest.get(..16).and_then(|digits| std::str::from_utf8(digits).ok());
-        let Some(number) = number.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else { return false };
+        self.number(branch).is_some()
+    }
+
+    /// The number of a branch, magic cookie and all. None: [`Self::next`] did not give it.
+    pub fn number(&self, branch: &[u8]) -> Option<u64> {
+        let (cookie, rest) = branch.split_at_checked(Via::COOKIE.len())?;
+        let digits = std::str::from_utf8(rest.get(..16)?).ok()?;
+        let number = u64::from_str_radix(digits, 16).ok()?;
         let ours = self.branch(number);
         // RFC 3261 §7.3.1: tokens are compared without case.
-        cookie.eq_ignore_ascii_case(Via::COOKIE)
-            && bool::from(subtle::ConstantTimeEq::ct_eq(ours.as_slice(), rest.to_ascii_lowercase().as_slice()))
+        let is_ours = cookie.eq_ignore_ascii_case(Via::COOKIE)
+            && bool::from(subtle::ConstantTimeEq::ct_eq(ours.as_slice(), rest.to_ascii_lowercase().as_slice()));
+        is_ours.then_some(number)
     }
 
     fn branch(&self, number: u64) -> [u8; BRANCH_LEN] {
@@ -57,7 +64,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn whole(branch: [u8; BRANCH_LEN]) -> Vec<u8> {
+    fn whole((_, branch): (u64, [u8; BRANCH_LEN])) -> Vec<u8> {
         [Via::COOKIE, &branch].concat()
     }
 
@@ -67,6 +74,7 @@ mod tests {
         let (one, two) = (whole(branches.next()), whole(branches.next()));
         assert_ne!(one, two);
         assert!(branches.is_ours(&one) && branches.is_ours(&two.to_ascii_uppercase()));
+        assert_eq!((branches.number(&one), branches.number(&two)), (Some(1), Some(2)));
         assert!(!Branches::new([8; 16]).is_ours(&one), "another run's");
     }
 

@@ -82,6 +82,10 @@ counters! {
     HandshakesFailed = "tls_handshakes_failed",
     /// TLS connections of ours that ended in the handshake: the far end's certificate is not good, or it does not speak TLS.
     FarEndsFailed = "tls_far_ends_failed",
+    /// Requests of ours that ended because ICMP says that they cannot arrive.
+    IcmpUnreachable = "icmp_unreachable",
+    /// ICMP errors that are about no open request of ours, or forged.
+    IcmpIgnored = "icmp_ignored",
 }
 
 /// How many counters there are.

@@ -116,7 +116,7 @@ fn response(branch: &str) -> Vec<u8> {
 #[test]
 fn a_response_passes_if_its_branch_is_ours_and_is_absorbed_in_any_case() {
     let mut bench = Bench::new(snapshot(|_| {}));
-    let ours = format!("z9hG4bK{}", String::from_utf8_lossy(&bench.branches.next()));
+    let ours = format!("z9hG4bK{}", String::from_utf8_lossy(&bench.branches.next().1));
     let outcome = bench.throw(STRANGER, &response(&ours));
     assert_eq!((kinds(&outcome), outcome.tally.get(Counter::Absorbed)), (vec![&What::Response], 1));
     let forged = ours.replace('0', "1");

@@ -28,7 +28,7 @@ from ringfence.call.timers import Timer
 from ringfence.core import Message
 from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import RouteAttempt
-from ringfence.routing.failover import Answered, Failure, Heard, TimedOut
+from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unreachable
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
@@ -280,5 +280,7 @@ def _why(outcome: Failure) -> str:
             return f"nothing came any more in phase {phase.value}"
         case Answered(why=why):
             return why
+        case Unreachable():
+            return "it could not be reached"
         case _:
-            return ""
+            assert_never(outcome)

@@ -195,12 +195,9 @@ impl Engine {
         });
         match started {
             Ok((id, way)) => {
-                let connection = match way {
-                    Way::Stream { connection } => Some(connection),
-                    Way::Udp { .. } => None,
-                };
-                if let Some(connection) = connection {
-                    self.waiting_on.entry(connection).or_default().insert(id);
+                match way {
+                    Way::Stream { connection } => drop(self.waiting_on.entry(connection).or_default().insert(id)),
+                    Way::Udp { .. } => drop(self.by_branch.insert(ready.branch, id)),
                 }
                 if let Some(known) = self.numbers.get_mut(&transaction) {
                     known.id = Some(id);
@@ -209,7 +206,8 @@ impl Engine {
                     number: transaction,
                     is_invite: ready.is_invite,
                     is_flow: ready.goal.is_flow,
-                    connection,
+                    way,
+                    branch: ready.branch,
                     heard: Heard::Nothing,
                 };
                 self.clients.insert(id, client);
