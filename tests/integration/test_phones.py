@@ -163,3 +163,24 @@ def test_a_call_of_a_gateway_that_registers_is_the_gateways(node: Node, switch: 
     assert (call["callerGateway"], call["gateway_id"], call["auth_number"]) == ("branch", 1, "b1")
     node.cli.ok("gateway", "set", "branch", "--disable")
     assert gateway.call("442079460000").status != 404
+
+
+def test_a_gateway_that_registers_has_its_own_limits_and_is_never_an_illegal_call(
+    node: Node, switch: Half, home: Peer
+) -> None:
+    limits = ("--calls-per-second", "1", "--burst", "15")
+    node.cli.ok(
+        "gateway", "add", "branch", "--username", "b1", *limits, "--password-stdin", stdin=f"{PASSWORD}\n"
+    )
+    gateway, phone = Phone(home, "b1", PASSWORD), Phone(home, "1001", PASSWORD)
+    assert gateway.register()[0].status == 200
+    # A phone would have ten at once.
+    assert {gateway.call("442079460000").status for _ in range(15)} == {404}
+    statuses = [gateway.call("442079460000").status for _ in range(15)]
+    assert 503 in statuses
+    assert set(statuses) <= {404, 503}
+    assert phone.register()[0].status == 200
+    assert phone.call("442079460000").status == 404
+    assert illegal_calls(node) == 0
+    assert node.counters()["rate_exceeded"] == statuses.count(503)
+    assert node.books().difference == 0

@@ -58,7 +58,7 @@ impl CallsJournal {
 
     /// Write what a REGISTER does, before the flow table changes and before the 200 leaves: a frame for each contact, in one write.
     pub(crate) fn registration(&mut self, passed: &Passed, registration: &Registration) -> bool {
-        let What::Request(Standing::Phone { number, settles }) = &passed.what else { return true };
+        let What::Request(Standing::Phone { number, settles, .. }) = &passed.what else { return true };
         let fields = Fields::of(&passed.bytes);
         let ended = registration.ended.iter().map(|id| fields.frame(passed, number, FlowOp::Removed, id));
         let bound = registration.bound.iter().map(|bound| journal::Flow {
@@ -81,7 +81,7 @@ impl CallsJournal {
 
     /// Where no other frame tells that a challenge was answered rightly, one does that says nothing else.
     pub(crate) fn answered(&mut self, passed: &Passed) -> bool {
-        let What::Request(Standing::Phone { number, settles: settles @ 1.. }) = &passed.what else { return true };
+        let What::Request(Standing::Phone { number, settles: settles @ 1.., .. }) = &passed.what else { return true };
         let written = self.append(&Record::Flow(journal::Flow {
             op: FlowOp::Answered,
             transport: passed.peer.transport,

@@ -70,12 +70,25 @@ pub enum Standing {
         number: Vec<u8>,
         /// The edge frame of the challenge that it answered, 0 if that was settled before.
         settles: u64,
+        /// The mapping gateway that registers as this number, if this is a call: it is in flight there.
+        gateway: Option<u32>,
     },
     /// A party to a live dialog: it named our tag and the Call-ID.
     Inside {
         /// The gateway whose address it came from, if it is one's.
         gateway: Option<u32>,
     },
+}
+
+impl Standing {
+    /// The mapping gateway among whose requests in flight it counts.
+    pub fn in_flight_at(&self) -> Option<u32> {
+        match self {
+            Self::Gateway { id } => Some(*id),
+            Self::Phone { gateway, .. } => *gateway,
+            Self::Inside { .. } => None,
+        }
+    }
 }
 
 /// What a message is to the transactions.

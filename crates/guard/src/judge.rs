@@ -214,8 +214,8 @@ impl Guard {
     /// A request that was let through could not be passed on. Its repetitions are passed on as such, and put off.
     pub fn undo(&mut self, passed: &Passed) {
         let What::Request(standing) = &passed.what else { return };
-        if let Standing::Gateway { id } = standing {
-            self.known.taken_up(*id);
+        if let Some(gateway_id) = standing.in_flight_at() {
+            self.known.taken_up(gateway_id);
         }
         self.invites.remove(&passed.key);
     }
@@ -477,20 +477,23 @@ impl Guard {
         }
         let code = parameters.ss_sip_authentication_code;
         let verified = self.verify(now, packet, message, view, (snapshot, code), effects);
-        let Judged::Admitted(Standing::Phone { number, settles }) = verified else {
+        let Judged::Admitted(Standing::Phone { number, settles, .. }) = verified else {
             return verified;
         };
+        // A gateway that registers has its own limits, and is no stranger beyond them.
+        let gateway = snapshot.gateway_registering_as(&number);
+        let gateway_id = gateway.map(|gateway| gateway.id);
         let refusal = if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
             Refusal { detail: fault.why as u16, ..refusal }
         } else if number_is_black(snapshot, view, now) {
             Refusal::new(Reason::Blacklisted, Reply::Status(403))
-        } else if self.is_overloaded || !self.known.admit_phone(&number, now.ms) {
+        } else if self.is_overloaded || !self.known.admit_call(gateway, &number, now.ms) {
             Refusal::new(Reason::RateExceeded, Reply::Later)
         } else {
-            return Judged::Admitted(Standing::Phone { number, settles });
+            return Judged::Admitted(Standing::Phone { number, settles, gateway: gateway_id });
         };
-        Judged::Refused(Refusal { settles, ..refusal })
+        Judged::Refused(Refusal { settles, gateway: gateway_id, ..refusal })
     }
 
     fn verdict_register<'a>(
@@ -503,7 +506,7 @@ impl Guard {
         effects: &mut Effects,
     ) -> Judged<'a> {
         let verified = self.verify(now, packet, message, view, (snapshot, 401), effects);
-        if let Judged::Admitted(Standing::Phone { number, settles }) = &verified {
+        if let Judged::Admitted(Standing::Phone { number, settles, .. }) = &verified {
             // A phone registers its own number only (RFC 3261 §10.3, step 4).
             if number != view.to_user {
                 let refusal = Refusal::new(Reason::BadCredentials, Reply::Status(403));

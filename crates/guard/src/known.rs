@@ -55,8 +55,15 @@ impl KnownSources {
         }
     }
 
-    /// Take one call from a phone's allowance.
-    pub(crate) fn admit_phone(&mut self, number: &[u8], now_ms: u64) -> bool {
+    /// Take one call from the allowance of whoever registers as this number: a gateway, or a phone.
+    pub(crate) fn admit_call(&mut self, gateway: Option<&Gateway>, number: &[u8], now_ms: u64) -> bool {
+        match gateway {
+            Some(gateway) => self.admit(gateway, true, now_ms),
+            None => self.admit_phone(number, now_ms),
+        }
+    }
+
+    fn admit_phone(&mut self, number: &[u8], now_ms: u64) -> bool {
         let (rate, burst) = PHONE_CALLS;
         let bucket = self.phones.entry(number.to_vec()).or_insert_with(|| TokenBucket::full(burst, now_ms));
         bucket.take(1, rate, burst, now_ms)

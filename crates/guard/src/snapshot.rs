@@ -67,6 +67,8 @@ struct GatewayDocument {
 #[serde(deny_unknown_fields)]
 struct PhoneDocument {
     number: String,
+    /// The mapping gateway that registers under this name.
+    gateway: Option<u32>,
     md5: String,
     sha256: String,
 }
@@ -146,6 +148,13 @@ impl Default for Parameters {
     }
 }
 
+/// Whoever registers: a phone, or a gateway.
+struct Registrant {
+    secret: PhoneSecret,
+    /// The place of the gateway that it is.
+    gateway: Option<usize>,
+}
+
 /// A mapping gateway's limits.
 #[derive(Debug, Clone)]
 pub struct Gateway {
@@ -217,7 +226,7 @@ pub struct Snapshot {
     /// Black and white prefixes of the number that is called.
     pub callees: NumberList,
     gateways: Vec<Gateway>,
-    phones: HashMap<Vec<u8>, PhoneSecret>,
+    phones: HashMap<Vec<u8>, Registrant>,
     v4: SourceTables<Ipv4Net>,
     v6: SourceTables<Ipv6Net>,
 }
@@ -272,7 +281,11 @@ impl Snapshot {
                 md5: hex_digits(&phone.md5, "phone md5")?,
                 sha256: hex_digits(&phone.sha256, "phone sha256")?,
             };
-            snapshot.phones.insert(phone.number.into_bytes(), secret);
+            let gateway = match phone.gateway {
+                Some(id) => Some(snapshot.place_of(id)?),
+                None => None,
+            };
+            snapshot.phones.insert(phone.number.into_bytes(), Registrant { secret, gateway });
         }
         for rule in document.lists {
             match rule.list {
@@ -292,6 +305,11 @@ impl Snapshot {
             }
         }
         Ok(snapshot)
+    }
+
+    fn place_of(&self, gateway_id: u32) -> Result<usize, SnapshotError> {
+        let place = self.gateways.iter().position(|gateway| gateway.id == gateway_id);
+        place.ok_or_else(|| SnapshotError::Value { what: "phone gateway", value: gateway_id.to_string() })
     }
 
     /// The gateway that a packet's source belongs to: longest prefix, and where a port is given, that port.
@@ -332,7 +350,12 @@ impl Snapshot {
 
     /// The secret of a number, if it is a phone of ours.
     pub fn phone(&self, number: &[u8]) -> Option<&PhoneSecret> {
-        self.phones.get(number)
+        self.phones.get(number).map(|registrant| &registrant.secret)
+    }
+
+    /// The mapping gateway that registers as this number.
+    pub fn gateway_registering_as(&self, number: &[u8]) -> Option<&Gateway> {
+        self.gateways.get(self.phones.get(number)?.gateway?)
     }
 
     /// Every network that gateways send from, for the kernel's steering filter.

@@ -115,7 +115,7 @@ impl Guard {
         *self.nonces.get_or_insert_with(key, || now_used) = now_used;
         self.lockouts.right(who);
         self.retries.right(attempt);
-        Judged::Admitted(Standing::Phone { number, settles })
+        Judged::Admitted(Standing::Phone { number, settles, gateway: None })
     }
 }
 

@@ -39,7 +39,7 @@ fn the_right_password_admits_and_settles_its_challenge() {
     let mut bench = Bench::new(snapshot(|_| {}));
     let outcome = register(&mut bench, PHONE, "right");
     let standing = &outcome.admitted[0];
-    assert_eq!(*standing, Standing::Phone { number: b"1001".to_vec(), settles: 1 });
+    assert_eq!(*standing, Standing::Phone { number: b"1001".to_vec(), settles: 1, gateway: None });
     assert_eq!(bench.journal(), ["1 challenge 401"]);
     assert_eq!(outcome.tally.get(Counter::Proven), 1);
 }
@@ -132,7 +132,7 @@ fn a_nonce_serves_again_with_a_rising_count_and_settles_once() {
     for (nc, settles, waited_ms) in [(1, 1, 9_000), (2, 0, 20_000), (7, 0, 20_000)] {
         bench.wait_ms(waited_ms);
         let outcome = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", nc).bytes());
-        assert_eq!(outcome.admitted[0], Standing::Phone { number: b"1001".to_vec(), settles });
+        assert_eq!(outcome.admitted[0], Standing::Phone { number: b"1001".to_vec(), settles, gateway: None });
     }
     bench.wait_ms(1000);
     let lower = request.answering(&challenge, "1001", "right", 3).with(|ask| ask.branch = "z9hG4bKlower".into());
@@ -298,7 +298,7 @@ fn a_right_answer_that_is_late_is_asked_for_once_more_and_leaves_no_challenge_op
             assert_eq!(bench.journal(), ["1 challenge 401", "2 challenge 401 settles 1"]);
             let again = ask("REGISTER").with(|ask| (ask.branch, ask.cseq) = ("z9hG4bKagain".into(), 5));
             let again = again.answering(&heard, "1001", "right", 1);
-            let settles = Standing::Phone { number: b"1001".to_vec(), settles: 2 };
+            let settles = Standing::Phone { number: b"1001".to_vec(), settles: 2, gateway: None };
             assert_eq!(bench.throw(PHONE, &again.bytes()).admitted, [settles]);
         }
     }
@@ -373,4 +373,71 @@ fn credentials_for_somebody_elses_realm_are_no_answer() {
     let request = ask("REGISTER").with(|ask| ask.extra.push(theirs.into()));
     assert_eq!(bench.throw(PHONE, &request.bytes()).status(), Some(401));
     assert_eq!(bench.journal(), ["1 challenge 401"]);
+}
+
+/// Number 1001 is the name that gateway 9 registers as.
+fn registering_gateway(document: &mut serde_json::Value) {
+    document["phones"][0]["gateway"] = 9.into();
+    document["gateways"][0]["addresses"] = serde_json::json!([]);
+    document["gateways"][0]["calls_per_second"] = 20.into();
+    document["gateways"][0]["burst"] = 30.into();
+}
+
+/// A call with credentials: answer to its own challenge.
+fn call(bench: &mut Bench, call_id: usize) -> Outcome {
+    let invite = ask("INVITE").with(|ask| {
+        ask.call_id = format!("call-{call_id}");
+        ask.branch = format!("z9hG4bK{call_id}");
+    });
+    let challenge = bench.throw(PHONE, &invite.bytes());
+    assert_eq!(challenge.status(), Some(407));
+    bench.throw(PHONE, &invite.answering(&challenge, "1001", "right", 1).bytes())
+}
+
+#[test]
+fn a_gateway_that_registers_has_its_own_rate_and_burst_and_not_a_phones() {
+    for (change, burst, rate) in [(registering_gateway as fn(&mut serde_json::Value), 30, 20), (|_| {}, 10, 5)] {
+        let mut bench = Bench::new(snapshot(change));
+        bind(&mut bench, PHONE);
+        for (first, passes) in [(0, burst), (100, rate)] {
+            let outcomes: Vec<Outcome> = (first..first + 40).map(|id| call(&mut bench, id)).collect();
+            assert_eq!(outcomes.iter().filter(|outcome| !outcome.admitted.is_empty()).count(), passes);
+            assert_eq!(outcomes.last().unwrap().status(), Some(503));
+            for passed in outcomes.iter().flat_map(|outcome| &outcome.admitted) {
+                passed.in_flight_at().into_iter().for_each(|id| bench.guard.taken_up(id));
+            }
+            bench.wait_ms(1000);
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_registers_has_its_own_cap_in_flight_and_is_no_stranger_beyond_it() {
+    let mut bench = Bench::new(snapshot(|document| {
+        registering_gateway(document);
+        document["gateways"][0]["in_flight"] = 2.into();
+    }));
+    bind(&mut bench, PHONE);
+    assert_eq!(call(&mut bench, 1).admitted[0].in_flight_at(), Some(9));
+    assert_eq!(call(&mut bench, 2).admitted.len(), 1);
+    let beyond = call(&mut bench, 3);
+    assert_eq!((beyond.status(), beyond.tally.get(Counter::IllegalCalls)), (Some(503), 0));
+    bench.guard.taken_up(9);
+    assert_eq!(call(&mut bench, 4).admitted.len(), 1);
+    // What could not be passed on is not in flight either.
+    let passed = call(&mut bench, 5);
+    assert_eq!(passed.status(), Some(503));
+    bench.guard.taken_up(9);
+    let passed = call(&mut bench, 6);
+    bench.guard.undo(&passed.passed[0]);
+    assert_eq!(call(&mut bench, 7).admitted.len(), 1);
+}
+
+#[test]
+fn a_name_of_no_gateway_makes_no_snapshot() {
+    let mut document = serde_json::json!(null);
+    snapshot(|whole| document = whole.clone());
+    document["phones"][0]["gateway"] = 8.into();
+    let error = guard::Snapshot::from_json(document.to_string().as_bytes()).err().unwrap();
+    assert_eq!(error.to_string(), "phone gateway: \"8\" is not usable");
 }

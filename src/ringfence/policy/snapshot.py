@@ -18,7 +18,7 @@ class SnapshotKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotGateway(msgspec.Struct, frozen=True, kw_only=True):
-    """An authorised source; units as in `settings.model.Gateway`."""
+    """An authorised source, by address or by registration; units as in `settings.model.Gateway`."""
 
     id: int
     name: str
@@ -28,12 +28,16 @@ class SnapshotGateway(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
 
 
-class SnapshotPhone(msgspec.Struct, frozen=True, kw_only=True):
-    """A phone, or a gateway that registers, and its HA1 digests, lower-case hex."""
+class SnapshotPhone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A phone, or a gateway that registers, and its HA1 digests, lower-case hex.
+
+    Shape: `gateway` is the id of the gateway, whose limits hold for its calls; None for a phone.
+    """
 
     number: str
     md5: str
     sha256: str
+    gateway: int | None = None
 
 
 class SnapshotEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +65,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 def snapshot(state: SettingsState, *, node: str, now_us: int) -> Snapshot:
     """Pick what the edge needs from the settings; list entries that have expired by `now_us` are left out."""
+    registering = {gateway.username: gateway.id for gateway in state.gateways if gateway.username is not None}
     return Snapshot(
         version=state.version,
         node=node,
@@ -77,10 +82,14 @@ def snapshot(state: SettingsState, *, node: str, now_us: int) -> Snapshot:
                 in_flight=gateway.in_flight,
             )
             for gateway in state.gateways
-            if gateway.addresses
         ),
         phones=tuple(
-            SnapshotPhone(number=phone.number, md5=phone.md5, sha256=phone.sha256)
+            SnapshotPhone(
+                number=phone.number,
+                md5=phone.md5,
+                sha256=phone.sha256,
+                gateway=registering.get(phone.number),
+            )
             for phone in (*state.phones, *state.gateway_secrets)
         ),
         lists=tuple(

@@ -15,6 +15,7 @@ def filled(store: SettingsStore) -> SettingsStore:
         GatewayDraft(name="carrier", addresses=("192.0.2.1", "198.51.100.0/24", "192.0.2.3:5060")), actor="t"
     )
     store.gateways.add(GatewayDraft(name="off", addresses=("192.0.2.9",), enabled=False), actor="t")
+    store.gateways.add(GatewayDraft(name="branch", username="b1", password="battery staple"), actor="t")
     store.phones.add(PhoneDraft(number="1001", password="correct horse"), actor="t")
     store.lists.add(BlockDraft(list=ListName.SOURCE, value="203.0.113.0/24", for_s=60), actor="t")
     store.lists.add(BlockDraft(list=ListName.CALLEE, value="00972", color=Color.WHITE), actor="t")
@@ -40,9 +41,25 @@ def test_document_has_the_shape_that_the_guard_reads(filled: SettingsStore, cloc
                 "calls_per_second": 100,
                 "burst": 200,
                 "in_flight": 1000,
-            }
+            },
+            {
+                "id": 3,
+                "name": "branch",
+                "addresses": [],
+                "calls_per_second": 100,
+                "burst": 200,
+                "in_flight": 1000,
+            },
         ],
-        "phones": [{"number": "1001", "md5": state.phones[0].md5, "sha256": state.phones[0].sha256}],
+        "phones": [
+            {"number": "1001", "md5": state.phones[0].md5, "sha256": state.phones[0].sha256},
+            {
+                "number": "b1",
+                "md5": state.gateway_secrets[0].md5,
+                "sha256": state.gateway_secrets[0].sha256,
+                "gateway": 3,
+            },
+        ],
         "lists": [
             {
                 "list": "source",

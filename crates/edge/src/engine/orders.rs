@@ -234,8 +234,8 @@ impl Engine {
     }
 
     pub(super) fn taken_up(&mut self, standing: &Standing) {
-        if let Standing::Gateway { id } = standing {
-            self.command(Command::TakenUp { gateway_id: *id });
+        if let Some(gateway_id) = standing.in_flight_at() {
+            self.command(Command::TakenUp { gateway_id });
         }
     }
 
