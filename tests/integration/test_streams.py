@@ -134,8 +134,6 @@ def test_a_gateway_is_served_beside_thousands_of_idle_and_slow_connections(node:
         pytest.skip("fewer than 8,192 descriptors are allowed here")
     switch = node.switch()
     node.cli.ok("gateway", "add", "carrier", "127.0.0.30", "--calls-per-second", "10000", "--burst", "10000")
-    # What authorised sources exchange is kept for a while; here it counts what strangers can bring about.
-    node.cli.ok("param", "set", "RF_TRACE_BYTES", "0")
     crowds = [
         threading.Thread(
             target=streams,
@@ -195,7 +193,6 @@ def survives_noise(node: Node, seconds: float) -> None:
     """Random bytes over UDP and TCP at once, as fast as they can be sent, beside a gateway that calls."""
     switch = node.switch()
     node.cli.ok("gateway", "add", "carrier", "127.0.0.30", "--calls-per-second", "10000", "--burst", "10000")
-    node.cli.ok("param", "set", "RF_TRACE_BYTES", "0")
     noise = threading.Thread(
         target=streams,
         args=("{}:{}".format(*switch.address("tcp")),),

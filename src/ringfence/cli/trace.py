@@ -178,7 +178,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _remark(found: Traced) -> None:
     if not found.is_on:
-        note("no messages are kept: `ringfence param set RF_TRACE_BYTES 67108864` keeps the newest 64 MiB")
+        note("no messages are kept: `ringfence param set RF_TRACE_BYTES 33554432` keeps the newest 32 MiB")
     elif not found.entries:
         since = "it is empty" if found.oldest_us is None else f"it reaches back to {iso_utc(found.oldest_us)}"
         note(f"no messages of such a call are in memory: {since}")

@@ -14,7 +14,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     number(
         "RF_TRACE_BYTES",
         TRACE,
-        64 * _MIB,
+        32 * _MIB,
         (_MIB, 16 * _GIB),
         unit="bytes",
         meaning=(
