@@ -652,6 +652,7 @@ class World:
         observer: Observer | None = None,
     ) -> None:
         self.keeps_ladder = keeps_ladder
+        self._clock_set_s = 0.0
         self.now = Moment(1000.0, T0_US)
         self.tags = itertools.count(1)
         self._waiting: list[tuple[float, int, Callable[[], object]]] = []
@@ -736,8 +737,13 @@ class World:
                 self.calls.tick(self.now)
         self._set(end_s)
 
+    def set_clock(self, by_s: float) -> None:
+        """Set the system's clock ahead, or back below 0; lengths do not notice."""
+        self._clock_set_s += by_s
+        self._set(self.now.mono_s)
+
     def _set(self, at_s: float) -> None:
-        self.now = Moment(at_s, T0_US + round((at_s - 1000.0) * 1e6))
+        self.now = Moment(at_s, T0_US + round((at_s - 1000.0 + self._clock_set_s) * 1e6))
 
     # what came of it
 

@@ -68,7 +68,8 @@ impl Guard {
         let key = (nonce.made_at_s, nonce.settles, nonce.counter);
         let who = self.folding.identity(source, &[&number], 0);
         let used = self.nonces.get_mut(&key).copied();
-        let age_s = now.utc_s().saturating_sub(nonce.made_at_s);
+        // A nonce of a time to come was made before the clock was set back: it is as old as it is early.
+        let age_s = now.utc_s().abs_diff(nonce.made_at_s);
         let patience_s = snapshot.parameters.ss_sip_authentication_timeout;
         if used.is_some_and(|used| used.who != who || age_s > REUSE_S) {
             return again();

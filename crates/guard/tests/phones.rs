@@ -441,3 +441,18 @@ fn a_name_of_no_gateway_makes_no_snapshot() {
     let error = guard::Snapshot::from_json(document.to_string().as_bytes()).err().unwrap();
     assert_eq!(error.to_string(), "phone gateway: \"8\" is not usable");
 }
+
+#[test]
+fn nonces_of_before_the_clock_was_set_back_are_stale_and_no_offence() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let request = ask("REGISTER");
+    let challenge = bench.throw(PHONE, &request.bytes());
+    bench.now.utc_us -= 3_600_000_000;
+    let answer = bench.throw(PHONE, &request.answering(&challenge, "1001", "right", 1).bytes());
+    assert_eq!((answer.admitted.len(), answer.status()), (0, Some(401)));
+    assert!(answer.answers[0].contains("stale=true"));
+    assert_eq!(answer.tally.get(Counter::BadCredentials), 0);
+    // The next one is of the new time.
+    let again = request.with(|ask| ask.cseq = 10).answering(&answer, "1001", "right", 1);
+    assert_eq!(bench.throw(PHONE, &again.with(|ask| ask.branch = "z9hG4bKagain".into()).bytes()).admitted.len(), 1);
+}

@@ -385,7 +385,9 @@ class Calls:
     def _say_alive(self, now: Moment) -> None:
         """Write which calls are up: a restarted switch ends those that it cannot find the end of then."""
         live = [call for call in self.table.calls.values() if call.state is not State.ENDED]
-        since_us = min((call.began.utc_us for call in live), default=now.utc_us)
+        # By the clock of now, which may have been set since the oldest began.
+        since_s = min((call.began.mono_s for call in live), default=now.mono_s)
+        since_us = now.utc_us - round((now.mono_s - since_s) * 1e6)
         for first in range(0, len(live), MOST_ALIVE):
             ids = tuple(call.id for call in live[first : first + MOST_ALIVE])
             self._engine.append(Frame(CALLS_ALIVE_FRAME, encode(CallsAlive(since_us=since_us, ids=ids))))

@@ -119,3 +119,26 @@ def test_a_frame_that_says_who_is_alive_and_cannot_be_read_is_passed_over(tmp_pa
     writer.sync()
     [call] = left_open(tmp_path)
     assert call.alive_us == last_us
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_call_is_found_and_as_long_as_it_was_though_the_clock_was_set_while_it_was_up(
+    tmp_path: Path, hours: int
+) -> None:
+    writer = a_writer(tmp_path)
+    world = World()
+    world.pass_time(1200.0)
+    talking(world)
+    answered_us = world.now.utc_us
+    world.pass_time(100.0)
+    written = write(writer, world)
+    # One segment ends with the old clock, the next begins with the new one.
+    world.set_clock(hours * 3600.0)
+    writer.rotate(world.now.utc_us)
+    world.pass_time(180.0)
+    write(writer, world, written)
+    writer.sync()
+    [call] = left_open(tmp_path)
+    assert (call.answered_us, len(call.dialogs)) == (answered_us, 2)
+    # What lies between the two signs of life around the jump is not known: ten seconds at most.
+    assert 260_000_000 <= call.alive_us - call.answered_us <= 280_000_000
