@@ -350,6 +350,9 @@ impl Loop {
         self.next_tick_ms = now.ms + 1000;
         let shared = Arc::clone(&self.given.shared);
         self.given.bounces.tick(&shared);
+        let mut given_up = Tally::default();
+        self.given.guard.give_up_waiting(now, &mut given_up);
+        shared.commit(&given_up);
         let total = |socket: fn(&crate::shared::UdpListener) -> &socket2::Socket| {
             shared.udp.iter().map(|udp| sys::dropped(socket(udp))).sum()
         };
@@ -367,7 +370,7 @@ impl Loop {
 
     /// A `books` frame, unless nothing has changed since the last one.
     fn write_books(&mut self, now: Now, books: Tally) {
-        let is_idle = [Counter::Read, Counter::DropsStrangers, Counter::DropsKnown]
+        let is_idle = [Counter::Read, Counter::IllegalCalls, Counter::DropsStrangers, Counter::DropsKnown]
             .into_iter()
             .all(|counter| books.get(counter) == self.last_books.get(counter));
         if !is_idle && !self.is_losing(now) && !self.free.is_empty() {

@@ -50,7 +50,7 @@ counters! {
     Widened = "widened",
     /// Attempts that leave no row because recording is off.
     Suppressed = "suppressed",
-    /// Refused INVITEs of unauthorised sources.
+    /// Refused INVITEs of unauthorised sources; a challenged one once it can be answered no more.
     IllegalCalls = "illegal_calls",
     /// Sources proven by an ACK with our tag or a nonce that came back.
     Proven = "proven",

@@ -14,7 +14,8 @@ use sip::{Message, Method, Parsed, Refuse, Why};
 use crate::branch::Branches;
 use crate::bucket::TokenBucket;
 use crate::challenge::ChallengeBudget;
-use crate::counters::Counter;
+use crate::counters::{Counter, Tally};
+use crate::credentials::bare;
 use crate::dialogs::{Dialogs, Inside};
 use crate::effects::{Effects, Now, Packet, Passed, Standing, What};
 use crate::flows::{FlowKey, Flows};
@@ -27,8 +28,9 @@ use crate::retries::Retries;
 use crate::snapshot::{Gateway, Snapshot};
 use crate::source::SourceKey;
 use crate::table::BoundedMap;
-use crate::verify::UsedNonce;
+use crate::verify::{UsedNonce, answers};
 use crate::view::View;
+use crate::waiting::Waiting;
 
 const SOURCES: usize = 1 << 16;
 const NONCES: usize = 1 << 16;
@@ -76,11 +78,13 @@ pub(crate) struct Refusal<'a> {
     pub(crate) auth_user: &'a [u8],
     /// The gateway's id, where the source is one.
     pub(crate) gateway: Option<u32>,
+    /// A gateway or a phone of ours asked: its call is no illegal one.
+    pub(crate) is_authorised: bool,
 }
 
 impl Refusal<'_> {
     pub(crate) fn new(reason: Reason, reply: Reply) -> Self {
-        Self { reason, detail: 0, reply, settles: 0, auth_user: b"", gateway: None }
+        Self { reason, detail: 0, reply, settles: 0, auth_user: b"", gateway: None, is_authorised: false }
     }
 
     pub(crate) fn challenge(status: u16, is_stale: bool) -> Self {
@@ -88,7 +92,7 @@ impl Refusal<'_> {
     }
 
     fn of_gateway(self, gateway: &Gateway) -> Self {
-        Self { gateway: Some(gateway.id), ..self }
+        Self { gateway: Some(gateway.id), is_authorised: true, ..self }
     }
 }
 
@@ -128,6 +132,7 @@ pub struct Guard {
     pub(crate) retries: Retries,
     pub(crate) nonces: BoundedMap<(u32, u64, u32), UsedNonce>,
     pub(crate) challenges: ChallengeBudget,
+    pub(crate) waiting: Waiting,
     known: KnownSources,
     /// When requests were let through, so that they are not counted twice.
     transactions: BoundedMap<u64, u64>,
@@ -161,6 +166,7 @@ impl Guard {
             retries: Retries::new(),
             nonces: BoundedMap::new(NONCES),
             challenges,
+            waiting: Waiting::default(),
             known: KnownSources::default(),
             transactions: BoundedMap::new(TRANSACTIONS),
             invites: HashSet::new(),
@@ -218,6 +224,11 @@ impl Guard {
             self.known.taken_up(gateway_id);
         }
         self.invites.remove(&passed.key);
+    }
+
+    /// Calls that were challenged and cannot answer any more are illegal ones; to be asked every second.
+    pub fn give_up_waiting(&mut self, now: Now, tally: &mut Tally) {
+        tally.add(Counter::IllegalCalls, self.waiting.illegal(now));
     }
 
     /// Start a batch: how wide folding is holds for the whole of it.
@@ -300,11 +311,8 @@ impl Guard {
             Reply::Status(status) => to_stranger(&snapshot, status),
             other => other,
         };
-        let refusal = Refusal {
-            detail: why as u16,
-            gateway: gateway.map(|gateway| gateway.id),
-            ..Refusal::new(Reason::Malformed, reply)
-        };
+        let refusal = Refusal { detail: why as u16, ..Refusal::new(Reason::Malformed, reply) };
+        let refusal = gateway.map_or(refusal, |gateway| refusal.of_gateway(gateway));
         let view = message.map(View::of);
         self.refuse(now, packet, message.zip(view.as_ref()), &refusal, effects);
     }
@@ -369,10 +377,13 @@ impl Guard {
             return Judged::Refused(Refusal::new(Reason::Blacklisted, blocked(snapshot)));
         }
         let refuse = |reason, status| {
-            Judged::Refused(match gateway {
-                Some(gateway) => Refusal::new(reason, Reply::Status(status)).of_gateway(gateway),
-                None => Refusal::new(reason, to_stranger(snapshot, status)),
-            })
+            let Some(gateway) = gateway else {
+                // After a restart phones still speak of calls that nobody here knows.
+                let is_authorised = view.method == Method::Invite && self.flows.is_live(&flow_of(packet), now.utc_us);
+                let refusal = Refusal::new(reason, to_stranger(snapshot, status));
+                return Judged::Refused(Refusal { is_authorised, ..refusal });
+            };
+            Judged::Refused(Refusal::new(reason, Reply::Status(status)).of_gateway(gateway))
         };
         match view.method {
             Method::Register => {
@@ -404,7 +415,7 @@ impl Guard {
         gateway: Option<&Gateway>,
     ) -> Judged<'a> {
         let gateway = gateway.map(|gateway| gateway.id);
-        let refused = |refusal: Refusal<'a>| Judged::Refused(Refusal { gateway, ..refusal });
+        let refused = |refusal: Refusal<'a>| Judged::Refused(Refusal { gateway, is_authorised: true, ..refusal });
         if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
             return refused(Refusal { detail: fault.why as u16, ..refusal });
@@ -462,11 +473,10 @@ impl Guard {
             return Judged::Refused(Refusal::new(Reason::Injection, reply));
         }
         let source = SourceKey::of(packet.peer.source.ip());
-        let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
         let parameters = &snapshot.parameters;
         let may_authenticate = parameters.rf_roaming != 0
             || parameters.rf_unauthorized_code == 407
-            || self.flows.is_live(&flow, now.utc_us)
+            || self.flows.is_live(&flow_of(packet), now.utc_us)
             || self.was_registered(source, now);
         if !may_authenticate {
             // The stranger hears the same in both cases.
@@ -493,7 +503,9 @@ impl Guard {
         } else {
             return Judged::Admitted(Standing::Phone { number, settles, gateway: gateway_id });
         };
-        Judged::Refused(Refusal { settles, gateway: gateway_id, ..refusal })
+        let auth_user =
+            answers(message, code, &snapshot.realm).map_or(&b""[..], |credentials| bare(credentials.username));
+        Judged::Refused(Refusal { settles, gateway: gateway_id, auth_user, is_authorised: true, ..refusal })
     }
 
     fn verdict_register<'a>(
@@ -585,6 +597,11 @@ impl Guard {
         }
         pass(now, packet, What::Request(standing), self.tag_for(packet, view), key, effects);
     }
+}
+
+/// The flow that a packet comes by.
+pub(crate) fn flow_of(packet: &Packet<'_>) -> FlowKey {
+    FlowKey { source: packet.peer.source, transport: packet.peer.transport }
 }
 
 fn pass(now: Now, packet: &Packet<'_>, what: What, local_tag: [u8; 16], key: u64, effects: &mut Effects) {

@@ -33,6 +33,7 @@ mod source;
 pub mod table;
 mod verify;
 mod view;
+mod waiting;
 
 pub use branch::{BRANCH_LEN, Branches};
 pub use counters::{COUNTERS, Counter, Tally};

@@ -37,12 +37,12 @@ impl Guard {
         let method = view.map_or(0, |view| view.method.code());
         let source = SourceKey::of(packet.peer.source.ip());
         let is_challenge = refusal.reason == Reason::UnansweredChallenge;
-        let is_authorised = refusal.gateway.is_some();
+        let is_authorised = refusal.is_authorised;
         let is_illegal = method == Method::Invite.code() && !is_authorised;
         if refusal.reason == Reason::RateExceeded {
             effects.tally.add(Counter::RateExceeded, 1);
         }
-        if is_illegal {
+        if is_illegal && !is_challenge {
             effects.tally.add(Counter::IllegalCalls, 1);
         }
 
@@ -73,6 +73,11 @@ impl Guard {
             Some(self.folding.account(identity, source, what, self.scope, (now.ms, self.next_seq)))
         };
 
+        let is_repeat = matches!(account, Some(Account::Increment { why: IncrementWhy::Retransmission, .. }));
+        // Without a frame nothing tells whether it was answered.
+        if is_illegal && is_challenge && account.is_some() && !is_repeat {
+            self.waiting.challenged(now);
+        }
         let is_stream = packet.peer.transport != Transport::Udp;
         let (is_muted, is_proven, wants_raw) = self.observe(now, packet, source, account);
         let mut reply = refusal.reply;
@@ -85,7 +90,7 @@ impl Guard {
             Some(Account::Increment { base_seq, .. }) => base_seq,
             None => 0,
         };
-        let is_trusted = is_stream || is_authorised;
+        let is_trusted = is_stream || refusal.gateway.is_some();
         let status = match message {
             Some((message, view)) if reply != Reply::Silent => {
                 self.reply(now, packet, (message, view), (reply, settles), is_trusted, effects)

@@ -3,13 +3,12 @@
 
 use journal::Reason;
 use sip::digest::Credentials;
-use sip::{HeaderName, Message};
+use sip::{HeaderName, Message, Method};
 
 use crate::counters::Counter;
 use crate::credentials::{bare, credentials_of, is_right};
 use crate::effects::{Effects, Now, Packet, Standing};
-use crate::flows::FlowKey;
-use crate::judge::{Guard, Judged, Refusal, Reply};
+use crate::judge::{Guard, Judged, Refusal, Reply, flow_of};
 use crate::lockout::LockoutRule;
 use crate::nonce::{Checked, Nonce, REUSE_S};
 use crate::numbers::Color;
@@ -77,13 +76,16 @@ impl Guard {
         let settles = if used.is_none() { nonce.settles } else { 0 };
         let secret = snapshot.phone(&number);
         let is_right = is_right(&credentials, secret, view.method.as_bytes());
-        if used.is_none() && age_s > patience_s {
+        let is_late = used.is_none() && age_s > patience_s;
+        if settles != 0 && view.method == Method::Invite && (is_right || !is_late) {
+            self.waiting.answered(nonce.made_at_s);
+        }
+        if is_late {
             // Late but right: asked once more, and the challenge that it was too late for becomes no record.
             let refusal = Refusal::challenge(status, true);
             return Judged::Refused(Refusal { auth_user, settles: if is_right { settles } else { 0 }, ..refusal });
         }
-        let flow = FlowKey { source: packet.peer.source, transport: packet.peer.transport };
-        let is_live = self.flows.is_of(&flow, &number, now.utc_us);
+        let is_live = self.flows.is_of(&flow_of(packet), &number, now.utc_us);
         let is_white = snapshot.source_color(packet.peer.source.ip(), now.utc_us) == Some(Color::White);
         if !is_live && !is_white && self.lockouts.is_locked(who, now.ms) {
             let refusal = Refusal::new(Reason::LockedOut, Reply::Status(403));
@@ -122,7 +124,7 @@ impl Guard {
 
 /// The credentials that answer a challenge of ours with `status`: in Authorization for 401, in Proxy-Authorization for 407, or in the other
 /// one if it names our realm, because the operator has changed `SS_SIP_AUTHENTICATION_CODE` in between.
-fn answers<'a>(message: &Message<'a>, status: u16, realm: &str) -> Option<Credentials<'a>> {
+pub(crate) fn answers<'a>(message: &Message<'a>, status: u16, realm: &str) -> Option<Credentials<'a>> {
     let (usual, other) = match status {
         401 => (HeaderName::Authorization, HeaderName::ProxyAuthorization),
         _ => (HeaderName::ProxyAuthorization, HeaderName::Authorization),

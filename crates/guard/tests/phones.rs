@@ -456,3 +456,85 @@ fn nonces_of_before_the_clock_was_set_back_are_stale_and_no_offence() {
     let again = request.with(|ask| ask.cseq = 10).answering(&answer, "1001", "right", 1);
     assert_eq!(bench.throw(PHONE, &again.with(|ask| ask.branch = "z9hG4bKagain".into()).bytes()).admitted.len(), 1);
 }
+
+/// How many illegal calls the guard has counted by now.
+fn illegal_calls(bench: &mut Bench) -> u64 {
+    bench.guard.give_up_waiting(bench.now, &mut bench.total);
+    bench.total.get(Counter::IllegalCalls)
+}
+
+#[test]
+fn a_phone_that_is_challenged_before_its_call_is_never_an_illegal_call() {
+    let mut bench = Bench::new(snapshot(parameter("RF_ROAMING", 1)));
+    let call = ask("INVITE");
+    bench.throw(PHONE, &call.bytes());
+    bench.wait_ms(500);
+    // The challenge was lost: the same call again.
+    let challenge = bench.throw(PHONE, &call.bytes());
+    assert_eq!(bench.throw(PHONE, &call.answering(&challenge, "1001", "right", 1).bytes()).admitted.len(), 1);
+    bench.wait_ms(60_000);
+    assert_eq!(illegal_calls(&mut bench), 0);
+}
+
+#[test]
+fn a_challenged_call_is_illegal_once_it_can_be_answered_no_more() {
+    let mut bench = Bench::new(snapshot(parameter("RF_ROAMING", 1)));
+    for call_id in ["a", "b"] {
+        bench.throw(STRANGER, &ask("INVITE").with(|ask| ask.call_id = call_id.into()).bytes());
+    }
+    // Not even those whose answers somebody else gives: to a challenge of a REGISTER.
+    register(&mut bench, PHONE, "right");
+    bench.wait_ms(34_000);
+    assert_eq!(illegal_calls(&mut bench), 0);
+    bench.wait_ms(2_000);
+    assert_eq!(illegal_calls(&mut bench), 2);
+    bench.wait_ms(60_000);
+    assert_eq!(illegal_calls(&mut bench), 2);
+}
+
+#[test]
+fn a_wrong_password_is_one_illegal_call_and_not_another_one_when_its_challenge_is_over() {
+    let mut bench = Bench::new(snapshot(parameter("RF_ROAMING", 1)));
+    let call = ask("INVITE");
+    let challenge = bench.throw(STRANGER, &call.bytes());
+    bench.throw(STRANGER, &call.answering(&challenge, "1001", "wrong", 1).bytes());
+    assert_eq!(illegal_calls(&mut bench), 1);
+    bench.wait_ms(60_000);
+    assert_eq!(illegal_calls(&mut bench), 1);
+}
+
+#[test]
+fn what_a_phone_with_the_right_password_is_refused_is_no_illegal_call() {
+    let mut bench = Bench::new(snapshot(|document| {
+        document["parameters"]["RF_ROAMING"] = 1.into();
+        document["lists"] =
+            serde_json::json!([{"list": "callee", "color": "black", "value": "2001", "expires_at_us": 0}]);
+    }));
+    let call = ask("INVITE").with(|ask| ask.callee = "2001".into());
+    let challenge = bench.throw(PHONE, &call.bytes());
+    let refused = bench.throw(PHONE, &call.answering(&challenge, "1001", "right", 1).bytes());
+    assert_eq!(refused.status(), Some(403));
+    let mut refusals = Vec::new();
+    bench.frames(|_, record| {
+        if let journal::Record::Refusal(attempt) = record {
+            let is_authorised = attempt.flags & journal::flags::IS_AUTHORISED != 0;
+            refusals.push((attempt.reason.as_str(), attempt.auth_user.to_vec(), is_authorised));
+        }
+    });
+    assert_eq!(refusals, [("blacklisted", b"1001".to_vec(), true)]);
+    bench.wait_ms(60_000);
+    assert_eq!(illegal_calls(&mut bench), 0);
+}
+
+#[test]
+fn a_registered_phone_that_speaks_of_a_call_that_is_over_makes_no_illegal_call_and_no_reflector() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    bind(&mut bench, PHONE);
+    let inside = ask("INVITE").with(|ask| ask.to_tag = Some("of-a-call-before-the-restart".into()));
+    let length = inside.bytes().len();
+    let outcome = bench.throw(PHONE, &inside.bytes());
+    assert_eq!((outcome.status(), illegal_calls(&mut bench)), (Some(481), 0));
+    assert!(outcome.answers[0].len() <= length);
+    bench.throw(STRANGER, &inside.bytes());
+    assert_eq!(illegal_calls(&mut bench), 1);
+}
