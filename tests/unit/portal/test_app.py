@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kit.journal import SOURCE_IS_AUTHORISED, T0_US, Journal
+from kit.journal import RATE_EXCEEDED, SOURCE_IS_AUTHORISED, T0_US, Journal
 from kit.site import Site, site_over
 from kit.switch import REFUSED, REGISTERED
 from ringfence.control.messages import CallCounts, GatewayLoad, Vendors
@@ -146,6 +146,19 @@ def test_a_gateway_that_the_edge_refused_is_named_as_it_is_called_now(tmp_path: 
         assert [">a&lt;b</a>" in site.get(place).text for place in places] == [False, True]
         chip = re.findall(r'<a class="chip".*?<b>(.*?)</b>', site.get("/cdrs?gateway_id=1").text)
         assert chip == ["1: a&lt;b"]
+
+
+def test_the_overview_calls_no_customer_an_attacker(tmp_path: Path) -> None:
+    journal = Journal()
+    journal.refuse(T0_US, source="198.51.100.7")
+    journal.refuse(T0_US + 1, source="192.0.2.10", flags=SOURCE_IS_AUTHORISED, reason=RATE_EXCEEDED)
+    with site_over(journal, tmp_path) as site:
+        site.log_in()
+        page = site.get("/overview/hour").text
+    assert ">198.51.100.7<" in page
+    assert ">Unknown source<" in page
+    assert "192.0.2.10" not in page
+    assert ">Rate exceeded<" not in page
 
 
 def test_several_kinds_are_asked_for_at_once_on_the_page_in_its_count_links_and_exports(site: Site) -> None:

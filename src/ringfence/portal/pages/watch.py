@@ -82,17 +82,19 @@ class _Watch:
         now_us = self._site.office.clock.utc_us()
         query = CdrQuery(since_us=now_us - _HOUR_US)
         calls = replace(query, kinds=frozenset({"illegal"}))
+        # What customers send stands in the plot alone: they attack nobody.
+        attempts = replace(query, kinds=frozenset({"illegal", "event"}))
         try:
             reports = self._reports
             timeline = reports.timeline(query, now_us=now_us, most_points=_POINTS)
             return {
                 "problem": None,
                 "plot": drawn(visit, timeline, ""),
-                "sources": reports.largest(SOURCES, query, limit=_LISTED),
+                "sources": reports.largest(SOURCES, attempts, limit=_LISTED),
                 "numbers": reports.largest(NUMBERS, calls, limit=_LISTED),
                 "reasons": [
                     (line, *_reason(visit, line.value))
-                    for line in reports.largest(REASONS, query, limit=_LISTED).lines
+                    for line in reports.largest(REASONS, attempts, limit=_LISTED).lines
                 ],
                 "country": country_of_address,
                 "dialled": country_of_number,
