@@ -21,7 +21,7 @@ from ringfence.ledger.beside import PLACES
 from ringfence.ledger.manifest import Segment
 from ringfence.ledger.query import NEWEST_FIRST, CdrQuery, Cursor, Parameters, conditions, with_area
 from ringfence.ledger.schema import Cdr, as_cdr, quoted
-from ringfence.ledger.tail import LiveRows
+from ringfence.ledger.tail_view import LiveRows
 from ringfence.ledger.view import View, even_parts
 
 KEY: Final = ("recorded_at", "flowNo", "journal_id")

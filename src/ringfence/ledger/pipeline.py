@@ -32,8 +32,9 @@ from ringfence.ledger.schema import CALLS, EDGE
 from ringfence.ledger.segments import SegmentWriter, Span, remove_unlisted
 from ringfence.ledger.store import ParquetStore
 from ringfence.ledger.summaries import SummaryWriter
-from ringfence.ledger.tail import WINDOW_US, Epoch, Tail
+from ringfence.ledger.tail import WINDOW_US, Tail
 from ringfence.ledger.tail_summaries import TailSummaries
+from ringfence.ledger.tail_view import Epoch
 from ringfence.ledger.view import View
 
 _DROP_AFTER_S: Final = 5.0

@@ -33,7 +33,7 @@ from ringfence.ledger.query import (
     with_area,
 )
 from ringfence.ledger.schema import COLUMN_NAMES, SELECT_LIST, STORED_LIST
-from ringfence.ledger.tail import LiveRows
+from ringfence.ledger.tail_view import LiveRows
 from ringfence.ledger.view import View, even_parts
 from ringfence.text import sentence
 

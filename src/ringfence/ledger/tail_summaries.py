@@ -25,7 +25,7 @@ import duckdb
 from ringfence.ledger.query import CdrQuery
 from ringfence.ledger.schema import KINDS
 from ringfence.ledger.summaries import ADDED, ROWS, SECOND_US, SUMMED, TIMES, Part, sum_up
-from ringfence.ledger.tail import Epoch, TailView
+from ringfence.ledger.tail_view import Epoch, TailView
 
 MOST_EPOCHS: Final = 16
 """While more epochs are held, as for a backlog, no summary is made.

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from ringfence.ledger.manifest import Manifest, Segment
 from ringfence.ledger.query import CdrQuery
-from ringfence.ledger.tail import NO_TAIL, LiveRows, TailView
 from ringfence.ledger.tail_summaries import TailSummary
+from ringfence.ledger.tail_view import NO_TAIL, LiveRows, TailView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
