@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from ringfence.settings.node import KEYS
+from ringfence.settings.node_file import KEYS
 from ringfence.settings.parameters import PARAMETERS, Parameter
 
 _PARAMETERS = """\

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from ringfence.errors import CoreError
-from ringfence.settings.node import TlsSettings
+from ringfence.settings.node_file import TlsSettings
 
 LOOK_EVERY_S: Final = 60.0
 _LOG: Final = structlog.get_logger("ringfence.switch")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.settings.docs import PAGES, main
-from ringfence.settings.node import KEYS
+from ringfence.settings.node_file import KEYS
 from ringfence.settings.parameters import PARAMETERS
 
 DOCS = Path(__file__).parents[3] / "docs"

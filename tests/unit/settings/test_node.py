@@ -6,7 +6,8 @@ import pytest
 
 from ringfence.errors import ConfigError
 from ringfence.settings.listening import Advertised, Listen, Transport, parse_listen
-from ringfence.settings.node import KEYS, Overrides, TlsSettings, load, parse_portal
+from ringfence.settings.node import Overrides, load, parse_portal
+from ringfence.settings.node_file import KEYS, TlsSettings
 
 
 def a_file(tmp_path: Path, text: str) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ringfence.errors import CoreError
-from ringfence.settings.node import TlsSettings
+from ringfence.settings.node_file import TlsSettings
 from ringfence.switch.certificate import CertificateFiles
 
 
