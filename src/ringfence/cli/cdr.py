@@ -26,7 +26,7 @@ from ringfence.ledger.query import (
     parse_source,
 )
 from ringfence.ledger.reader import LedgerReader, open_reader
-from ringfence.ledger.reasons import REASON_BY_NAME
+from ringfence.ledger.reasons import REASON_BY_NAME, BillingMode
 from ringfence.ledger.schema import COLUMN_NAMES, LISTED, Cdr
 from ringfence.settings.node import Overrides, load
 from ringfence.settings.spelling import did_you_mean
@@ -105,6 +105,16 @@ def filters(function: Callable[..., None]) -> Callable[..., None]:
                 f"there is no reason {reason!r}",
                 hint=did_you_mean(reason, REASON_BY_NAME) or f"one of {', '.join(REASON_BY_NAME)}",
                 code="bad_value",
+            )
+        if billing_mode is not None and billing_mode not in set(BillingMode):
+            raise ConfigError(
+                f"there is no billing mode {billing_mode}",
+                hint=f"one of {', '.join(str(mode) for mode in sorted(BillingMode))}",
+                code="bad_value",
+            )
+        if since is not None and until is not None and since >= until:
+            raise ConfigError(
+                "--until is not after --since, so nothing can match", hint="swap the two", code="bad_value"
             )
         query = CdrQuery(
             kinds=frozenset([*(["illegal"] if illegal else []), *(["event"] if events else [])]),

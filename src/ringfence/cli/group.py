@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Click groups that import a command only when it is called, and errors as one line and a hint."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -17,6 +18,11 @@ DONE: Final = 0
 FAILED: Final = 1
 BAD_USAGE: Final = 2
 
+# What click calls numbers.
+_IN_WORDS: Final = (
+    (r"is not a valid integer( range)?$", "is not a whole number"),
+    (r"is not a valid float( range)?$", "is not a number"),
+)
 # What a ConfigError says about something that was typed, rather than about the state of things.
 _TYPED: Final = frozenset({"bad_value", "not_a_number", "out_of_range", "unknown_parameter"})
 
@@ -128,6 +134,8 @@ def _message(error: click.ClickException) -> str:
     if isinstance(error, NoSuchCommand):
         return f"no such command: {error.command_name}"
     text = " ".join(error.format_message().split()).rstrip(".")
+    for pattern, words in _IN_WORDS:
+        text = re.sub(pattern, words, text)
     return text[:1].lower() + text[1:]
 
 

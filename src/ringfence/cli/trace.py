@@ -18,6 +18,7 @@ from ringfence.control.client import ControlClient
 from ringfence.control.messages import TRACE_CALLS, TRACE_LIMIT, Traced, TraceRequest
 from ringfence.errors import ConfigError
 from ringfence.ledger.cells import json_text
+from ringfence.ledger.query import parse_source
 from ringfence.ledger.schema import Cdr
 from ringfence.text import visible
 from ringfence.trace import pcap, terminal
@@ -74,6 +75,8 @@ def command(
     The running switch holds them in memory (RF_TRACE_BYTES), credentials masked; only what authorised sources
     exchange with it. Without a condition: the newest calls.
     """
+    if source is not None:
+        parse_source(source)
     asked = TraceRequest(
         call_ids=() if call_id is None else (call_id,),
         number=number,

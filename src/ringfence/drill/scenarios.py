@@ -107,7 +107,16 @@ def calls(*, rate: float = 10.0, seconds: float = 16.0) -> Calls:
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ConfigError(f"{name} must be {low:g} to {high:g}, not {value:g}", hint=f"give another --{name}")
+        raise ConfigError(
+            f"{name} must be {_plain(low)} to {_plain(high)}, not {_plain(value)}",
+            hint=f"give another --{name}",
+            code="bad_value",
+        )
+
+
+def _plain(value: float) -> str:
+    """A number as people write it: without a point that says nothing, and without a power of ten."""
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def datagrams(steps: tuple[Step, ...]) -> int:

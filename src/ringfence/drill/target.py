@@ -37,13 +37,16 @@ def parse_target(text: str) -> Target:
         ip = ip_address(host.removeprefix("[").removesuffix("]"))
         number = int(port)
     except ValueError as error:
-        raise ConfigError(f"{text!r} is not a UDP address with a port", hint=_HINT) from error
+        raise ConfigError(
+            f"{text!r} is not a UDP address with a port", hint=_HINT, code="bad_value"
+        ) from error
     if not 0 < number < 65536:
-        raise ConfigError(f"{number} is not a port", hint=_HINT)
+        raise ConfigError(f"{number} is not a port", hint=_HINT, code="bad_value")
     if not ip.is_loopback or (isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None):
         raise ConfigError(
             f"{ip} is not a loopback address",
             hint="a drill may only aim at 127.0.0.0/8 or ::1, on the machine that it runs on",
+            code="bad_value",
         )
     return Target(ip, number)
 

@@ -119,7 +119,10 @@ def gateway_address(text: str) -> str:
             sentence("{text!r} is a network with a port", text=text), "a port goes with a single address only"
         )
     if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535:
-        raise _bad(sentence("{text!r} has a port that is not 1 to 65535", text=text))
+        raise _bad(
+            sentence("{text!r} has a port that is not 1 to 65535", text=text),
+            "leave the port out to authorise every port of the address",
+        )
     return (
         f"[{address.network_address}]:{int(port)}"
         if address.version == 6
@@ -186,11 +189,20 @@ def user_name(text: str) -> str:
 
     Raises: ConfigError("bad_value").
     """
+    return _login(text, sentence("{text!r} cannot be a user's name", text=text))
+
+
+def token_name(text: str) -> str:
+    """The name of a program that calls the API.
+
+    Raises: ConfigError("bad_value").
+    """
+    return _login(text, sentence("{text!r} cannot be a token's name", text=text))
+
+
+def _login(text: str, wrong: str) -> str:
     if not _USER.fullmatch(text):
-        raise _bad(
-            sentence("{text!r} cannot be a user's name", text=text),
-            "write 1 to 64 of: letters, digits, . _ @ -",
-        )
+        raise _bad(wrong, "write 1 to 64 of: letters, digits, . _ @ -")
     return text
 
 

@@ -36,6 +36,15 @@ SOURCE = Path(__file__).parents[3] / "src"
             "invalid value for '--format'",
             "`ringfence param list --help`",
         ),
+        (["cdr", "list", "--limit", "x"], "invalid value for '--limit': 'x' is not a whole number", "`ring"),
+        (["drill", "--rate", "x"], "invalid value for '--rate': 'x' is not a number", "`ringfence drill"),
+        (["cdr", "list", "--billing-mode", "77"], "there is no billing mode 77", "one of -9, "),
+        (
+            ["cdr", "count", "--since", "2026-01-02", "--until", "2026-01-01"],
+            "--until is not after --since",
+            "swap",
+        ),
+        (["trace", "--source", "1.2.3"], "'1.2.3' is no IP address and no network", "for example"),
         (["zzz"], "no such command: zzz", "`ringfence --help` shows what there is"),
     ],
 )

@@ -21,7 +21,9 @@ def test_token_lives(cli: Cli) -> None:
 
 
 def test_token_that_cannot_be_is_refused(cli: Cli) -> None:
-    assert cli("token", "add", "no blanks").exit_code == 2
+    blank = cli("token", "add", "no blanks")
+    assert (blank.exit_code, blank.stdout) == (2, "")
+    assert "error: 'no blanks' cannot be a token's name" in blank.stderr
     assert "there is no token 'x'" in cli("token", "remove", "x").stderr
     assert cli("token", "add", "x", "--for", "soon").exit_code == 2
 

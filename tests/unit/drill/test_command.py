@@ -29,7 +29,7 @@ def test_without_a_switch_it_says_so(cli: Cli) -> None:
 
 def test_any_other_target_than_loopback_is_refused(running: tuple[Cli, FakeSwitch]) -> None:
     result = running[0]("drill", "flood", "--target", "udp:192.0.2.1:5060")
-    assert result.exit_code != 0
+    assert result.exit_code == 2
     assert "192.0.2.1 is not a loopback address" in result.stderr
 
 
@@ -63,7 +63,7 @@ def test_a_second_drill_of_calls_leaves_the_settings_of_the_first_alone(
 
 def test_calls_that_would_not_end_are_refused(cli: Cli) -> None:
     result = cli("drill", "calls", "--seconds", "6000")
-    assert result.exit_code != 0
+    assert result.exit_code == 2
     assert "seconds must be 0.1 to 600, not 6000" in result.stderr
 
 

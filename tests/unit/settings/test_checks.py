@@ -77,8 +77,9 @@ def test_gateway_address_may_have_a_port(typed: str, normal: str) -> None:
     ["192.0.2.3:0", "192.0.2.3:65536", "192.0.2.3:sip", "192.0.2.3:", "192.0.2.0/24:5060", "[2001:db8::1]"],
 )
 def test_gateway_address_with_a_bad_port_is_refused(typed: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         checks.gateway_address(typed)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Tokens:
         Units: `for_s` is how many seconds the token is good, None = until it is removed.
         Raises: ConfigError("bad_value", "out_of_range" or "duplicate"), StoreError.
         """
-        checks.user_name(name)
+        checks.token_name(name)
         if for_s is not None:
             checks.limit(sentence("the duration in seconds"), for_s, 1, _LONGEST_S)
         secret = _PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
