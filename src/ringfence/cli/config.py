@@ -28,7 +28,7 @@ def check(file: Path) -> None:
 @with_session
 def show(session: Session) -> None:
     """Show every key as it is in force for --config and --data, passwords masked."""
-    session.output.record(_fields(session.config))
+    session.output.record(_fields(session.config), is_verbatim=True)
 
 
 def _fields(config: NodeConfig) -> dict[str, Value]:
@@ -38,6 +38,7 @@ def _fields(config: NodeConfig) -> dict[str, Value]:
         "data": str(config.data_dir),
         "sip": tuple(str(listen) for listen in config.listen),
         "portal": str(config.portal),
+        "portal_url": config.portal_url,
         "settings_url": None if config.settings_url is None else _masked(config.settings_url),
         "drain_s": config.drain_s,
         "receive_buffer_bytes": config.receive_buffer_bytes,
@@ -54,7 +55,7 @@ def _fields(config: NodeConfig) -> dict[str, Value]:
         "tls.max_handshakes_per_source": config.tls.max_handshakes_per_source,
         "homer.address": config.homer.address,
         "homer.capture_id": config.homer.capture_id,
-        "homer.password": "***" if config.homer.password else "",
+        "homer.password": "***" if config.homer.password else None,
     }
 
 

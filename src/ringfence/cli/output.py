@@ -54,8 +54,8 @@ class Output:
             else:
                 note(empty)
 
-    def record(self, fields: Mapping[str, Value]) -> None:
-        """Write one object, a field a line."""
+    def record(self, fields: Mapping[str, Value], *, is_verbatim: bool = False) -> None:
+        """Write one object, a field a line; with `is_verbatim` people read the names as they are typed."""
         if self.form is Format.JSON:
             click.echo(json_text(dict(fields)))
         elif self.form is Format.CSV:
@@ -63,7 +63,8 @@ class Output:
         else:
             width = max(len(name) for name in fields)
             for name, value in fields.items():
-                click.echo(f"{_heading(name).ljust(width)}  {_cell(value)}")
+                heading = name if is_verbatim else _heading(name)
+                click.echo(f"{heading.ljust(width)}  {_cell(value)}")
 
     def outcome(self, fields: Mapping[str, Value]) -> None:
         """Write the object that an act left behind; for people the remarks on stderr say enough."""

@@ -8,6 +8,7 @@ import pytest
 from kit.cli import Cli
 from kit.switch import FakeSwitch, serving
 from ringfence.errors import ConfigError
+from ringfence.settings.node_file import KEYS
 from ringfence.settings.parameters import PARAMETERS
 from ringfence.settings.store import SettingsStore
 
@@ -366,6 +367,9 @@ def test_config_is_checked_and_shown_masked(cli: Cli, tmp_path: Path) -> None:
     assert shown["settings_url"] == "postgresql+psycopg://rf:***@db/rf?password=***"
     assert shown["data"] == str(cli.data_dir)
     assert shown["tcp.idle_s"] == 120
+    assert list(shown) == list(KEYS)
+    names = [line.split()[0] for line in cli.ok("config", "show").stdout.splitlines()]
+    assert names == list(KEYS)
     bad = tmp_path / "bad.toml"
     bad.write_text("drain = 3\n")
     result = cli("config", "check", str(bad))
