@@ -74,3 +74,31 @@ fn hex(bytes: &[u8]) -> Vec<u8> {
         .map(|digit| digit as u8)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands in for the secret of a number that is missing is published: it must let nobody in.
+    #[test]
+    fn a_number_that_is_missing_has_no_secret_that_would_be_right() {
+        let of = |response: &str| {
+            format!(
+                "Digest username=\"4711\",realm=\"r\",nonce=\"n\",uri=\"sip:x\",algorithm=MD5,response=\"{response}\""
+            )
+        };
+        let parsed = |text: &str, check: &mut dyn FnMut(&Credentials<'_>)| match Credentials::parse(text.as_bytes()) {
+            Ok(Scheme::Digest(credentials)) => check(&credentials),
+            other => panic!("{other:?}"),
+        };
+        let mut right = String::new();
+        parsed(&of(""), &mut |credentials| {
+            right = String::from_utf8(response::<Md5>(&[b'0'; 32], credentials, b"REGISTER")).expect("hex");
+        });
+        let known = PhoneSecret { md5: [b'0'; 32], sha256: [b'0'; 64] };
+        parsed(&of(&right), &mut |credentials| {
+            assert!(is_right(credentials, Some(&known), b"REGISTER"));
+            assert!(!is_right(credentials, None, b"REGISTER"));
+        });
+    }
+}

@@ -224,3 +224,27 @@ fn a_connection_without_a_message_is_an_event() {
     bench.guard.judge_empty_connection(bench.now, &guard::Packet { bytes: b"", peer }, &mut effects);
     assert_eq!((effects.tally.imbalance(), effects.tally.get(Counter::Recorded), effects.answers.len()), (0, 1, 0));
 }
+
+/// An unproven sender over UDP may have written somebody else's address: it gets no more bytes than it sent.
+#[test]
+fn an_answer_larger_than_its_request_is_recorded_and_not_sent_over_udp() {
+    let terse = b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1;rport\r\nMax-Forwards: 1\r\nFrom: <sip:a@b>;tag=1\r\n\
+        To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let outcome = bench.throw(STRANGER, terse);
+    assert_eq!((outcome.status(), outcome.tally.get(Counter::Withheld)), (None, 1));
+    assert_eq!(bench.journal(), ["1 refusal unknown_source a 0 settles 0"]);
+    let mut bench = Bench::new(snapshot(|_| {}));
+    assert_eq!(bench.throw_over(Transport::Tcp, STRANGER, terse).status(), Some(403), "a handshake proves the source");
+}
+
+#[test]
+fn a_challenge_exceeds_its_request_by_256_bytes_at_most() {
+    for (realm, heard) in [(9, Some(401)), (150, None)] {
+        let mut bench = Bench::new(snapshot(|document| document["realm"] = "r".repeat(realm).into()));
+        let request = ask("REGISTER").bytes();
+        let outcome = bench.throw(STRANGER, &request);
+        assert_eq!(outcome.status(), heard, "a realm of {realm} characters");
+        assert!(outcome.answers.iter().all(|answer| answer.len() <= request.len() + 256));
+    }
+}
