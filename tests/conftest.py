@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from kit.clock import ManualClock
 from ringfence.settings.store import SettingsStore
+
+# How long an example takes is the machine's doing.
+settings.register_profile("ringfence", deadline=None)
+settings.load_profile("ringfence")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

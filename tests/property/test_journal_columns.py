@@ -18,7 +18,7 @@ def as_text(sent: bytes) -> str:
     return sent.decode("utf-8", "backslashreplace")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sent=st.lists(
         st.tuples(

@@ -178,7 +178,6 @@ QUERY = st.builds(
 )
 SLOW_IS_FINE = settings(
     max_examples=10,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 

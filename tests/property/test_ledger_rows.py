@@ -143,7 +143,7 @@ def live_through(journal: Journal, directory: Path, chunk: Callable[[], int], ki
     return found
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(STEP, max_size=40),
     chunks=st.lists(st.integers(1, 8), min_size=1, max_size=5),
@@ -163,7 +163,7 @@ def test_rows_depend_on_frames_alone(
         assert live_through(journal, Path(directory), chunk, kills) == wanted
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEP, max_size=60))
 def test_a_backlog_read_at_once_gives_the_same_rows(steps: list[tuple[str, int, int]]) -> None:
     journal = journal_of(steps)

@@ -17,7 +17,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils.escape import unescape
 
@@ -111,13 +111,11 @@ def test_no_csv_cell_begins_as_a_formula_does(text: str) -> None:
     assert csv_text(text).startswith("'")
 
 
-@settings(deadline=None)
 @given(text=anything)
 def test_a_csv_cell_gives_its_text_back(text: str) -> None:
     assert read_csv_text(csv_text(text)).strip() == visible(text).strip()
 
 
-@settings(deadline=None)
 @given(texts=st.lists(anything, min_size=1, max_size=5))
 def test_json_gives_every_text_back_exactly(texts: list[str]) -> None:
     batch = with_callees(texts)
@@ -128,7 +126,6 @@ def test_json_gives_every_text_back_exactly(texts: list[str]) -> None:
     assert [json.loads(line)["calleeE164"] for line in lines] == texts
 
 
-@settings(deadline=None)
 @given(text=anything)
 def test_a_vos_field_gives_its_text_back_exactly(text: str) -> None:
     field = vos_text(text)
@@ -157,7 +154,6 @@ def test_xlsx_cells_are_texts_and_never_formulas() -> None:
     assert not by_text["0049301234"].quotePrefix
 
 
-@settings(deadline=None)
 @given(text=anything)
 def test_a_text_in_a_spreadsheet_is_what_was_dialled(text: str) -> None:
     [_, *rows] = read_sheets(written(Form.XLSX, with_callees([text]), columns=("flowNo", "calleeE164")))[0]

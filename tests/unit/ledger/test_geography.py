@@ -7,7 +7,7 @@ from pathlib import Path
 
 import iptocc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ringfence
@@ -118,7 +118,6 @@ def test_the_areas_of_a_country_are_those_of_its_numbers() -> None:
     assert areas_of_country("XX") == ()
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"\A\+[1-9][0-9]{5,14}\Z"))
 def test_a_number_lies_in_an_area_of_its_country_and_of_no_other(number: str) -> None:
     country = country_of_number(number)

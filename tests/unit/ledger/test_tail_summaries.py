@@ -56,7 +56,6 @@ QUERY = st.builds(
 
 EACH = settings(
     max_examples=5,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.errors import ConfigError
@@ -71,7 +71,6 @@ def filters(draw: st.DrawFn) -> Filter:
     return Filter(query=query, range=relative, below=draw(perhaps(cursors)))
 
 
-@settings(deadline=None)
 @given(asked=filters())
 def test_what_is_written_reads_as_the_same(asked: Filter) -> None:
     assert parse(pairs_of(asked), now_us=NOW_US) == asked
@@ -94,13 +93,11 @@ def is_read_or_refused_in_words(found: ConfigError | Filter) -> bool:
     return parse_address(address(found), now_us=NOW_US) == found
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_any_address_is_read_or_refused_in_words(text: str) -> None:
     assert is_read_or_refused_in_words(refusal_or_filter(lambda: parse_address(text, now_us=NOW_US)))
 
 
-@settings(deadline=None)
 @given(name=st.sampled_from(NAMES), value=st.text(max_size=200))
 def test_any_value_is_read_or_refused_in_words(name: str, value: str) -> None:
     assert is_read_or_refused_in_words(refusal_or_filter(lambda: parse([(name, value)], now_us=NOW_US)))
