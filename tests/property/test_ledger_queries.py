@@ -100,7 +100,7 @@ def _ledger(directory: Path) -> Iterator[Ledger]:
         take_in(made)
         clock.advance(200)
         made.seal()
-        maintenance.merge_segments(made, clock)
+        maintenance.merge_segments(made, ManualClock(clock.utc_us() + 3600 * S))
         journal.visible[0] = 85
         take_in(made)
         clock.advance(400)

@@ -78,7 +78,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
             as_older_versions_wrote(ledger)
             assert not all(segment.has_area for segment in ledger.manifest.segments)
         if request.param == "merged files":
-            clock.advance(200)
+            clock.advance(3800)
             assert maintenance.merge_segments(ledger, clock)
             merged = [segment for segment in ledger.manifest.segments if "m.parquet" in segment.path]
             assert merged

@@ -60,7 +60,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     with ledger_of(journal, tmp_path_factory.mktemp("cdr"), clock) as ledger:
         clock.advance(3000)
         ledger.seal()
-        maintenance.merge_segments(ledger, clock)
+        maintenance.merge_segments(ledger, ManualClock(clock.utc_us() + 3600 * S))
         journal.visible[0] = 140
         take_in(ledger)
         clock.advance(1060)
@@ -305,6 +305,7 @@ def test_a_merged_file_has_its_summary_before_it_is_listed(tmp_path: Path) -> No
         assert maintenance.lay_beside(ledger) == 2
         assert maintenance.lay_beside(ledger) == 0
         before = Reports(ledger.store).sources(CdrQuery())
+        clock.advance(3600)
         maintenance.merge_segments(ledger, clock)
         [merged] = ledger.manifest.segments
         assert (ledger.directory / (merged.path + SUMMARY)).exists()
