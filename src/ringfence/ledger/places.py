@@ -54,26 +54,36 @@ class PlaceWriter(BesideWriter):
         return segment.rows >= LEAST_ROWS
 
     def make(self, segment: Segment, path: Path) -> None:
-        """Write where each value stands that a query may name."""
+        """Write where each value stands that a query may name.
+
+        Shape: each question is sorted by itself and in a file of its own until all are: together they would
+        take several times the memory.
+        """
         rows = f"read_parquet({literal(str(self.directory / segment.path))}, file_row_number = true)"
         place = "file_row_number::UINTEGER AS place"
-        lines = [
-            f"SELECT '{question}' AS question, {value} AS value, {place} FROM {rows}"
-            for question, value in _values(segment)
-        ]
+        asked = {
+            question: f"SELECT {value} AS value, {place} FROM {rows}" for question, value in _values(segment)
+        }
         dialled = international_sql(quoted("calleeAccessE164"))
-        lines.append(
-            f"SELECT '{DIALLED}', value, place FROM (SELECT {dialled} AS value, {place} FROM {rows}) "
-            "WHERE value <> ''"
-        )
-        lines.append(
-            f"SELECT '{MOMENT}', printf('%016d', epoch_us(recorded_at)), {place} "
+        asked[DIALLED] = f"SELECT * FROM (SELECT {dialled} AS value, {place} FROM {rows}) WHERE value <> ''"
+        asked[MOMENT] = (
+            f"SELECT printf('%016d', epoch_us(recorded_at)) AS value, {place} "
             f"FROM {rows} WHERE file_row_number % {_ROWS_BETWEEN_MOMENTS} = 0"
         )
-        self.connection.execute(
-            f"COPY ({' UNION ALL '.join(lines)} ORDER BY question, value, place) "
-            f"TO {literal(str(path))} ({_FORMAT})"
-        )
+        parts = {question: path.with_name(f"{path.name}.{question}") for question in sorted(asked)}
+        try:
+            for question, part in parts.items():
+                named = f"SELECT '{question}' AS question, * FROM ({asked[question]})"
+                self.connection.execute(
+                    f"COPY ({named} ORDER BY value, place) TO {literal(str(part))} (FORMAT parquet)"
+                )
+            self.connection.execute(
+                f"COPY (SELECT * FROM read_parquet($parts)) TO {literal(str(path))} ({_FORMAT})",
+                {"parts": [str(part) for part in parts.values()]},
+            )
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)
 
 
 def _values(segment: Segment) -> list[tuple[str, str]]:
