@@ -67,11 +67,15 @@ def test_calls_of_every_fate_over_a_bad_network_leave_one_true_record_each(
     eventually(lambda: live_calls(node) == 0, within_s=60)
     calls = calling.calls()
     rows = rows_by_call(node, calls)
+    apart_s = {
+        call.call_id: abs(int(str(rows[call.call_id]["holdTime"])) - call.talked_us / 1e6) for call in calls
+    }
+    # Whole seconds, rounded. Where others have the processor, a BYE may wait for it.
+    assert sum(apart > 0.6 for apart in apart_s.values()) <= len(calls) / 20, apart_s
+    assert max(apart_s.values()) <= 2.0, apart_s
     for call in calls:
         row = rows[call.call_id]
         assert row["calleeAccessE164"] == call.callee
-        # Whole seconds, rounded; the other half second is for a switch that waits for the processor.
-        assert abs(int(str(row["holdTime"])) - call.talked_us / 1e6) <= 1.0, (call, row)
         if call.fate == "busy":
             assert (row["sip_status"], row["endDirection"]) == (486, 1), row
         elif call.fate.startswith("cancelled"):

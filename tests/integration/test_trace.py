@@ -133,8 +133,8 @@ def test_without_a_switch_it_is_told(node: Node) -> None:
 def test_what_is_no_address_is_told(node: Node) -> None:
     node.switch(sip=UDP)
     result = node.cli("trace", "--source", "nonsense")
-    assert result.exit_code == 1
-    assert "no address" in result.stderr
+    assert result.exit_code == 2
+    assert "no IP address" in result.stderr
 
 
 def test_a_call_id_finds_its_call_alone(node: Node) -> None:
