@@ -47,10 +47,11 @@ class _Came:
 
 @dataclass(slots=True)
 class _Placed:
-    """A call that a phone made; `ended_us` is when the other side hung up."""
+    """A call that a phone made; `ended_us`: when the other side hung up; `ack`: what confirmed its answer."""
 
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     ended_us: int = 0
+    ack: bytes = b""
 
 
 class Phone(asyncio.DatagramProtocol):
@@ -104,6 +105,8 @@ class Phone(asyncio.DatagramProtocol):
             key = (answer.first("call-id") or "", answer.first("cseq") or "")
             if key in self._waiting:
                 self._waiting[key].put_nowait(answer)
+            else:
+                self._acknowledge_again(answer)
             return
         request = read_request(data)
         if request is not None:
@@ -166,8 +169,9 @@ class Phone(asyncio.DatagramProtocol):
             local=side.local,
             remote=answer.first("to") or side.remote,
         )
-        self._send(dialog.request("ACK", peer, cseq, branch=self._word()))
         placed = self._placed[side.call_id]
+        placed.ack = dialog.request("ACK", peer, cseq, branch=self._word())
+        self._send(placed.ack)
         if fate == "callee_hangs_up":
             async with asyncio.timeout(hold_s + PATIENCE_S):
                 await placed.hung_up.wait()
@@ -176,6 +180,13 @@ class Phone(asyncio.DatagramProtocol):
         bye = dialog.request("BYE", peer, cseq + 1, branch=self._word())
         await self._ask(bye, (side.call_id, f"{cseq + 1} BYE"))
         return "completed", self._clock.utc_us() - answered_us
+
+    def _acknowledge_again(self, answer: Answer) -> None:
+        """A 2xx of an INVITE that is repeated has not seen its ACK (RFC 3261 §13.2.2.4)."""
+        placed = self._placed.get(answer.first("call-id") or "")
+        is_of_invite = (answer.first("cseq") or "").endswith("INVITE")
+        if placed is not None and placed.ack and is_of_invite and 200 <= answer.status < 300:
+            self._send(placed.ack)
 
     async def _ask_twice(
         self, side: Side, method: str, uri: str, extra: tuple[str, ...], *, is_cancelled: bool = False
