@@ -3,6 +3,7 @@
 
 import json
 import signal
+import socket
 from collections import Counter
 from pathlib import Path
 
@@ -127,6 +128,32 @@ def test_a_strangers_flood_disturbs_no_call(node: Node, tmp_path: Path) -> None:
     assert (report.failed, report.unexpected) == (0, 0), report
     rows_by_call(node, calling.calls())
     assert node.quiet().difference == 0
+
+
+def waiting_bytes(port: int) -> list[int]:
+    """What waits in each UDP socket of this port on 127.0.0.1."""
+    lines = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    here = f"0100007F:{port:04X}"
+    return [int(line[4].partition(":")[2], 16) for line in lines if line[1] == here]
+
+
+def test_what_customers_and_vendors_send_does_not_wait_among_strangers(node: Node) -> None:
+    let_in(node, vendor_port=5070)
+    switch = node.switch(sip=UDP)
+    host, port = switch.address("udp")
+    assert waiting_bytes(port) == [0, 0]
+    known = -1
+    switch.process.send_signal(signal.SIGSTOP)
+    for source, is_known in ((VENDOR, True), (CUSTOMER, True), ("127.0.0.9", False)):
+        before = waiting_bytes(port)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind((source, 0))
+            sender.sendto(b"\r\n\r\n", (host, port))
+        grown = [now > then for now, then in zip(waiting_bytes(port), before, strict=True)]
+        queue = grown.index(True)
+        known = queue if source == VENDOR else known
+        assert (queue == known) == is_known, source
+    switch.process.send_signal(signal.SIGCONT)
 
 
 def test_a_customer_beyond_its_rate_gets_503_and_another_does_not_notice(node: Node, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ mod way;
 mod write;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use guard::{Branches, COUNTERS, Flow, FlowKey, Guard, Snapshot, Tally};
+use ipnet::IpNet;
 use journal::{Options, Record, Recovery, SegmentWriter, Stream, StreamReader, Syncer};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -159,8 +160,9 @@ impl Edge {
             full_from: AtomicU64::new(0),
             trace: Arc::new(Trace::new(snapshot.parameters.rf_trace_bytes as usize)),
             hep: Arc::new(HepCounters::default()),
+            answering: Mutex::default(),
         });
-        receive::steer_sources(&shared, &snapshot);
+        receive::steer_sources(&shared, || snapshot.gateway_networks());
 
         let (commands, commands_out) = unbounded();
         let (arrivals_in, arrivals) = bounded(ARRIVALS);
@@ -318,6 +320,13 @@ impl Edge {
         let (done, wait) = bounded(1);
         self.command(Command::Configure { snapshot, done })?;
         wait.recv_timeout(COMMAND_TIMEOUT).map_err(|_| EdgeError::Stopped)
+    }
+
+    /// Let what these addresses send pass strangers' queue too, instead of those of the last time: the far ends that calls go to and that
+    /// only answer. It authorises nothing.
+    pub fn steer(&self, answering: &[IpAddr]) {
+        *self.shared.answering.lock() = answering.iter().copied().map(IpNet::from).collect();
+        receive::steer_sources(&self.shared, || self.snapshot.lock().gateway_networks());
     }
 
     /// Read certificate, key and authorities again, for new connections; those in force stay if they cannot be used.

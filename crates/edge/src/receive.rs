@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 use guard::{
     ContactId, Counter, Effects, Flow, FlowKey, Flows, Guard, Now, Packet, Passed, Peer, Scratch, Snapshot, Tally,
 };
+use ipnet::IpNet;
 use journal::Transport;
 use parking_lot::Mutex;
 
@@ -167,7 +168,7 @@ impl Loop {
             match command {
                 Command::Configure { snapshot, done } => {
                     let version = snapshot.version;
-                    steer_sources(&self.given.shared, &snapshot);
+                    steer_sources(&self.given.shared, || snapshot.gateway_networks());
                     self.given.guard.configure(snapshot);
                     let _ = done.send(version);
                 }
@@ -415,9 +416,12 @@ fn register(flows: &mut Flows, shared: &Shared, now: Now, (number, ended, bound)
     }
 }
 
-/// Put the steering filter for the snapshot's gateways on every UDP address.
-pub(crate) fn steer_sources(shared: &Shared, snapshot: &Snapshot) {
-    let networks = snapshot.gateway_networks();
+/// Put the steering filter for gateways, and for those that calls go to, on every UDP address.
+pub(crate) fn steer_sources(shared: &Shared, gateways: impl FnOnce() -> Vec<IpNet>) {
+    // Held until the filter is in place: the one that is made last is of what is in force then.
+    let answering = shared.answering.lock();
+    let mut networks = gateways();
+    networks.extend_from_slice(&answering);
     for udp in &shared.udp {
         let program = steer::filter(&networks, udp.address.is_ipv6());
         if let Err(error) = sys::attach_filter(&udp.strangers, &program) {
@@ -425,6 +429,38 @@ pub(crate) fn steer_sources(shared: &Shared, snapshot: &Snapshot) {
             shared.tell(Event::Trouble(format!(
                 "known sources share strangers' queue on udp:{address}: the kernel refused the steering filter ({error})"
             )));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+    use crate::sys::Poll;
+
+    #[test]
+    fn gateways_and_those_that_calls_go_to_have_the_known_sources_queue() {
+        let shared = Shared::on_loopback(1 << 16);
+        shared.answering.lock().push("127.0.0.9/32".parse().unwrap());
+        steer_sources(&shared, || vec!["127.0.0.16/28".parse().unwrap()]);
+        let udp = &shared.udp[0];
+        let address = udp.known.local_addr().unwrap().as_socket().unwrap();
+        for (source, is_known) in [
+            ("127.0.0.9", true),
+            ("127.0.0.17", true),
+            ("127.0.0.8", false),
+            ("127.0.0.10", false),
+            ("127.0.0.32", false),
+        ] {
+            UdpSocket::bind((source, 0)).unwrap().send_to(b"x", address).unwrap();
+            let mut poll = Poll::new([udp.known.as_raw_fd(), udp.strangers.as_raw_fd()]);
+            poll.wait(5000, |_| false);
+            assert_eq!((poll.is_readable(0), poll.is_readable(1)), (is_known, !is_known), "{source}");
+            let came = if is_known { &udp.known } else { &udp.strangers };
+            assert_eq!(sys::Receive::new().read(came, false).unwrap(), 1);
         }
     }
 }

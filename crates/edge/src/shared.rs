@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use guard::{Answer, FlowKey, Passed, Peer, Tally};
+use ipnet::IpNet;
 use journal::Transport;
 use parking_lot::Mutex;
 use socket2::Socket;
@@ -139,6 +140,8 @@ pub(crate) struct Shared {
     pub(crate) full_from: AtomicU64,
     pub(crate) trace: Arc<Trace>,
     pub(crate) hep: Arc<HepCounters>,
+    /// Where calls go to: answers from there are steered as what gateways send.
+    pub(crate) answering: Mutex<Vec<IpNet>>,
 }
 
 impl Shared {
@@ -254,6 +257,7 @@ impl Shared {
             is_starving: AtomicBool::new(false),
             full_from: AtomicU64::new(0),
             trace: Arc::new(Trace::new(0)),
+            answering: Mutex::default(),
             hep: Arc::default(),
         }
     }

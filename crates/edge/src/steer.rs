@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The kernel's steering filter: packets from gateways' networks go to the known sources' socket, all others to strangers'.
+//! The kernel's steering filter: packets from gateways' networks, and from where calls go to, come through the known sources' socket,
+//! all others through strangers'.
 //!
 //! A classic BPF program on the `SO_REUSEPORT` group returns the number of the socket. It searches the sorted
 //! boundaries of the gateways' networks, so its run time grows with their logarithm. A program holds 4,096 instructions; where the

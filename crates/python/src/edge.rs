@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Binding of the edge: start, events, commands.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use edge::{BoundContact, Config, Event, Frame, HeaderLine, NewRequest, Registration, Respond, Target};
@@ -353,6 +353,15 @@ impl Edge {
 
     fn configure(&self, py: Python<'_>, snapshot: &[u8]) -> PyResult<u64> {
         py.detach(|| self.with(|edge| edge.configure(Snapshot::from_json(snapshot)?)))
+    }
+
+    fn steer(&self, py: Python<'_>, answering: Vec<IpAddr>) -> PyResult<()> {
+        py.detach(|| {
+            self.with(|edge| {
+                edge.steer(&answering);
+                Ok(())
+            })
+        })
     }
 
     fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {

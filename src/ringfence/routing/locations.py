@@ -44,15 +44,20 @@ def name_of(address: Address) -> Name | None:
     return None
 
 
-def names_of(table: RoutingTable) -> set[Name]:
-    """All names of vendors, and of the registrars that are not the vendor itself."""
+def _addresses_of(table: RoutingTable) -> list[Address]:
+    """Where vendors are, and the registrars that are not the vendor itself."""
     addresses = [route.where for route in table.routes.values() if isinstance(route.where, Address)]
     addresses += [
         address_of(route.calls.registering.registrar, route.calls.transport)
         for route in table.routes.values()
         if route.calls.registering.registrar is not None
     ]
-    return {name for address in addresses if (name := name_of(address)) is not None}
+    return addresses
+
+
+def names_of(table: RoutingTable) -> set[Name]:
+    """All names of vendors, and of the registrars that are not the vendor itself."""
+    return {name for address in _addresses_of(table) if (name := name_of(address)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,11 @@ class Locations:
         self._doubted = {old: until for old, until in self._doubted.items() if old in known and until > now_s}
         if place in known:
             self._doubted[place] = now_s + DOUBT_S
+
+    def hosts(self, table: RoutingTable) -> set[str]:
+        """The IP addresses of all vendors and registrars, as far as they are known."""
+        hosts = {address.host for address in _addresses_of(table) if name_of(address) is None}
+        return hosts | {host for entry in self._entries.values() for host, _ in entry.places}
 
     def view(self) -> list[LocationView]:
         """All of them, by name."""

@@ -114,6 +114,7 @@ class Switch:
         self._registrar.configure(*_registrar_settings(self._settings.state))
         self._tables = tables
         self.call_loop.configure(tables, self._ways)
+        self._steer()
 
     async def pick_up(self) -> None:
         """Take over registrations and end the calls that the run before left; begin with vendors."""
@@ -123,6 +124,7 @@ class Switch:
             _LOG.warning("calls.restored", calls=len(left))
         self.call_loop.service.calls.restore(left)
         self.call_loop.configure(self._tables, self._ways)
+        self._steer()
 
     async def watch_names(self, until: asyncio.Event) -> None:
         """Keep knowing where vendors named by host are."""
@@ -131,9 +133,18 @@ class Switch:
             self._ways.locations,
             servers,
             self._clock.monotonic_s,
-            lambda: self.call_loop.locate(self._tables, self._ways),
+            self._locate,
             until,
         )
+
+    def _locate(self) -> None:
+        """A vendor's name has moved."""
+        self.call_loop.locate(self._tables, self._ways)
+        self._steer()
+
+    def _steer(self) -> None:
+        """Have what vendors answer come through the queue of known sources: a flood fills the other one."""
+        self.edge.steer(sorted(self._ways.locations.hosts(self._tables.routes)))
 
     def stop(self) -> None:
         """Come to an end; asked a second time, at once."""

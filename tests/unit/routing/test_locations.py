@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known of vendors named by host, and when it is asked again."""
 
+from kit.routes import a_vendor, tables
 from ringfence.routing.locations import DOUBT_S, LONGEST_S, RETRY_S, SHORTEST_S, Found, Locations, Name
 
 VENDOR = Name("UDP", "sip.example.com")
@@ -58,3 +59,14 @@ def test_names_that_the_settings_no_longer_hold_are_forgotten() -> None:
     locations.learn(VENDOR, Found((ONE,), 60), 0)
     locations.failed(VENDOR, "late", 0)
     assert locations.view() == []
+
+
+def test_hosts_are_the_addresses_of_all_vendors_and_of_what_their_names_stand_for() -> None:
+    _, table = tables(
+        a_vendor("by address", address="198.51.100.1"),
+        a_vendor("by name", number=2, address="sip.example.com"),
+    )
+    locations = wanted()
+    assert locations.hosts(table) == {"198.51.100.1"}
+    locations.learn(VENDOR, Found((ONE, OTHER), 60), 0)
+    assert locations.hosts(table) == {"198.51.100.1", "192.0.2.1", "192.0.2.2"}
