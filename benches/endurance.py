@@ -35,8 +35,8 @@ LOSS = 0.005
 DUPLICATION = 0.01
 SETTLE_S = 120.0
 MOST_GROWTH_PERCENT = 5.0
-MOST_APART_S = 1.0
-"""Records have whole seconds, rounded; the other half is for a switch that waits for the processor."""
+MOST_APART_S = 1.5
+"""Records have whole seconds, rounded up from 50 ms on; the rest: a switch may wait for the processor."""
 
 MIXED_S = 7_200.0
 MIXED_RATE = 30.0

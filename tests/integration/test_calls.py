@@ -68,12 +68,12 @@ def test_calls_of_every_fate_over_a_bad_network_leave_one_true_record_each(
     eventually(lambda: live_calls(node) == 0, within_s=60)
     calls = calling.calls()
     rows = rows_by_call(node, calls)
-    apart_s = {
-        call.call_id: abs(int(str(rows[call.call_id]["holdTime"])) - call.talked_us / 1e6) for call in calls
-    }
-    # Whole seconds, rounded. Where others have the processor, a BYE may wait for it.
-    assert sum(apart > 0.6 for apart in apart_s.values()) <= len(calls) / 20, apart_s
-    assert max(apart_s.values()) <= 2.0, apart_s
+    # Whole seconds: SERVER_BILLING_HOLD_TIME_PRECISION rounds up from 50 ms on.
+    more_s = [int(str(rows[call.call_id]["holdTime"])) - call.talked_us / 1e6 for call in calls]
+    assert min(more_s) >= -0.1
+    assert sum(more > 1.0 for more in more_s) <= len(calls) / 20, sorted(more_s)
+    # Where others have the processor, a BYE may wait for it.
+    assert max(more_s) <= 2.0
     for call in calls:
         row = rows[call.call_id]
         assert row["calleeAccessE164"] == call.callee
@@ -144,6 +144,8 @@ def test_what_customers_and_vendors_send_does_not_wait_among_strangers(node: Nod
     assert waiting_bytes(port) == [0, 0]
     known = -1
     switch.process.send_signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{switch.process.pid}/task")
+    eventually(lambda: all(") T " in (thread / "stat").read_text() for thread in threads.iterdir()))
     for source, is_known in ((VENDOR, True), (CUSTOMER, True), ("127.0.0.9", False)):
         before = waiting_bytes(port)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
