@@ -26,7 +26,7 @@ from ringfence.ledger.reports import Reports
 from ringfence.ledger.schema import EDGE, KINDS
 from ringfence.ledger.store import ParquetStore
 
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.1
 _WORTH_A_STEP: Final = 2_000
 """Frames for which a step goes on at once: to take in a few costs nearly as much as to take in many."""
 _RETRY_S: Final = 2.0
