@@ -151,7 +151,7 @@ def test_what_customers_and_vendors_send_does_not_wait_among_strangers(node: Nod
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.bind((source, 0))
             sender.sendto(b"\r\n\r\n", (host, port))
-        grown = [now > then for now, then in zip(waiting_bytes(port), before, strict=True)]
+        grown = [more > less for less, more in zip(before, waiting_bytes(port), strict=True)]
         queue = grown.index(True)
         known = queue if source == VENDOR else known
         assert (queue == known) == is_known, source
