@@ -148,6 +148,35 @@ class Paging:
             return None
         return self._waiting[0][2]
 
+    def _more_slices(self, most: int) -> list[_Slice]:
+        """Take the newest slices that wait, past listings: each question asked by itself costs more."""
+        taken: list[_Slice] = []
+        passed: list[_Listing] = []
+        while len(taken) < most and isinstance(following := self._next(), _Slice | _Listing):
+            self._pop()
+            if isinstance(following, _Slice):
+                taken.append(following)
+            else:
+                passed.append(following)
+        for listing in passed:
+            self._push(listing)
+        return taken
+
+    def _more_listings(self, most_slices: int) -> list[_Listing]:
+        """Take the newest listings that wait, past slices, until they stand for so many slices."""
+        taken: list[_Listing] = []
+        passed: list[_Slice] = []
+        while most_slices > 0 and isinstance(following := self._next(), _Slice | _Listing):
+            self._pop()
+            if isinstance(following, _Listing):
+                taken.append(following)
+                most_slices -= _slice_count(following.segment)
+            else:
+                passed.append(following)
+        for some in passed:
+            self._push(some)
+        return taken
+
     def _keep(self, found: Iterable[tuple[Cursor, Cdr | _Place]]) -> None:
         """Keep the newest rows, one more than a page has."""
         self._found.update(found)
@@ -235,10 +264,7 @@ class Paging:
         Shape: where slices of several files overlap, rows of slices that were not chosen come too, and are
         right.
         """
-        chosen = [first]
-        while len(chosen) < self._at_once and isinstance(following := self._next(), _Slice):
-            chosen.append(following)
-            self._pop()
+        chosen = [first, *self._more_slices(self._at_once - 1)]
         asked = self._asked
         is_call = any(part.segment.kind == "call" for part in chosen)
         clause, bound = conditions(asked.query, asked.below, is_call=is_call)
@@ -292,17 +318,12 @@ class Paging:
 
     def _take_listings(self, first: _Listing) -> None:
         """Look up the newest rows of the listings that wait, and read as many as the page lacks."""
-        chosen = [first]
-        slices = _slice_count(first.segment)
         # Twice as many as fill the page if rows lie as thick as so far: to look up a file too many costs less
         # than to ask once more.
         missing = self._asked.limit + 1 - len(self._found)
         enough = 2 * self._looked_at * missing // len(self._found) if self._found else _SLICES_AT_ONCE
-        while slices < min(enough, _SLICES_AT_ONCE) and isinstance(following := self._next(), _Listing):
-            chosen.append(following)
-            slices += _slice_count(following.segment)
-            self._pop()
-        self._looked_at += slices
+        chosen = [first, *self._more_listings(min(enough, _SLICES_AT_ONCE) - _slice_count(first.segment))]
+        self._looked_at += sum(_slice_count(listing.segment) for listing in chosen)
         found = self._looked_up(chosen)
         waiting = deque((listing, found[listing.segment]) for listing in chosen if listing.segment in found)
         while waiting and waiting[0][0].max_time_us >= self._oldest_us:

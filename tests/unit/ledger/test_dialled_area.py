@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where was dialled to is asked of every row alike: in the tail, in files that say it and in older ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,6 +119,41 @@ def test_rare_numbers_are_looked_up(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     maintenance.lay_beside(ledger)
     assert [all_rows(ledger.store, query) for query in QUERIES] == wanted
     assert looked_up
+
+
+def test_files_are_looked_up_together_whatever_files_without_places_lie_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "LEAST_ROWS", 6)
+    monkeypatch.setattr(paging, "_SLICE_ROWS", 6)
+    clock, journal, batches = ManualClock(T0_US), Journal(), 12
+    with ledger_of(journal, tmp_path, clock) as ledger:
+        for batch in range(batches):
+            for n in range(6):
+                journal.refuse(T0_US + (batch * 100 + n) * S, callee=CALLEES[0])
+            journal.end_call(T0_US + (batch * 100 + 50) * S, callee=CALLEES[0], callee_access=CALLEES[0])
+            take_in(ledger)
+            clock.advance(100)
+            ledger.seal()
+        maintenance.lay_beside(ledger)
+        assert len(ledger.manifest.segments) == 2 * batches
+        asked: list[int] = []
+        look_up = paging.Paging._looked_up
+        take_slices = paging.Paging._take_slices
+
+        def looked_up(self: paging.Paging, listings: Sequence[paging._Listing]) -> dict[Segment, list[int]]:
+            asked.append(len(listings))
+            return look_up(self, listings)
+
+        def sliced(self: paging.Paging, first: paging._Slice) -> None:
+            asked.append(0)
+            take_slices(self, first)
+
+        monkeypatch.setattr(paging.Paging, "_looked_up", looked_up)
+        monkeypatch.setattr(paging.Paging, "_take_slices", sliced)
+        assert all_rows(ledger.store, CdrQuery(dialled_country="FR")) == []
+    assert len([listings for listings in asked if listings]) == 1
+    assert len(asked) < batches
 
 
 def test_the_column_is_no_part_of_the_record(tmp_path: Path) -> None:
