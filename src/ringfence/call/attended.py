@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from ringfence.call.ending import end_answered
 from ringfence.call.engine import Moment
 from ringfence.call.joined import move
+from ringfence.call.joining import Joining
 from ringfence.call.leg import Leg, Session, session_of
-from ringfence.call.offer import MOST_TRIES, RETRY_S, Offer, Returned
+from ringfence.call.offer import Offer, Returned
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
 from ringfence.call.subscription import Subscription
-from ringfence.call.timers import Timer
 from ringfence.core import Message
 from ringfence.ledger.reasons import NORMAL_CLEARING, EndDirection
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
 
 
-class Attended:
+class Attended(Joining):
     """One REFER, from its 202 to its last NOTIFY.
 
     Shape: the phone is `first` in the call that the REFER came in and `second` in the one it named; `peer`
@@ -38,17 +38,14 @@ class Attended:
     """
 
     def __init__(self, first: Leg, peer: Leg, second: Leg, target: Leg, told: Subscription) -> None:
+        super().__init__(first.call)
         self._first = first
         self._peer = peer
         self._second = second
         self._target = target
         self._told = told
         self._left: set[int] = set()
-        self._asked: Offer | None = None
-        self._owed: Offer | None = None
         self._offered: Session | None = None
-        self._tries = 0
-        self._is_over = False
 
     @classmethod
     def begin(cls, call: "Call", leg: Leg, told: Subscription, replaces: Replaces, now: Moment) -> None:
@@ -64,11 +61,6 @@ class Attended:
         attended.ask_again(now)
 
     # --- what the calls ask ---
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more comes of it."""
-        return self._is_over
 
     def is_of(self, leg: Leg) -> bool:
         """Whether this side asked for it."""
@@ -109,19 +101,7 @@ class Attended:
         if self._is_over:
             return
         leg = self._peer if self._owed is None else self._target
-        if leg.dialog is None:
-            self._lose(481, now)
-        elif any(side.call.is_busy(side) for side in {leg, self._target}):
-            self._ask_later(now)
-        else:
-            self._asked = Offer(leg.call, leg, leg.dialog, self._offered, self)
-
-    def _ask_later(self, now: Moment) -> None:
-        self._tries += 1
-        if self._tries > MOST_TRIES:
-            self._lose(491, now)
-        else:
-            self._first.call.set_timer(Timer.TRANSFER, RETRY_S, now)
+        self._ask(leg, self._offered, now, unless_busy={leg, self._target})
 
     def taken(self, offer: Offer, message: Message, now: Moment) -> None:
         """A side has answered: with its offer, or the other side with the answer to that."""
@@ -145,22 +125,12 @@ class Attended:
         else:
             self._connect(session, now)
 
-    def not_taken(self, offer: Offer, status: int, now: Moment) -> None:
-        """A side refuses, or says nothing."""
-        self._asked = None
-        if status == 491 and not self._is_over:
-            self._ask_later(now)
-        else:
-            self._lose(status, now, gone=offer.leg if status in {408, 481} else None)
-
     # --- how it ends ---
 
     def _connect(self, answer: Session, now: Moment) -> None:
         """Both have each other's session: the phone leaves both calls."""
         peer, target = self._peer, self._target
-        if self._owed is not None:
-            self._owed.acknowledge(answer)
-            self._owed = None
+        self._settle(answer)
         peer.got = target.sent = self._offered
         target.got = peer.sent = answer
         self._told.tell(200)
@@ -185,15 +155,12 @@ class Attended:
             call.table.touched.append(call)
 
     def _finish(self) -> None:
-        self._is_over = True
+        super()._finish()
         self._told.end()
-        self._first.call.stop_timer(Timer.TRANSFER)
 
     def _return_peer(self) -> None:
         """Answer the peer's offer with what the phone said last: so they go on as they were."""
-        if self._owed is not None:
-            self._owed.acknowledge(self._peer.sent)
-            self._owed = None
+        self._settle(self._peer.sent)
 
     def _end_if_left(self, call: "Call", now: Moment) -> None:
         """Nobody is left to talk with the other side of a call that the phone hung up."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 from ringfence.call.ending import end_answered, end_unanswered
 from ringfence.call.engine import Ack, Event, Moment
 from ringfence.call.joined import move
+from ringfence.call.joining import Joining
 from ringfence.call.leg import Leg, Session, session_of
-from ringfence.call.offer import MOST_TRIES, RETRY_S, Offer, Returned
+from ringfence.call.offer import Offer, Returned
 from ringfence.call.plan import Plan, verdict
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
-from ringfence.call.timers import Timer
 from ringfence.core import Message
 from ringfence.ledger.reasons import END_REASON_BY_NAME, NORMAL_CLEARING, EndDirection, EndReason
 from ringfence.routing.failover import Answered
@@ -62,7 +62,7 @@ def replaced_by(message: Message, plan: Plan, table: "Table") -> Leg | EndReason
     return ANSWERED if replaces.early_only else leg if is_settled else BUSY
 
 
-class Replacement:
+class Replacement(Joining):
     """One such INVITE, until its ACK.
 
     Shape: `call` is what the INVITE began; `replaced` the leg whose place it takes, `target` the other side
@@ -70,15 +70,12 @@ class Replacement:
     """
 
     def __init__(self, call: "Call", replaced: Leg, target: Leg) -> None:
+        super().__init__(replaced.call)
         self.call = call
         self._replaced = replaced
         self._target = target
-        self._asked: Offer | None = None
-        self._owed: Offer | None = None
         self._session: Session | None = None
-        self._tries = 0
         self._is_left = False
-        self._is_over = False
 
     def begin(self, now: Moment) -> None:
         """Ask the other side."""
@@ -87,11 +84,6 @@ class Replacement:
         self.ask_again(now)
 
     # --- what the calls ask ---
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more comes of it."""
-        return self._is_over
 
     def is_of(self, leg: Leg) -> bool:
         """Whether this side is about to leave."""
@@ -130,22 +122,8 @@ class Replacement:
 
     def ask_again(self, now: Moment) -> None:
         """Ask the other side, once no other offer is open there."""
-        target = self._target
-        if self._is_over:
-            return
-        if target.dialog is None:
-            self._lose(481, now)
-        elif target.call.is_busy(target):
-            self._ask_later(now)
-        else:
-            self._asked = Offer(target.call, target, target.dialog, self.call.a.got, self)
-
-    def _ask_later(self, now: Moment) -> None:
-        self._tries += 1
-        if self._tries > MOST_TRIES:
-            self._lose(491, now)
-        else:
-            self._replaced.call.set_timer(Timer.TRANSFER, RETRY_S, now)
+        if not self._is_over:
+            self._ask(self._target, self.call.a.got, now, unless_busy={self._target})
 
     def taken(self, offer: Offer, message: Message, now: Moment) -> None:
         """The other side has answered: with the answer to the INVITE, or with an offer if that had none."""
@@ -163,14 +141,6 @@ class Replacement:
         else:
             self._session = session
             self.call.say_replaced(session, now)
-
-    def not_taken(self, offer: Offer, status: int, now: Moment) -> None:
-        """The other side refuses, or says nothing."""
-        self._asked = None
-        if status == 491 and not self._is_over:
-            self._ask_later(now)
-        else:
-            self._lose(status, now, gone=offer.leg if status in {408, 481} else None)
 
     # --- the INVITE's own transaction ---
 
@@ -190,8 +160,7 @@ class Replacement:
             if answer is None:
                 call.end_by_us(ACK_MISSING, now)
                 return
-            self._owed.acknowledge(answer)
-            self._owed = None
+            self._settle(answer)
             leg.got = answer
         target.sent = leg.got
         target.got = leg.sent = self._session
@@ -213,16 +182,9 @@ class Replacement:
         for one in (self.call, self._replaced.call):
             one.table.touched.append(one)
 
-    def _finish(self) -> None:
-        self._is_over = True
-        self._replaced.call.stop_timer(Timer.TRANSFER)
-
     def _return_target(self) -> None:
         """The other side goes on with who it talked with."""
-        if self._owed is not None:
-            self._owed.acknowledge(self._target.sent)
-            self._owed = None
-        else:
+        if not self._settle(self._target.sent):
             Returned.begin(self._target)
 
     def _end_if_left(self, now: Moment) -> None:
