@@ -499,5 +499,5 @@ impl<D: Copy> Transactions<D> {
 }
 
 #[cfg(test)]
-#[path = "layer_tests.rs"]
+#[path = "layer_tests/mod.rs"]
 mod tests;
