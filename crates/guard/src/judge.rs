@@ -15,8 +15,7 @@ use crate::branch::Branches;
 use crate::bucket::TokenBucket;
 use crate::challenge::ChallengeBudget;
 use crate::counters::{Counter, Tally};
-use crate::credentials::bare;
-use crate::dialogs::{Dialogs, Inside};
+use crate::dialogs::Dialogs;
 use crate::effects::{Effects, Now, Packet, Passed, Standing, What};
 use crate::flows::{FlowKey, Flows};
 use crate::fold::{Budget, Folding};
@@ -28,7 +27,8 @@ use crate::retries::Retries;
 use crate::snapshot::{Gateway, Snapshot};
 use crate::source::SourceKey;
 use crate::table::BoundedMap;
-use crate::verify::{UsedNonce, answers};
+use crate::verdict::{blocked, to_stranger};
+use crate::verify::UsedNonce;
 use crate::view::View;
 use crate::waiting::Waiting;
 
@@ -91,7 +91,7 @@ impl Refusal<'_> {
         Self::new(Reason::UnansweredChallenge, Reply::Challenge { status, is_stale, is_settling: true })
     }
 
-    fn of_gateway(self, gateway: &Gateway) -> Self {
+    pub(crate) fn of_gateway(self, gateway: &Gateway) -> Self {
         Self { gateway: Some(gateway.id), is_authorised: true, ..self }
     }
 }
@@ -104,9 +104,6 @@ impl Default for Scratch<'_> {
         Self(Parsed::Drop(Why::KeepAlive))
     }
 }
-
-/// A request that comes again later than this is a new one (64 x T1, RFC 3261 §17.1.1.2).
-const TRANSACTION_MS: u64 = 32_000;
 
 pub(crate) enum Judged<'a> {
     Absorbed,
@@ -133,17 +130,17 @@ pub struct Guard {
     pub(crate) nonces: BoundedMap<(u32, u64, u32), UsedNonce>,
     pub(crate) challenges: ChallengeBudget,
     pub(crate) waiting: Waiting,
-    known: KnownSources,
+    pub(crate) known: KnownSources,
     /// When requests were let through, so that they are not counted twice.
-    transactions: BoundedMap<u64, u64>,
+    pub(crate) transactions: BoundedMap<u64, u64>,
     /// INVITEs that were let through and have not ended: what may be cancelled and acknowledged.
-    invites: HashSet<u64>,
+    pub(crate) invites: HashSet<u64>,
     pub(crate) raw_budget: TokenBucket,
     pub(crate) raw: Vec<u8>,
     pub(crate) next_seq: u64,
     journal_crc: u32,
     pub(crate) nonce_counter: u32,
-    is_overloaded: bool,
+    pub(crate) is_overloaded: bool,
     pub(crate) increments: Vec<(u64, IncrementWhy, u32)>,
     pub(crate) summaries: Vec<(Reason, u8, u32)>,
 }
@@ -340,234 +337,12 @@ impl Guard {
         }
     }
 
-    fn verdict<'a>(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'a>,
-        view: &View<'a>,
-        snapshot: &Snapshot,
-        effects: &mut Effects,
-    ) -> Judged<'a> {
-        let source = SourceKey::of(packet.peer.source.ip());
-        if view.method == Method::Ack {
-            // An ACK with our tag was sent by someone who received our answer: the source is no forgery.
-            let tag = local_tag(&snapshot.tag_key, source, view.call_id, view.from_tag);
-            if view.to_tag == tag {
-                self.prove(source, now, effects);
-            }
-            let is_ours = self.is_live_invite(packet, view) || self.dialogs.holds(view.to_tag, view.call_id);
-            return if is_ours { Judged::Ack } else { Judged::Absorbed };
-        }
-        let gateway = snapshot.gateway(packet.peer.source);
-        // A BYE whose answer was lost comes again when its dialog is gone; its transaction is not.
-        if (view.method == Method::Cancel || !view.to_tag.is_empty()) && self.repeated(now, packet, view) {
-            return Judged::Repeat;
-        }
-        if view.method == Method::Cancel && self.is_live_invite(packet, view) {
-            return Judged::Cancel;
-        }
-        // Whoever knows tag and Call-ID is a party to the call, and no stranger.
-        if view.method != Method::Cancel && !view.to_tag.is_empty() && self.dialogs.holds(view.to_tag, view.call_id) {
-            return self.verdict_inside(now, message, view, gateway);
-        }
-        let color = snapshot.source_color(packet.peer.source.ip(), now.utc_us);
-        // An authorised source is never blocked.
-        if color == Some(Color::Black) && gateway.is_none() {
-            return Judged::Refused(Refusal::new(Reason::Blacklisted, blocked(snapshot)));
-        }
-        let refuse = |reason, status| {
-            let Some(gateway) = gateway else {
-                // After a restart phones still speak of calls that nobody here knows.
-                let is_authorised = view.method == Method::Invite && self.flows.is_live(&flow_of(packet), now.utc_us);
-                let refusal = Refusal::new(reason, to_stranger(snapshot, status));
-                return Judged::Refused(Refusal { is_authorised, ..refusal });
-            };
-            Judged::Refused(Refusal::new(reason, Reply::Status(status)).of_gateway(gateway))
-        };
-        match view.method {
-            Method::Register => {
-                return self.verdict_register(now, packet, message, view, snapshot, effects);
-            }
-            // No dialog that lives carries that tag, and no INVITE that is to be cancelled.
-            Method::Cancel | Method::Bye | Method::Prack | Method::Update => {
-                return refuse(Reason::UnknownDialog, 481);
-            }
-            _ if !view.to_tag.is_empty() => return refuse(Reason::UnknownDialog, 481),
-            _ => {}
-        }
-        if let Some(gateway) = gateway {
-            return self.verdict_gateway(now, packet, message, view, (snapshot, gateway));
-        }
-        match view.method {
-            Method::Invite => self.verdict_stranger_call(now, packet, message, view, snapshot, effects),
-            Method::Other(_) => refuse(Reason::MethodNotAllowed, unauthorized_code(snapshot)),
-            _ => refuse(Reason::UnknownSource, unauthorized_code(snapshot)),
-        }
-    }
-
-    /// A request inside a live dialog (RFC 3261 §12.2.2). It does not wait for an overload to pass: it ends calls more often than not.
-    fn verdict_inside<'a>(
-        &mut self,
-        now: Now,
-        message: &Message<'a>,
-        view: &View<'a>,
-        gateway: Option<&Gateway>,
-    ) -> Judged<'a> {
-        let gateway = gateway.map(|gateway| gateway.id);
-        let refused = |refusal: Refusal<'a>| Judged::Refused(Refusal { gateway, is_authorised: true, ..refusal });
-        if let Err(fault) = sip::check(message) {
-            let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            return refused(Refusal { detail: fault.why as u16, ..refusal });
-        }
-        match self.dialogs.take(view.to_tag, view.call_id, now.ms) {
-            Inside::Yes => Judged::Admitted(Standing::Inside { gateway }),
-            Inside::TooMany => refused(Refusal::new(Reason::RateExceeded, Reply::Later)),
-            Inside::No => refused(Refusal::new(Reason::UnknownDialog, Reply::Status(481))),
-        }
-    }
-
-    fn verdict_gateway<'a>(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'a>,
-        view: &View<'a>,
-        (snapshot, gateway): (&Snapshot, &Gateway),
-    ) -> Judged<'a> {
-        let refused = |refusal: Refusal<'a>| Judged::Refused(refusal.of_gateway(gateway));
-        if self.repeated(now, packet, view) {
-            return Judged::Repeat;
-        }
-        if let Err(fault) = sip::check(message) {
-            let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            return refused(Refusal { detail: fault.why as u16, ..refusal });
-        }
-        let is_call = view.method == Method::Invite;
-        if !is_call && view.method != Method::Options {
-            return refused(Refusal::new(Reason::MethodNotAllowed, Reply::NotAllowed));
-        }
-        if is_call && view.has_injection() {
-            return refused(Refusal::new(Reason::Injection, Reply::Status(400)));
-        }
-        if is_call && number_is_black(snapshot, view, now) {
-            return refused(Refusal::new(Reason::Blacklisted, Reply::Status(403)));
-        }
-        if self.is_overloaded || !self.known.admit(gateway, is_call, now.ms) {
-            return refused(Refusal::new(Reason::RateExceeded, Reply::Later));
-        }
-        Judged::Admitted(Standing::Gateway { id: gateway.id })
-    }
-
-    fn verdict_stranger_call<'a>(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'a>,
-        view: &View<'a>,
-        snapshot: &Snapshot,
-        effects: &mut Effects,
-    ) -> Judged<'a> {
-        if view.has_injection() {
-            let reply = to_stranger(snapshot, unauthorized_code(snapshot));
-            return Judged::Refused(Refusal::new(Reason::Injection, reply));
-        }
-        let source = SourceKey::of(packet.peer.source.ip());
-        let parameters = &snapshot.parameters;
-        let may_authenticate = parameters.rf_roaming != 0
-            || parameters.rf_unauthorized_code == 407
-            || self.flows.is_live(&flow_of(packet), now.utc_us)
-            || self.was_registered(source, now);
-        if !may_authenticate {
-            // The stranger hears the same in both cases.
-            let reason =
-                if snapshot.phone(view.caller).is_some() { Reason::Unregistered } else { Reason::UnknownSource };
-            let reply = to_stranger(snapshot, unauthorized_code(snapshot));
-            return Judged::Refused(Refusal::new(reason, reply));
-        }
-        let code = parameters.ss_sip_authentication_code;
-        let verified = self.verify(now, packet, message, view, (snapshot, code), effects);
-        let Judged::Admitted(Standing::Phone { number, settles, .. }) = verified else {
-            return verified;
-        };
-        // A gateway that registers has its own limits, and is no stranger beyond them.
-        let gateway = snapshot.gateway_registering_as(&number);
-        let gateway_id = gateway.map(|gateway| gateway.id);
-        let refusal = if let Err(fault) = sip::check(message) {
-            let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            Refusal { detail: fault.why as u16, ..refusal }
-        } else if number_is_black(snapshot, view, now) {
-            Refusal::new(Reason::Blacklisted, Reply::Status(403))
-        } else if self.is_overloaded || !self.known.admit_call(gateway, &number, now.ms) {
-            Refusal::new(Reason::RateExceeded, Reply::Later)
-        } else {
-            return Judged::Admitted(Standing::Phone { number, settles, gateway: gateway_id });
-        };
-        let auth_user =
-            answers(message, code, &snapshot.realm).map_or(&b""[..], |credentials| bare(credentials.username));
-        Judged::Refused(Refusal { settles, gateway: gateway_id, auth_user, is_authorised: true, ..refusal })
-    }
-
-    fn verdict_register<'a>(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'a>,
-        view: &View<'a>,
-        snapshot: &Snapshot,
-        effects: &mut Effects,
-    ) -> Judged<'a> {
-        let verified = self.verify(now, packet, message, view, (snapshot, 401), effects);
-        if let Judged::Admitted(Standing::Phone { number, settles, .. }) = &verified {
-            // A phone registers its own number only (RFC 3261 §10.3, step 4).
-            if number != view.to_user {
-                let refusal = Refusal::new(Reason::BadCredentials, Reply::Status(403));
-                return Judged::Refused(Refusal { settles: *settles, auth_user: view.to_user, ..refusal });
-            }
-            if let Err(fault) = sip::check(message) {
-                let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-                return Judged::Refused(Refusal { detail: fault.why as u16, settles: *settles, ..refusal });
-            }
-            if self.is_overloaded {
-                let refusal = Refusal::new(Reason::RateExceeded, Reply::Later);
-                return Judged::Refused(Refusal { settles: *settles, auth_user: view.to_user, ..refusal });
-            }
-            effects.tally.add(Counter::Registrations, 1);
-        }
-        verified
-    }
-
     pub(crate) fn was_registered(&self, source: SourceKey, now: Now) -> bool {
         let memory_us = self.snapshot.parameters.rf_registration_memory_days.saturating_mul(86_400_000_000);
         self.flows.was_registered(source, now.utc_us, memory_us)
     }
 
-    /// Whether this request was let through a short while ago, or is an INVITE that has not ended.
-    pub(crate) fn repeated(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) -> bool {
-        if view.method == Method::Invite && self.is_live_invite(packet, view) {
-            return true;
-        }
-        let key = self.transaction_key(packet, view);
-        self.transactions.get_mut(&key).is_some_and(|at_ms| now.ms.saturating_sub(*at_ms) < TRANSACTION_MS)
-    }
-
-    /// Whether the INVITE that an ACK or a CANCEL is for was let through and has not ended.
-    fn is_live_invite(&self, packet: &Packet<'_>, view: &View<'_>) -> bool {
-        self.invites.contains(&self.invite_key(packet, view))
-    }
-
-    fn note(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>) {
-        let key = self.transaction_key(packet, view);
-        *self.transactions.get_or_insert_with(key, || now.ms) = now.ms;
-    }
-
-    /// An INVITE and what is for it may come from several ports, and over several connections, of one address.
-    fn invite_key(&self, packet: &Packet<'_>, view: &View<'_>) -> u64 {
-        let source = SourceKey::of(packet.peer.source.ip());
-        self.folding.identity(source, &[b"INVITE", view.branch, view.call_id], view.cseq).max(1)
-    }
-
-    fn tag_for(&self, packet: &Packet<'_>, view: &View<'_>) -> [u8; 16] {
+    pub(crate) fn tag_for(&self, packet: &Packet<'_>, view: &View<'_>) -> [u8; 16] {
         local_tag(&self.snapshot.tag_key, SourceKey::of(packet.peer.source.ip()), view.call_id, view.from_tag)
     }
 
@@ -577,14 +352,6 @@ impl Guard {
             effects.tally.add(Counter::Proven, 1);
         }
         state.proven_until_ms = now.ms.saturating_add(PROOF_MS);
-    }
-
-    fn transaction_key(&self, packet: &Packet<'_>, view: &View<'_>) -> u64 {
-        let source = packet.peer.source;
-        let port = source.port().to_be_bytes();
-        // RFC 3261 §17.2.3: branch, sent-by and method; the address stands for sent-by, since answers go there.
-        let key = SourceKey::of(source.ip());
-        self.folding.identity(key, &[view.method.as_bytes(), view.branch, view.call_id, &port], view.cseq)
     }
 
     fn admit(&mut self, now: Now, packet: &Packet<'_>, view: &View<'_>, standing: Standing, effects: &mut Effects) {
@@ -613,30 +380,5 @@ fn budget(snapshot: &Snapshot) -> Budget {
     Budget {
         bytes_per_s: snapshot.parameters.rf_journal_bytes_per_s,
         burst_bytes: snapshot.parameters.rf_journal_burst_bytes,
-    }
-}
-
-fn blocked(snapshot: &Snapshot) -> Reply {
-    match snapshot.parameters.rf_blocked_code {
-        0 => Reply::Silent,
-        code => Reply::Status(code),
-    }
-}
-
-fn number_is_black(snapshot: &Snapshot, view: &View<'_>, now: Now) -> bool {
-    snapshot.callees.color(view.callee, now.utc_us) == Some(Color::Black)
-        || snapshot.callers.color(view.caller, now.utc_us) == Some(Color::Black)
-}
-
-/// A stranger hears `status`, or nothing at all where the operator wants silence.
-fn to_stranger(snapshot: &Snapshot, status: u16) -> Reply {
-    if snapshot.parameters.ss_reply_unauthorized == 0 { Reply::Silent } else { Reply::Status(status) }
-}
-
-/// 407 stands for a challenge, which only an INVITE gets.
-fn unauthorized_code(snapshot: &Snapshot) -> u16 {
-    match snapshot.parameters.rf_unauthorized_code {
-        407 => 403,
-        code => code,
     }
 }
