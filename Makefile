@@ -35,6 +35,7 @@ fmt:  ## format
 lint: build  ## formatting, linters, types, layers
 	cargo fmt --check
 	cargo clippy -q --locked --workspace --all-targets -- -D warnings
+	cargo check -q --locked --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff format -q --check
 	$(BIN)/ruff check -q
 	$(BIN)/mypy

@@ -162,7 +162,7 @@ fuzz_target!(|script: &[u8]| {
             (3, _) => world.start(&request(method, b % 4, b / 4 % 4, ""), c & 1 == 1),
             (4, Some(id)) => world.respond(id, status),
             (5, _) => world.hear(status, c),
-            (6, Some(id)) => drop(world.table.cancel(world.now, id, &mut world.out)),
+            (6, Some(id)) => drop(world.table.cancel(world.now, id, &[], &mut world.out)),
             (7, Some(id)) => {
                 let ack = request("ACK", b % 4, 9, &format!(";tag=t{}", c % 10));
                 world.table.acknowledge(world.now, id, &ack, 3, &mut world.out).ok();
@@ -177,7 +177,7 @@ fuzz_target!(|script: &[u8]| {
     for id in ids {
         if world.table.state(id) == Some(State::Proceeding) {
             world.respond(id, 480);
-            world.table.cancel(world.now, id, &mut world.out).ok();
+            world.table.cancel(world.now, id, &[], &mut world.out).ok();
             world.look();
         }
     }
