@@ -3,16 +3,16 @@
 //!
 //! Anybody can forge an ICMP message, so one is believed only if it quotes the branch of a request of ours, of which nobody can make
 //! one who has not seen the request, and only if that request went to the destination that it names. What strangers can bring
-//! about is a count. Of a pair of sockets the kernel tells errors to either, whichever sent, so both are heard; beyond
-//! [`MOST_PER_S`] of them neither is until the next second begins, and requests end by their timers as they do without ICMP.
+//! about is a count. Of the sockets of an address the kernel tells errors to any, whichever sent, so all are heard; beyond
+//! [`MOST_PER_S`] of them none is until the next second begins, and requests end by their timers as they do without ICMP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use guard::{Branches, Counter, Tally};
 use socket2::Socket;
 
+use crate::line::Sender;
 use crate::shared::Shared;
 use crate::sys::{self, ErrorQueue, Undelivered};
 
@@ -67,7 +67,7 @@ impl Bounces {
     fn hear(&mut self, shared: &Shared, is_on: bool) {
         self.is_deaf = !is_on;
         for udp in &shared.udp {
-            for socket in [&udp.strangers, &udp.known] {
+            for socket in udp.sockets() {
                 // It worked when the socket was made.
                 let _ = sys::hear_errors(socket, is_on);
             }
@@ -97,10 +97,12 @@ fn branch(quoted: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd as _;
+    use std::os::fd::AsRawFd;
     use std::time::Duration;
 
-    use crossbeam_channel::{Receiver, bounded};
+    use crossbeam_channel::Receiver;
+
+    use crate::line::line;
 
     use super::*;
     use crate::sys::{Outgoing, Poll, Send};
@@ -115,19 +117,19 @@ mod tests {
     impl World {
         fn new() -> Self {
             let branches = Arc::new(Branches::new([7; 16]));
-            let (telling, told) = bounded(16);
+            let (telling, told) = line(Some(16), &Arc::default());
             let bounces = Bounces::new(Arc::clone(&branches), telling);
             Self { shared: Shared::on_loopback(1 << 16), branches, bounces, told }
         }
 
-        /// Send from the address of the switch, and read what comes of it on whichever socket of the pair.
+        /// Send from the address of the switch, and read what comes of it on whichever of its sockets.
         fn send(&mut self, bytes: &[u8], to: SocketAddr) {
             let udp = &self.shared.udp[0];
             let outgoing = Outgoing { bytes, to, from: None };
             assert_eq!(Send::new().send(&udp.known, std::iter::once(outgoing)), 0);
-            let mut poll = Poll::new([udp.strangers.as_raw_fd(), udp.known.as_raw_fd()]);
+            let mut poll = Poll::new(udp.sockets().map(AsRawFd::as_raw_fd));
             poll.wait(5000, |_| false);
-            for (place, socket) in [&udp.strangers, &udp.known].into_iter().enumerate() {
+            for (place, socket) in udp.sockets().into_iter().enumerate() {
                 if poll.has_error(place) {
                     self.bounces.read(&self.shared, socket);
                 }
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn a_request_of_ours_that_meets_a_closed_port_is_told_by_its_branch_and_destination() {
         let mut world = World::new();
-        // Half of them are told to the other socket of the pair.
+        // Most of them are told to another one of its sockets.
         for _ in 0..8 {
             let (to, (number, branch)) = (closed(), world.branches.next());
             world.send(&request(&branch), to);
@@ -175,9 +177,9 @@ mod tests {
         let udp = &world.shared.udp[0];
         let outgoing = |_| Outgoing { bytes: b"x", to, from: None };
         assert_eq!(Send::new().send(&udp.known, (0..10).map(outgoing)), 0);
-        let mut poll = Poll::new([udp.strangers.as_raw_fd(), udp.known.as_raw_fd()]);
+        let mut poll = Poll::new(udp.sockets().map(AsRawFd::as_raw_fd));
         poll.wait(0, |_| false);
-        assert!(!poll.has_error(0) && !poll.has_error(1));
+        assert!((0..3).all(|place| !poll.has_error(place)));
         world.bounces.tick(&world.shared);
         world.send(b"x", to);
         assert_eq!((world.ignored(), world.bounces.is_deaf), (5, false));

@@ -36,8 +36,8 @@ impl CallsJournal {
     }
 
     /// Where ends of syncs are told; each goes to [`Self::synced`].
-    pub(crate) fn syncs(&self) -> Receiver<Synced> {
-        self.durable.synced().clone()
+    pub(crate) fn syncs(&self) -> &Receiver<Synced> {
+        self.durable.synced()
     }
 
     /// A sync is over; what was written up to the sequence given back is durable. If it failed nobody waits any longer either, and the

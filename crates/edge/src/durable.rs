@@ -4,16 +4,21 @@
 //! One sync is under way at a time, and what is appended meanwhile shares the next one. So syncs come as often as the disk allows
 //! while somebody waits for them, and every [`SYNC_EVERY`] otherwise.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use journal::JournalError;
 
 use crate::error::EdgeError;
+use crate::line::{Bell, Sender, line};
 
 /// Longest time that a written frame waits until its sync begins.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the thread sleeps at most while nobody asks for a sync.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Makes everything appended so far durable; it may take as long as a disk takes.
 pub(crate) type SyncNow = Box<dyn FnMut() -> Result<(), JournalError> + Send>;
@@ -35,12 +40,18 @@ pub(crate) struct Durable {
 }
 
 impl Durable {
-    /// Starts the thread; it ends with the value that is given here.
-    pub(crate) fn start(name: &str, mut sync: SyncNow) -> Result<(Self, JoinHandle<()>), EdgeError> {
-        let (asks, asked) = bounded::<u64>(1);
-        let (done, synced) = bounded(1);
+    /// Starts the thread; it ends with the value that is given here. `bell` rings when a sync is over.
+    pub(crate) fn start(name: &str, bell: &Arc<Bell>, mut sync: SyncNow) -> Result<(Self, JoinHandle<()>), EdgeError> {
+        let asking = Arc::new(Bell::default());
+        let (asks, asked) = line::<u64>(Some(1), &asking);
+        let (done, synced) = line(Some(1), bell);
         let thread = crate::spawn(name, move || {
-            for through in asked {
+            loop {
+                let through = match asking.receive(&asked, IDLE) {
+                    Ok(through) => through,
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
                 let outcome = sync();
                 if done.send(Synced { through, outcome }).is_err() {
                     return;
@@ -106,6 +117,8 @@ impl Durable {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::bounded;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(10);
@@ -119,7 +132,7 @@ mod tests {
             ends.recv().unwrap();
             Ok(())
         };
-        let (mut durable, thread) = Durable::start("test-sync", Box::new(sync)).unwrap();
+        let (mut durable, thread) = Durable::start("test-sync", &Arc::default(), Box::new(sync)).unwrap();
         durable.appended(1);
         durable.pump(true);
         begins.recv_timeout(LONG).unwrap();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use guard::{Counter, Passed, Peer, Tally, What};
 use journal::Transport;
 use sip::answer::{Answer, Token};
@@ -25,6 +25,7 @@ use transaction::{Arrival, Effect, Effects, Limits, Reason, SipTimers, Taken, Tr
 use crate::bounces::Bounce;
 use crate::calls::CallsJournal;
 use crate::held::Held;
+use crate::line::Bell;
 use crate::names::{self, Names};
 use crate::order::Order;
 use crate::receive::{Command, QUEUE_HIGH_WATER};
@@ -43,6 +44,8 @@ const UNANSWERED: Duration = Duration::from_mins(3);
 pub(crate) struct Given {
     pub(crate) shared: Arc<Shared>,
     pub(crate) journal: CallsJournal,
+    /// Rings when there is something in any of the lines below, or a sync or a look-up is over.
+    pub(crate) bell: Arc<Bell>,
     pub(crate) orders: Receiver<Order>,
     pub(crate) passed: Receiver<Passed>,
     /// Requests that ICMP says did not arrive.
@@ -143,44 +146,38 @@ pub(crate) fn serve(given: Given) {
 impl Engine {
     /// One turn; false when the call layer is gone.
     fn turn(&mut self) -> bool {
-        let (orders, passed) = (self.given.orders.clone(), self.given.passed.clone());
-        let (syncs, closed) = (self.given.journal.syncs(), self.given.closed.clone());
-        let (found, bounced) = (self.given.names.found(), self.given.bounced.clone());
-        let wait = self.wait(Instant::now());
-        let mut is_over = false;
-        select! {
-            recv(orders) -> order => match order {
-                Ok(order) => self.order(Instant::now(), order),
-                Err(_) => is_over = true,
-            },
-            recv(passed) -> message => match message {
-                Ok(message) => self.take(Instant::now(), message),
-                // The receive thread is gone: orders end soon.
-                Err(_) => std::thread::sleep(Duration::from_millis(1)),
-            },
-            recv(syncs) -> end => if let Ok(end) = end {
-                let through = self.given.journal.synced(&end);
-                self.release(Instant::now(), through);
-            },
-            recv(closed) -> connection => if let Ok(connection) = connection {
-                self.closed(Instant::now(), connection);
-            },
-            recv(found) -> found => if let Ok(found) = found {
-                self.found(Instant::now(), &found);
-            },
-            recv(bounced) -> bounce => match bounce {
-                Ok(bounce) => self.bounced(Instant::now(), bounce),
-                // As above.
-                Err(_) => std::thread::sleep(Duration::from_millis(1)),
-            },
-            default(wait) => {}
+        if self.given.passed.is_empty() && self.given.orders.is_empty() {
+            let wait = self.wait(Instant::now());
+            self.given.bell.wait(wait);
         }
         let now = Instant::now();
-        for message in passed.try_iter().take(TURN) {
+        while let Ok(end) = self.given.journal.syncs().try_recv() {
+            let through = self.given.journal.synced(&end);
+            self.release(now, through);
+        }
+        while let Ok(connection) = self.given.closed.try_recv() {
+            self.closed(now, connection);
+        }
+        while let Ok(found) = self.given.names.found().try_recv() {
+            self.found(now, &found);
+        }
+        while let Ok(bounce) = self.given.bounced.try_recv() {
+            self.bounced(now, bounce);
+        }
+        for _ in 0..TURN {
+            let Ok(message) = self.given.passed.try_recv() else { break };
             self.take(now, message);
         }
-        for order in orders.try_iter().take(TURN) {
-            self.order(now, order);
+        let mut is_over = false;
+        for _ in 0..TURN {
+            match self.given.orders.try_recv() {
+                Ok(order) => self.order(now, order),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    is_over = true;
+                    break;
+                }
+            }
         }
         self.transactions.fire(now, &mut self.out);
         self.act(None);

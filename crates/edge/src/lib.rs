@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod held;
 mod hep;
+mod line;
 mod listen;
 mod names;
 mod order;
@@ -34,7 +35,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use guard::{Branches, COUNTERS, Flow, FlowKey, Guard, Snapshot, Tally};
@@ -56,6 +57,7 @@ use connections::Connections;
 use durable::Durable;
 use engine::Given;
 use hep::{HepCounters, Sending};
+use line::{Bell, line};
 use listen::Listeners;
 use names::Names;
 use order::{Order, Ready};
@@ -75,6 +77,8 @@ const ARRIVALS: usize = 1024;
 const BOUNCED: usize = 1024;
 /// Descriptors beside the connections: listeners, journal, settings, control clients.
 const OTHER_DESCRIPTORS: u64 = 128;
+/// How often what strangers caused to be written is sent on its way to the disk.
+const WRITE_BACK_EVERY: Duration = Duration::from_millis(25);
 
 /// What the run began with.
 #[derive(Debug, Clone)]
@@ -95,7 +99,7 @@ pub struct Edge {
     branches: Arc<Branches>,
     events: Receiver<Event>,
     commands: Sender<Command>,
-    orders: Option<Sender<Order>>,
+    orders: Option<line::Sender<Order>>,
     stop_streams: watch::Sender<bool>,
     tls: Option<Arc<Tls>>,
     snapshot: Arc<Mutex<Arc<Snapshot>>>,
@@ -140,7 +144,8 @@ impl Edge {
         let system = |doing| move |source| EdgeError::System { doing, source };
         // Bounded by the transactions that there may be, and by the guard, which puts new calls off while it is long.
         let (events_in, events) = unbounded();
-        let (closed_in, closed) = unbounded();
+        let engine_bell = Arc::new(Bell::default());
+        let (closed_in, closed) = line(None, &engine_bell);
         let (connects_in, connects) = tokio::sync::mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             udp,
@@ -158,20 +163,23 @@ impl Edge {
             receive_wake: sys::Wake::new().map_err(system("make an event descriptor"))?,
             is_starving: AtomicBool::new(false),
             full_from: AtomicU64::new(0),
+            calls_until_ms: AtomicU64::new(0),
             trace: Arc::new(Trace::new(snapshot.parameters.rf_trace_bytes as usize)),
             hep: Arc::new(HepCounters::default()),
             answering: Mutex::default(),
+            phones: Mutex::default(),
         });
         receive::steer_sources(&shared, || snapshot.gateway_networks());
 
         let (commands, commands_out) = unbounded();
         let (arrivals_in, arrivals) = bounded(ARRIVALS);
-        let (work, work_out) = bounded(BATCHES + 2);
+        let write_bell = Arc::new(Bell::default());
+        let (work, work_out) = line(Some(BATCHES + 2), &write_bell);
         let (returned_in, returned) = unbounded();
         // Bounded by the events that they answer.
-        let (orders, orders_out) = unbounded();
-        let (passed, passed_out) = bounded(QUEUE);
-        let (bounced_in, bounced) = bounded(BOUNCED);
+        let (orders, orders_out) = line(None, &engine_bell);
+        let (passed, passed_out) = line(Some(QUEUE), &engine_bell);
+        let (bounced_in, bounced) = line(Some(BOUNCED), &engine_bell);
         let (stop_streams, stopped) = watch::channel(false);
         let current = Arc::new(Mutex::new(snapshot));
 
@@ -195,20 +203,22 @@ impl Edge {
             passed,
             bounces: Bounces::new(Arc::clone(&branches), bounced_in),
         };
-        let writing = Writing { shared: Arc::clone(&shared), desk, work: work_out, returned: returned_in };
+        let writing =
+            Writing { shared: Arc::clone(&shared), desk, bell: write_bell, work: work_out, returned: returned_in };
         let syncer = calls_writer.syncer();
         let (durable, calls_sync) =
-            Durable::start("edge-calls-sync", Box::new(move || syncer.sync().map(|_through| ())))?;
+            Durable::start("edge-calls-sync", &engine_bell, Box::new(move || syncer.sync().map(|_through| ())))?;
         let given = Given {
             journal: CallsJournal::new(Arc::clone(&shared), calls_writer, durable),
             shared: Arc::clone(&shared),
+            bell: Arc::clone(&engine_bell),
             orders: orders_out,
             passed: passed_out,
             bounced,
             closed,
             commands: commands.clone(),
             timers: SipTimers::default(),
-            names: Names::start(&(Arc::new(names::by_system) as names::LookUp))?,
+            names: Names::start(&engine_bell, &(Arc::new(names::by_system) as names::LookUp))?,
         };
         let threads = vec![
             spawn("edge-write", move || writing.serve())?,
@@ -324,8 +334,8 @@ impl Edge {
 
     /// Let what these addresses send pass strangers' queue too, instead of those of the last time: the far ends that calls go to and that
     /// only answer. It authorises nothing.
-    pub fn steer(&self, answering: &[IpAddr]) {
-        *self.shared.answering.lock() = answering.iter().copied().map(IpNet::from).collect();
+    pub fn steer(&self, answering: impl IntoIterator<Item = IpAddr>) {
+        *self.shared.answering.lock() = answering.into_iter().map(IpNet::from).collect();
         receive::steer_sources(&self.shared, || self.snapshot.lock().gateway_networks());
     }
 
@@ -448,11 +458,18 @@ fn connect_to(homer: &Homer) -> std::io::Result<std::net::UdpSocket> {
 /// fdatasync(2) of the edge stream every so often, off the packet path.
 fn keep_durable(syncer: &Syncer, shared: &Shared, snapshot: &Mutex<Arc<Snapshot>>, stop: &Receiver<()>) {
     let mut has_failed = false;
+    let mut synced = Instant::now();
     loop {
         let every = Duration::from_millis(snapshot.lock().parameters.rf_journal_sync_ms.max(1));
-        if stop.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+        if stop.recv_timeout(every.min(WRITE_BACK_EVERY)) != Err(RecvTimeoutError::Timeout) {
             return;
         }
+        if synced.elapsed() < every {
+            // A flood's records of a second at once would hold up the disk, and with it each call that is set up then.
+            syncer.begin();
+            continue;
+        }
+        synced = Instant::now();
         let result = syncer.sync();
         if let (Err(error), false) = (&result, has_failed) {
             shared.tell(Event::Trouble(format!("records of strangers may not survive a power cut: {error}")));

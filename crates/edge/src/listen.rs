@@ -83,7 +83,7 @@ fn listen_error(scheme: &str, address: SocketAddr, source: std::io::Error) -> Ed
     EdgeError::Listen { address: format!("{scheme}:{address}"), hint, source }
 }
 
-/// Two sockets on one address: strangers' first, so that it has number 0 in the group.
+/// Three sockets on one address, in the order of their numbers in the group (see `steer`).
 pub(crate) fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> Result<UdpListener, EdgeError> {
     let failed = |source| listen_error("udp", address, source);
     // A group may be joined by any process of the same user; only an exclusive bind tells that the port is free.
@@ -97,10 +97,12 @@ pub(crate) fn bind_udp(address: SocketAddr, receive_buffer_bytes: usize) -> Resu
         sys::forbid_fragments(&strangers).map_err(failed)?;
     }
     let known = sys::udp_socket(bound, receive_buffer_bytes).map_err(failed)?;
-    for socket in [&strangers, &known] {
+    let phones = sys::udp_socket(bound, receive_buffer_bytes).map_err(failed)?;
+    let listener = UdpListener { strangers, known, phones, address: bound };
+    for socket in listener.sockets() {
         sys::hear_errors(socket, true).map_err(failed)?;
     }
-    Ok(UdpListener { strangers, known, address: bound })
+    Ok(listener)
 }
 
 fn bind_stream(scheme: &str, address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), EdgeError> {

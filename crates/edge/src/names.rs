@@ -8,9 +8,10 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::error::EdgeError;
+use crate::line::{Bell, line};
 
 /// Threads that look up.
 const THREADS: usize = 2;
@@ -57,10 +58,10 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Starts the threads; they end with this value, or when the look-up of the moment is over.
-    pub(crate) fn start(look_up: &LookUp) -> Result<Self, EdgeError> {
+    /// Starts the threads; they end with this value, or when the look-up of the moment is over. `bell` rings when one is over.
+    pub(crate) fn start(bell: &Arc<Bell>, look_up: &LookUp) -> Result<Self, EdgeError> {
         let (asks, asked) = bounded::<Name>(WAITING);
-        let (tell, found) = unbounded();
+        let (tell, found) = line(None, bell);
         for _ in 0..THREADS {
             let (asked, tell, look_up) = (asked.clone(), tell.clone(), Arc::clone(look_up));
             crate::spawn("edge-names", move || {
@@ -76,8 +77,8 @@ impl Names {
     }
 
     /// Where ends of look-ups are told; each goes to [`Self::take`].
-    pub(crate) fn found(&self) -> Receiver<Found> {
-        self.found.clone()
+    pub(crate) fn found(&self) -> &Receiver<Found> {
+        &self.found
     }
 
     /// A name was looked up.
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn a_name_is_asked_for_once_and_its_address_is_good_for_a_while() {
         let look_up: LookUp = Arc::new(|(host, _)| (host == "carrier.example").then(|| [192, 0, 2, 1].into()));
-        let mut names = Names::start(&look_up).unwrap();
+        let mut names = Names::start(&Arc::default(), &look_up).unwrap();
         let now = Instant::now();
         let [good, bad] = ["carrier.example", "nobody.example"].map(|host| (host.to_owned(), true));
         for _ in 0..3 {

@@ -4,7 +4,7 @@
 //! It owns the guard, so nothing of admission is locked. It does not wait for a slow disk: while the writer has every batch it goes on serving
 //! known sources and lets strangers wait in their own kernel queue, whose drops the kernel counts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +19,7 @@ use journal::Transport;
 use parking_lot::Mutex;
 
 use crate::bounces::Bounces;
+use crate::line;
 use crate::shared::{Event, Shared};
 use crate::steer;
 use crate::stream::Arrival;
@@ -33,6 +34,10 @@ pub(crate) const QUEUE_HIGH_WATER: usize = 8192;
 pub(crate) const QUEUE: usize = 4 * QUEUE_HIGH_WATER;
 /// Messages taken from streams per loop.
 const STREAM_BATCH: usize = 64;
+/// After a message of a call: time for which the threads of strangers give way to those of calls.
+const CALLS_MS: u64 = 20;
+/// Contacts that are looked at for steering: more than a filter has room for, and no time to speak of.
+const STEERED_PHONES: usize = 4096;
 /// After the disk was full: time until the next attempt to write.
 const FULL_RETRY_MS: u64 = 1000;
 
@@ -55,9 +60,10 @@ pub(crate) enum Command {
 }
 
 /// Which socket of a listener.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Queue {
     Known,
+    Phones,
     Strangers,
 }
 
@@ -69,8 +75,8 @@ pub(crate) struct Receiving {
     pub(crate) arrivals: Receiver<Arrival>,
     pub(crate) desk: Arc<Mutex<Desk>>,
     pub(crate) returned: Receiver<Box<Effects>>,
-    pub(crate) work: Sender<Box<Effects>>,
-    pub(crate) passed: Sender<Passed>,
+    pub(crate) work: line::Sender<Box<Effects>>,
+    pub(crate) passed: line::Sender<Passed>,
     pub(crate) bounces: Bounces,
 }
 
@@ -88,6 +94,9 @@ struct Loop {
     /// There is one core: nobody could write while this thread reads on.
     is_alone: bool,
     next_tick_ms: u64,
+    /// Phones registered, or no longer, since they were steered.
+    are_phones_changed: bool,
+    next_steering_ms: u64,
     /// Until then nothing is written: the disk was full.
     losing_until_ms: u64,
     last_books: Tally,
@@ -97,8 +106,8 @@ struct Loop {
 impl Receiving {
     /// Serve until told to stop.
     pub(crate) fn serve(self) {
-        // Places in the poll: the wake first, then for each listener known sources and strangers.
-        let sockets = self.shared.udp.iter().flat_map(|udp| [udp.known.as_raw_fd(), udp.strangers.as_raw_fd()]);
+        // Places in the poll: the wake first, then for each listener known sources, phones and strangers (`place_of`).
+        let sockets = self.shared.udp.iter().flat_map(|udp| udp.sockets().map(AsRawFd::as_raw_fd));
         let poll = Poll::new(std::iter::once(self.shared.receive_wake.as_raw_fd()).chain(sockets));
         let mut state = Loop {
             given: self,
@@ -109,6 +118,8 @@ impl Receiving {
             spare: Box::new(Effects::new()),
             is_alone: std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1),
             next_tick_ms: 0,
+            are_phones_changed: true,
+            next_steering_ms: 0,
             losing_until_ms: 0,
             last_books: Tally::default(),
             is_stopping: false,
@@ -130,7 +141,7 @@ impl Loop {
         let is_starved = self.free.is_empty();
         let now = sys::now();
         let timeout_ms = self.next_tick_ms.saturating_sub(now.ms).min(1000) as i32;
-        let is_stranger = |place: usize| place != 0 && place.is_multiple_of(2);
+        let is_stranger = |place: usize| place != 0 && place.is_multiple_of(3);
         self.poll.wait(timeout_ms, |place| is_starved && is_stranger(place));
         let now = sys::now();
         if self.poll.is_readable(0) {
@@ -145,19 +156,25 @@ impl Loop {
         }
         self.read_errors();
         let listeners = self.given.shared.udp.len();
-        for listener in 0..listeners {
-            if self.poll.is_readable(1 + 2 * listener) {
-                self.read(now, listener, Queue::Known);
+        for queue in [Queue::Known, Queue::Phones] {
+            for listener in 0..listeners {
+                if self.poll.is_readable(place_of(listener, queue)) {
+                    self.read(now, listener, queue);
+                }
             }
         }
         self.take_arrivals(now);
         for listener in 0..listeners {
-            if self.poll.is_readable(2 + 2 * listener) {
+            if self.poll.is_readable(place_of(listener, Queue::Strangers)) {
                 self.read(now, listener, Queue::Strangers);
+                self.given.shared.give_way(now.ms);
             }
         }
         if now.ms >= self.next_tick_ms {
             self.tick(now);
+        }
+        if self.are_phones_changed && now.ms >= self.next_steering_ms {
+            self.steer_phones(now);
         }
         true
     }
@@ -174,6 +191,7 @@ impl Loop {
                 }
                 Command::Register(registered) => {
                     register(&mut self.given.guard.flows, &self.given.shared, now, registered);
+                    self.are_phones_changed = true;
                 }
                 Command::TakenUp { gateway_id } => self.given.guard.taken_up(gateway_id),
                 Command::Ended { key } => self.given.guard.ended(key),
@@ -213,11 +231,9 @@ impl Loop {
     /// Errors are told of strangers' sockets too while these are not read, and again until they are taken.
     fn read_errors(&mut self) {
         let shared = &self.given.shared;
-        for (place, udp) in shared.udp.iter().enumerate() {
-            for (place, socket) in [(1 + 2 * place, &udp.known), (2 + 2 * place, &udp.strangers)] {
-                if self.poll.has_error(place) {
-                    self.given.bounces.read(shared, socket);
-                }
+        for (place, socket) in shared.udp.iter().flat_map(crate::shared::UdpListener::sockets).enumerate() {
+            if self.poll.has_error(1 + place) {
+                self.given.bounces.read(shared, socket);
             }
         }
     }
@@ -227,7 +243,11 @@ impl Loop {
             return;
         };
         let (address, is_wildcard) = (udp.address, udp.is_wildcard());
-        let socket = if queue == Queue::Known { &udp.known } else { &udp.strangers };
+        let socket = match queue {
+            Queue::Known => &udp.known,
+            Queue::Phones => &udp.phones,
+            Queue::Strangers => &udp.strangers,
+        };
         let count = match self.receive.read(socket, is_wildcard) {
             Ok(count) => count,
             Err(error) => {
@@ -294,6 +314,9 @@ impl Loop {
     /// waits for it (`is_short`), no other batch is under way and the disk is quick.
     fn pass_on(&mut self, now: Now, mut effects: Box<Effects>, is_short: bool) {
         let shared = Arc::clone(&self.given.shared);
+        if !effects.passed.is_empty() {
+            shared.calls_until_ms.store(now.ms + CALLS_MS, Ordering::Relaxed);
+        }
         for passed in effects.passed.drain(..) {
             // Overload sets in long before the queue is full; should it be, the far end repeats its message.
             if let Err(refused) = self.given.passed.try_send(passed) {
@@ -354,19 +377,36 @@ impl Loop {
         let mut given_up = Tally::default();
         self.given.guard.give_up_waiting(now, &mut given_up);
         shared.commit(&given_up);
-        let total = |socket: fn(&crate::shared::UdpListener) -> &socket2::Socket| {
+        let total = |socket: fn(&crate::shared::UdpListener) -> &socket2::Socket| -> u64 {
             shared.udp.iter().map(|udp| sys::dropped(socket(udp))).sum()
         };
         let books = {
             let mut books = shared.books.lock();
             books.set(Counter::DropsStrangers, total(|udp| &udp.strangers));
-            books.set(Counter::DropsKnown, total(|udp| &udp.known));
+            books.set(Counter::DropsKnown, total(|udp| &udp.known) + total(|udp| &udp.phones));
             books.clone()
         };
         self.write_books(now, books);
         let memory_us = self.given.guard.snapshot().parameters.rf_registration_memory_days * 86_400_000_000;
-        self.given.guard.flows.expire(now.utc_us, memory_us);
+        self.are_phones_changed |= self.given.guard.flows.expire(now.utc_us, memory_us);
         shared.registered.lock().retain(|_, until_us| *until_us > now.utc_us);
+    }
+
+    /// Give phones a queue apart from strangers', once a second at most.
+    fn steer_phones(&mut self, now: Now) {
+        self.are_phones_changed = false;
+        self.next_steering_ms = now.ms + 1000;
+        let flows = self.given.guard.flows.iter();
+        let live = flows.filter(|(key, flow)| key.transport == Transport::Udp && flow.expires_at_us > now.utc_us);
+        let mut phones: Vec<IpAddr> = live.map(|(key, _)| key.source.ip()).take(STEERED_PHONES).collect();
+        phones.sort_unstable();
+        phones.dedup();
+        if phones == *self.given.shared.phones.lock() {
+            return;
+        }
+        *self.given.shared.phones.lock() = phones;
+        let snapshot = Arc::clone(self.given.guard.snapshot());
+        steer_sources(&self.given.shared, || snapshot.gateway_networks());
     }
 
     /// A `books` frame, unless nothing has changed since the last one.
@@ -416,18 +456,24 @@ fn register(flows: &mut Flows, shared: &Shared, now: Now, (number, ended, bound)
     }
 }
 
-/// Put the steering filter for gateways, and for those that calls go to, on every UDP address.
+/// Where a socket stands in the poll.
+const fn place_of(listener: usize, queue: Queue) -> usize {
+    1 + 3 * listener + queue as usize
+}
+
+/// Put the steering filter for gateways, those that calls go to, and phones on every UDP address.
 pub(crate) fn steer_sources(shared: &Shared, gateways: impl FnOnce() -> Vec<IpNet>) {
     // Held until the filter is in place: the one that is made last is of what is in force then.
     let answering = shared.answering.lock();
     let mut networks = gateways();
     networks.extend_from_slice(&answering);
+    let phones = shared.phones.lock().clone();
     for udp in &shared.udp {
-        let program = steer::filter(&networks, udp.address.is_ipv6());
+        let program = steer::filter(&networks, &phones, udp.address.is_ipv6());
         if let Err(error) = sys::attach_filter(&udp.strangers, &program) {
             let address = udp.address;
             shared.tell(Event::Trouble(format!(
-                "known sources share strangers' queue on udp:{address}: the kernel refused the steering filter ({error})"
+                "known sources and phones share strangers' queue on udp:{address}: the kernel refused the steering filter ({error})"
             )));
         }
     }
@@ -442,25 +488,29 @@ mod tests {
     use crate::sys::Poll;
 
     #[test]
-    fn gateways_and_those_that_calls_go_to_have_the_known_sources_queue() {
+    fn gateways_and_those_that_calls_go_to_have_a_queue_of_their_own_and_phones_another() {
         let shared = Shared::on_loopback(1 << 16);
         shared.answering.lock().push("127.0.0.9/32".parse().unwrap());
+        shared.phones.lock().extend(["127.0.0.10", "127.0.0.17"].map(|ip| ip.parse::<IpAddr>().unwrap()));
         steer_sources(&shared, || vec!["127.0.0.16/28".parse().unwrap()]);
         let udp = &shared.udp[0];
         let address = udp.known.local_addr().unwrap().as_socket().unwrap();
-        for (source, is_known) in [
-            ("127.0.0.9", true),
-            ("127.0.0.17", true),
-            ("127.0.0.8", false),
-            ("127.0.0.10", false),
-            ("127.0.0.32", false),
+        for (source, expected) in [
+            ("127.0.0.9", Queue::Known),
+            ("127.0.0.17", Queue::Known),
+            ("127.0.0.8", Queue::Strangers),
+            ("127.0.0.10", Queue::Phones),
+            ("127.0.0.11", Queue::Strangers),
+            ("127.0.0.32", Queue::Strangers),
         ] {
             UdpSocket::bind((source, 0)).unwrap().send_to(b"x", address).unwrap();
-            let mut poll = Poll::new([udp.known.as_raw_fd(), udp.strangers.as_raw_fd()]);
+            let wake = std::iter::once(shared.receive_wake.as_raw_fd());
+            let mut poll = Poll::new(wake.chain(udp.sockets().map(AsRawFd::as_raw_fd)));
             poll.wait(5000, |_| false);
-            assert_eq!((poll.is_readable(0), poll.is_readable(1)), (is_known, !is_known), "{source}");
-            let came = if is_known { &udp.known } else { &udp.strangers };
-            assert_eq!(sys::Receive::new().read(came, false).unwrap(), 1);
+            for queue in [Queue::Known, Queue::Phones, Queue::Strangers] {
+                assert_eq!(poll.is_readable(place_of(0, queue)), queue == expected, "{source}: {queue:?}");
+            }
+            assert_eq!(sys::Receive::new().read(udp.sockets()[expected as usize], false).unwrap(), 1);
         }
     }
 }

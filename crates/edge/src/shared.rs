@@ -2,7 +2,7 @@
 //! What the edge's threads share. Each lock is held for a copy, never across a system call.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::connections::{Connect, Connection, Connections, FarEnd, OUTGOING};
 use crate::hep::HepCounters;
+use crate::line;
 use crate::sys::{self, BATCH, Outgoing, Wake};
 use crate::trace::Trace;
 
@@ -98,14 +99,22 @@ impl Ended {
     }
 }
 
-/// A UDP address with its two sockets.
+/// A UDP address with its three sockets.
 pub(crate) struct UdpListener {
     pub(crate) strangers: Socket,
+    /// Of gateways, and of those that calls go to.
     pub(crate) known: Socket,
+    /// Of addresses where phones are registered: strangers may share them, so they have no part in gateways' queue.
+    pub(crate) phones: Socket,
     pub(crate) address: SocketAddr,
 }
 
 impl UdpListener {
+    /// All of them, in the order in which they are read.
+    pub(crate) fn sockets(&self) -> [&Socket; 3] {
+        [&self.known, &self.phones, &self.strangers]
+    }
+
     /// Whether packets must be asked for their destination, and answers given their source.
     pub(crate) fn is_wildcard(&self) -> bool {
         self.address.ip().is_unspecified()
@@ -122,7 +131,7 @@ pub(crate) struct Shared {
     /// Connections to be opened; None without a thread that serves streams.
     pub(crate) connects: Option<mpsc::UnboundedSender<Connect>>,
     /// Connections that transactions used and that are gone, for the engine.
-    pub(crate) closed: crossbeam_channel::Sender<u64>,
+    pub(crate) closed: line::Sender<u64>,
     /// The number of the next transaction.
     pub(crate) next_transaction: AtomicU64,
     /// Flows of registered phones over streams, and when each ends, UTC microseconds: their connections may be idle.
@@ -138,13 +147,27 @@ pub(crate) struct Shared {
     pub(crate) is_starving: AtomicBool,
     /// First sequence that a full disk refused; 0 while all is well.
     pub(crate) full_from: AtomicU64,
+    /// Until then calls are being set up or ended: what is done for strangers gives way.
+    pub(crate) calls_until_ms: AtomicU64,
     pub(crate) trace: Arc<Trace>,
     pub(crate) hep: Arc<HepCounters>,
     /// Where calls go to: answers from there are steered as what gateways send.
     pub(crate) answering: Mutex<Vec<IpNet>>,
+    /// Addresses where phones are registered over UDP.
+    pub(crate) phones: Mutex<Vec<IpAddr>>,
 }
 
 impl Shared {
+    /// Let the threads of calls have the core, if there may be something for them to do; to be called between two batches of strangers.
+    ///
+    /// A call passes from thread to thread a dozen times while it is set up, and each of them has used its share of the core by then: the
+    /// scheduler would have it wait until whoever works for strangers has had a whole slice.
+    pub(crate) fn give_way(&self, now_ms: u64) {
+        if now_ms < self.calls_until_ms.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+    }
+
     /// Whether a phone is registered over this connection.
     pub(crate) fn is_registered(&self, peer: &Peer) -> bool {
         let key = FlowKey { source: peer.source, transport: peer.transport };
@@ -247,7 +270,7 @@ impl Shared {
             max_connections: 10,
             next_connection: AtomicU64::new(1),
             connects: None,
-            closed: crossbeam_channel::unbounded().0,
+            closed: line::line(None, &Arc::default()).0,
             next_transaction: AtomicU64::new(1),
             registered: Mutex::new(HashMap::new()),
             buffered: AtomicUsize::new(0),
@@ -256,8 +279,10 @@ impl Shared {
             receive_wake: Wake::new().unwrap(),
             is_starving: AtomicBool::new(false),
             full_from: AtomicU64::new(0),
+            calls_until_ms: AtomicU64::new(0),
             trace: Arc::new(Trace::new(0)),
             answering: Mutex::default(),
+            phones: Mutex::default(),
             hep: Arc::default(),
         }
     }

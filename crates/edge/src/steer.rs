@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel's steering filter: packets from gateways' networks, and from where calls go to, come through the known sources' socket,
-//! all others through strangers'.
+//! those from addresses where phones are registered through the phones', all others through strangers'.
 //!
 //! A classic BPF program on the `SO_REUSEPORT` group returns the number of the socket. It searches the sorted
-//! boundaries of the gateways' networks, so its run time grows with their logarithm. A program holds 4,096 instructions; where the
+//! boundaries of these networks, so its run time grows with their logarithm. A program holds 4,096 instructions; where the
 //! networks do not fit, neighbouring ones are merged: a stranger let into the known queue that way is judged like any other.
+
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -26,6 +28,8 @@ pub struct Instruction {
 pub const STRANGERS: u32 = 0;
 /// Socket number of known sources in the group.
 pub const KNOWN: u32 = 1;
+/// Socket number of phones in the group.
+pub const PHONES: u32 = 2;
 
 /// The kernel's limit (`BPF_MAXINSNS`).
 pub const MAX_INSTRUCTIONS: usize = 4096;
@@ -45,27 +49,32 @@ const IPV6_SOURCE: u32 = NET_OFF + 8;
 const MAX_IPV4_RANGES: usize = 500;
 const MAX_IPV6_RANGES: usize = 250;
 
-/// The filter for a socket group of one address family.
-pub fn filter(networks: &[IpNet], is_ipv6: bool) -> Vec<Instruction> {
-    let ranges = if is_ipv6 {
-        let v6 = networks.iter().filter_map(|net| match net {
-            // Gateways are told apart by /64 here: a packet of the same /64 is judged like any other.
-            IpNet::V6(net) => Some(((net.network().to_bits() >> 64) as u64, (net.broadcast().to_bits() >> 64) as u64)),
-            IpNet::V4(_) => None,
-        });
-        merge(v6.collect(), MAX_IPV6_RANGES)
-    } else {
-        let v4 = networks.iter().filter_map(|net| match net {
-            IpNet::V4(net) => Some((u64::from(net.network().to_bits()), u64::from(net.broadcast().to_bits()))),
-            IpNet::V6(_) => None,
-        });
-        merge(v4.collect(), MAX_IPV4_RANGES)
-    };
-    // From each boundary on, which socket: strangers up to the first range, known inside, strangers after it, and so on.
+/// The filter for a socket group of one address family. Of `phones` only those are steered that there is room for beside `known`, none of
+/// them by a network that is wider than its address (of IPv6 a /64).
+pub fn filter(known: &[IpNet], phones: &[IpAddr], is_ipv6: bool) -> Vec<Instruction> {
+    let most = if is_ipv6 { MAX_IPV6_RANGES } else { MAX_IPV4_RANGES };
+    let ranges = merge(known.iter().filter_map(|net| range(*net, is_ipv6)).collect(), most);
+    let mut phones: Vec<u64> = phones
+        .iter()
+        .filter_map(|ip| range(IpNet::from(*ip), is_ipv6))
+        .map(|(first, _)| first)
+        .filter(|ip| !ranges.iter().any(|(first, last)| first <= ip && ip <= last))
+        .collect();
+    phones.sort_unstable();
+    phones.dedup();
+    phones.truncate(most - ranges.len());
+    let mut steered: Vec<(u64, u64, u32)> = ranges.into_iter().map(|(first, last)| (first, last, KNOWN)).collect();
+    steered.extend(phones.into_iter().map(|ip| (ip, ip, PHONES)));
+    steered.sort_unstable();
+    // From each boundary on, which socket: strangers up to the first range, its own inside, strangers after it, and so on.
     let top = if is_ipv6 { u64::MAX } else { u64::from(u32::MAX) };
-    let mut boundaries = Vec::new();
-    for (first, last) in ranges {
-        boundaries.push((first, KNOWN));
+    let mut boundaries: Vec<(u64, u32)> = Vec::new();
+    for (first, last, socket) in steered {
+        // Where one range follows another there are no strangers in between.
+        if boundaries.last().is_some_and(|(at, _)| *at == first) {
+            boundaries.pop();
+        }
+        boundaries.push((first, socket));
         if last < top {
             boundaries.push((last + 1, STRANGERS));
         }
@@ -76,6 +85,17 @@ pub fn filter(networks: &[IpNet], is_ipv6: bool) -> Vec<Instruction> {
     }
     search(&boundaries, STRANGERS, is_ipv6, &mut program);
     program
+}
+
+/// First and last address of a network of this family as numbers; of IPv6 the /64s, since a packet of the same /64 is judged like any other.
+fn range(net: IpNet, is_ipv6: bool) -> Option<(u64, u64)> {
+    match net {
+        IpNet::V6(net) if is_ipv6 => {
+            Some(((net.network().to_bits() >> 64) as u64, (net.broadcast().to_bits() >> 64) as u64))
+        }
+        IpNet::V4(net) if !is_ipv6 => Some((u64::from(net.network().to_bits()), u64::from(net.broadcast().to_bits()))),
+        _ => None,
+    }
 }
 
 /// Sort, join what touches, and join the nearest neighbours until at most `limit` ranges are left.
@@ -136,7 +156,6 @@ fn search(boundaries: &[(u64, u32)], before: u32, is_ipv6: bool, program: &mut V
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::net::IpAddr;
 
     /// What the kernel does with the program, for the instructions that it uses.
     fn run(program: &[Instruction], source: IpAddr) -> u32 {
@@ -180,7 +199,7 @@ mod tests {
             nets in prop::collection::vec(v4_net(), 0..40),
             sources in prop::collection::vec(any::<u32>(), 20),
         ) {
-            let program = filter(&nets, false);
+            let program = filter(&nets, &[], false);
             let edges = nets.iter().flat_map(|net| [net.network(), net.broadcast()]);
             for source in sources.into_iter().map(|bits| IpAddr::V4(bits.into())).chain(edges) {
                 let expected = nets.iter().any(|net| net.contains(&source));
@@ -193,7 +212,7 @@ mod tests {
             nets in prop::collection::vec(v6_net(), 0..40),
             sources in prop::collection::vec(any::<u128>(), 20),
         ) {
-            let program = filter(&nets, true);
+            let program = filter(&nets, &[], true);
             let edges = nets.iter().flat_map(|net| [net.network(), net.broadcast()]);
             for source in sources.into_iter().map(|bits| IpAddr::V6(bits.into())).chain(edges) {
                 let expected = nets.iter().any(|net| net.contains(&source));
@@ -202,14 +221,57 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn phones_outside_gateways_networks_have_their_own_socket(
+            nets in prop::collection::vec(v4_net().prop_filter("wide", |net| net.prefix_len() > 2), 0..10),
+            phones in prop::collection::vec(any::<u32>(), 0..40),
+        ) {
+            let phones: Vec<IpAddr> = phones.into_iter().map(|bits| IpAddr::V4(bits.into())).collect();
+            let program = filter(&nets, &phones, false);
+            for phone in &phones {
+                let IpAddr::V4(ip) = phone else { unreachable!() };
+                let near = [ip.to_bits().wrapping_sub(1), ip.to_bits(), ip.to_bits().wrapping_add(1)];
+                for source in near.map(|bits| IpAddr::V4(bits.into())) {
+                    let expected = if nets.iter().any(|net| net.contains(&source)) {
+                        KNOWN
+                    } else if phones.contains(&source) {
+                        PHONES
+                    } else {
+                        STRANGERS
+                    };
+                    prop_assert_eq!(run(&program, source), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn phones_get_what_room_gateways_leave() {
+        let net = |i: u32| IpNet::from(IpAddr::V4((i * 400_009).into()));
+        let phones: Vec<IpAddr> = (0..10_000_u32).map(|i| IpAddr::V4((i * 400_007 + 5).into())).collect();
+        for gateways in [0, 400, 10_000] {
+            let nets: Vec<IpNet> = (0..gateways).map(net).collect();
+            let program = filter(&nets, &phones, false);
+            assert!(program.len() <= MAX_INSTRUCTIONS, "{} instructions", program.len());
+            assert!(nets.iter().all(|net| run(&program, net.addr()) == KNOWN));
+            let steered = phones.iter().filter(|ip| run(&program, **ip) == PHONES).count();
+            assert!(steered >= MAX_IPV4_RANGES.saturating_sub(gateways as usize), "{steered} beside {gateways}");
+        }
+        let phone: IpAddr = "2001:db8::7".parse().unwrap();
+        let program = filter(&[], &[phone], true);
+        assert_eq!(run(&program, "2001:db8::8".parse().unwrap()), PHONES);
+        assert_eq!(run(&program, "2001:db8:0:1::7".parse().unwrap()), STRANGERS);
+    }
+
     #[test]
     fn ten_thousand_gateways_fit_and_none_is_missed() {
         let nets: Vec<IpNet> = (0..10_000_u32).map(|i| IpNet::from(IpAddr::V4((i * 400_009).into()))).collect();
-        let program = filter(&nets, false);
+        let program = filter(&nets, &[], false);
         assert!(program.len() <= MAX_INSTRUCTIONS, "{} instructions", program.len());
         assert!(nets.iter().all(|net| run(&program, net.addr()) == KNOWN));
         let nets: Vec<IpNet> = (0..10_000_u128).map(|i| IpNet::from(IpAddr::V6(((i * 7_919) << 70).into()))).collect();
-        let program = filter(&nets, true);
+        let program = filter(&nets, &[], true);
         assert!(program.len() <= MAX_INSTRUCTIONS, "{} instructions", program.len());
         assert!(nets.iter().all(|net| run(&program, net.addr()) == KNOWN));
     }

@@ -516,7 +516,7 @@ mod tests {
     fn the_filter_steers_known_sources_to_their_own_socket() {
         let (strangers, address) = bound("127.0.0.1:0");
         let known = udp_socket(address, 1 << 20).unwrap();
-        attach_filter(&strangers, &crate::steer::filter(&["127.9.0.0/24".parse().unwrap()], false)).unwrap();
+        attach_filter(&strangers, &crate::steer::filter(&["127.9.0.0/24".parse().unwrap()], &[], false)).unwrap();
         let mut receive = Receive::new();
         for (from, socket) in [("127.9.0.5:0", &known), ("127.9.1.5:0", &strangers)] {
             let (peer, peer_address) = bound(from);

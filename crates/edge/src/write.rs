@@ -18,6 +18,7 @@ use guard::{Counter, Effects};
 use journal::SegmentWriter;
 use parking_lot::Mutex;
 
+use crate::line::Bell;
 use crate::shared::{Event, Outlet, Shared};
 use crate::sys;
 
@@ -117,6 +118,8 @@ impl Desk {
 pub(crate) struct Writing {
     pub(crate) shared: Arc<Shared>,
     pub(crate) desk: Arc<Mutex<Desk>>,
+    /// Rings when there is work.
+    pub(crate) bell: Arc<Bell>,
     pub(crate) work: Receiver<Box<Effects>>,
     pub(crate) returned: Sender<Box<Effects>>,
 }
@@ -126,7 +129,7 @@ impl Writing {
     pub(crate) fn serve(self) {
         let mut batches: Vec<Box<Effects>> = Vec::with_capacity(TOGETHER);
         loop {
-            match self.work.recv_timeout(IDLE) {
+            match self.bell.receive(&self.work, IDLE) {
                 Ok(first) => batches.push(first),
                 Err(RecvTimeoutError::Timeout) => {
                     self.desk.lock().look_at_age();
@@ -136,6 +139,7 @@ impl Writing {
             }
             batches.extend(self.work.try_iter().take(TOGETHER - 1));
             self.desk.lock().write(&mut batches);
+            self.shared.give_way(sys::now().ms);
             for batch in batches.drain(..) {
                 let _ = self.returned.send(batch);
             }

@@ -145,15 +145,16 @@ impl Flows {
         left
     }
 
-    /// Forget contacts that ended, and sources unseen for longer than `memory_us`.
-    pub fn expire(&mut self, now_us: u64, memory_us: u64) {
+    /// Forget contacts that ended, and sources unseen for longer than `memory_us`. True if a contact ended.
+    pub fn expire(&mut self, now_us: u64, memory_us: u64) -> bool {
         self.seen.retain(|_, seen_us| seen_us.saturating_add(memory_us) > now_us);
         let is_over = |held: &Vec<(FlowKey, Flow)>| held.iter().any(|(_, flow)| flow.expires_at_us <= now_us);
         let numbers: Vec<Vec<u8>> =
             self.by_number.iter().filter(|(_, held)| is_over(held)).map(|(number, _)| number.clone()).collect();
-        for number in numbers {
-            self.retain(&number, |held| held.expires_at_us > now_us);
+        for number in &numbers {
+            self.retain(number, |held| held.expires_at_us > now_us);
         }
+        !numbers.is_empty()
     }
 
     /// Remember that a valid registration came from here (read back from the journal).

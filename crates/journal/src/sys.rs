@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The one call to the operating system that the standard library does not have.
+//! The calls to the operating system that the standard library does not have.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -18,5 +18,15 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
+    }
+}
+
+/// Has the operating system begin to write what `file` holds in memory only, and waits for none of it (`sync_file_range(2)`). By
+/// itself this makes nothing durable.
+pub(crate) fn begin_write_back(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open as long as `file` is borrowed; the call takes no pointers.
+    match unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

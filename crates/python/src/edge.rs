@@ -358,7 +358,7 @@ impl Edge {
     fn steer(&self, py: Python<'_>, answering: Vec<IpAddr>) -> PyResult<()> {
         py.detach(|| {
             self.with(|edge| {
-                edge.steer(&answering);
+                edge.steer(answering);
                 Ok(())
             })
         })
