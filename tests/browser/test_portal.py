@@ -37,6 +37,9 @@ CUT = """() => [...document.querySelectorAll("td button, td .button, td input")]
 }).map((each) => each.outerHTML)"""
 """What a cell is too narrow for."""
 
+SCROLLED = """() => [...document.querySelectorAll(".card.scroll")]
+    .filter(card => card.scrollWidth > card.clientWidth + 1).map(card => `${card.scrollWidth} px`)"""
+
 LOOKS = [
     pytest.param({}, id="light"),
     pytest.param({"theme": "dark"}, id="dark"),
@@ -77,6 +80,8 @@ def test_each_page_shows_itself_without_a_fault(viewer: Viewer, request: pytest.
         assert width <= 0, f"{path} is {width} px too wide"
         assert viewer.page.evaluate(CUT) == [], path
         look = request.node.callspec.id
+        if look != "phone-in-Spanish":
+            assert viewer.page.evaluate(SCROLLED) == [], f"{path}: a list does not fit"
         if (name, look) in KEPT:
             viewer.keep(f"{name}-{look}" if look != "light" else name)
 
