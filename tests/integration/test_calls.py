@@ -11,6 +11,7 @@ import pytest
 
 from kit.calling import CUSTOMER, VENDOR, Called, Calling, free_port, let_in, records
 from kit.node import Node
+from kit.sip import Peer, Phone
 from kit.waiting import eventually
 from ringfence.clock import SystemClock
 from ringfence.core import call_load, flood
@@ -18,6 +19,7 @@ from ringfence.core import call_load, flood
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 UDP = ("udp:127.0.0.1:0",)
+PHONE = "127.0.0.33"
 
 
 def live_calls(node: Node) -> int:
@@ -137,25 +139,39 @@ def waiting_bytes(port: int) -> list[int]:
     return [int(line[4].partition(":")[2], 16) for line in lines if line[1] == here]
 
 
-def test_what_customers_and_vendors_send_does_not_wait_among_strangers(node: Node) -> None:
+def queue_of(source: str, target: tuple[str, int]) -> int:
+    """Into which socket a datagram of this source goes, while nobody reads; it asks for nothing."""
+    before = waiting_bytes(target[1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind((source, 0))
+        sender.sendto(b"\r\n\r\n", target)
+    return [more > less for less, more in zip(before, waiting_bytes(target[1]), strict=True)].index(True)
+
+
+def test_customers_and_vendors_have_a_queue_apart_from_strangers_and_phones_another(node: Node) -> None:
     let_in(node, vendor_port=5070)
+    node.cli.ok("phone", "add", "1001", "--password-stdin", stdin="a long secret of it\n")
     switch = node.switch(sip=UDP)
-    host, port = switch.address("udp")
-    assert waiting_bytes(port) == [0, 0]
-    known = -1
-    switch.process.send_signal(signal.SIGSTOP)
+    target = switch.address("udp")
     threads = Path(f"/proc/{switch.process.pid}/task")
-    eventually(lambda: all(") T " in (thread / "stat").read_text() for thread in threads.iterdir()))
-    for source, is_known in ((VENDOR, True), (CUSTOMER, True), ("127.0.0.9", False)):
-        before = waiting_bytes(port)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.bind((source, 0))
-            sender.sendto(b"\r\n\r\n", (host, port))
-        grown = [more > less for less, more in zip(before, waiting_bytes(port), strict=True)]
-        queue = grown.index(True)
-        known = queue if source == VENDOR else known
-        assert (queue == known) == is_known, source
-    switch.process.send_signal(signal.SIGCONT)
+    assert waiting_bytes(target[1]) == [0, 0, 0]
+    with Peer(target, PHONE) as peer:
+        assert Phone(peer, "1001", "a long secret of it").register()[0].status == 200
+
+    def queues() -> list[int]:
+        switch.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: all(") T " in (thread / "stat").read_text() for thread in threads.iterdir()))
+        found = [queue_of(source, target) for source in (CUSTOMER, VENDOR, PHONE, "127.0.0.9")]
+        switch.process.send_signal(signal.SIGCONT)
+        return found
+
+    def are_apart() -> bool:
+        customers, vendors, phones, strangers = queues()
+        assert customers == vendors != strangers
+        # Phones are steered once a second.
+        return len({customers, phones, strangers}) == 3
+
+    eventually(are_apart)
 
 
 def test_a_customer_beyond_its_rate_gets_503_and_another_does_not_notice(node: Node, tmp_path: Path) -> None:

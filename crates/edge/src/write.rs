@@ -154,7 +154,8 @@ impl Writing {
 
 #[cfg(test)]
 mod tests {
-    use journal::{Options, Stream};
+    use guard::{Answer, Peer};
+    use journal::{Options, Record, Stream, Transport};
 
     use super::*;
 
@@ -176,5 +177,36 @@ mod tests {
         assert!(!desk.is_slow(21_006));
         desk.took(30_000, 33_000);
         assert!(desk.is_slow(33_500), "the second begins when the write is over");
+    }
+
+    #[test]
+    fn nobody_is_answered_whose_frame_could_not_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut desk = desk(directory.path());
+        let source = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        source.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let peer = Peer {
+            source: source.local_addr().unwrap(),
+            local: desk.shared.udp[0].address,
+            transport: Transport::Udp,
+            channel: 0,
+        };
+        let batch = |seq: u64, text: &[u8]| {
+            let mut batch = Box::new(Effects::new());
+            let record = Record::RefusalSummary { reason: journal::Reason::UnknownSource, method: 1, count: 1 };
+            batch.unit.push(seq, 1, desk.writer.journal_crc(), &record);
+            batch.bytes.extend_from_slice(text);
+            batch.answers.push(Answer { peer, span: 0..text.len() });
+            batch
+        };
+        // The journal has no frames between 1 and 7, so it takes none that is numbered 7.
+        let mut batches = [batch(7, b"of a frame that was refused"), batch(1, b"of a frame that was written")];
+        let (refused, written) = batches.split_at_mut(1);
+        desk.write(refused);
+        desk.write(written);
+        let mut heard = [0; 64];
+        let length = source.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..length], b"of a frame that was written");
+        assert_eq!(desk.shared.full_from.load(Ordering::Acquire), 1);
     }
 }

@@ -171,7 +171,8 @@ async def crack(plan: Crack, target: Target, seed: int) -> Sent:
             sent.requests += 1
             challenge = None
             try:
-                answer = read_answer(await asyncio.wait_for(cracker.inbox.get(), ANSWER_TIMEOUT_S))
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    answer = read_answer(await cracker.inbox.get())
             except TimeoutError:
                 continue
             if answer is not None and answer.status in {401, 407}:

@@ -228,7 +228,9 @@ class Phone(asyncio.DatagramProtocol):
             async with asyncio.timeout(PATIENCE_S):
                 while True:
                     try:
-                        answer = await asyncio.wait_for(inbox.get(), wait_s)
+                        # wait_for of Python 3.11 may swallow an interruption that comes with the answer.
+                        async with asyncio.timeout(wait_s):
+                            answer = await inbox.get()
                     except TimeoutError:
                         wait_s = 2 * (wait_s or REPEAT_S)
                         self._send(request)
@@ -303,7 +305,8 @@ class Phone(asyncio.DatagramProtocol):
             async with asyncio.timeout(PATIENCE_S):
                 while not came.acknowledged.is_set():
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(came.acknowledged.wait(), wait_s)
+                        async with asyncio.timeout(wait_s):
+                            await came.acknowledged.wait()
                         return
                     wait_s *= 2
                     self._send(came.said)

@@ -73,7 +73,8 @@ class Settings:
         trouble = ""
         while not until.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(until.wait(), SETTINGS_POLL_S)
+                async with asyncio.timeout(SETTINGS_POLL_S):
+                    await until.wait()
             # Asking SQL four times a second costs as much as judging a thousand packets; a file that no one
             # wrote to has nothing new. A database server has no file: there it is asked.
             stamp = self._stamp()
