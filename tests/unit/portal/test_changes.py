@@ -117,6 +117,9 @@ def test_a_gateway_is_changed_renamed_switched_off_and_removed(admin: Site) -> N
     admin.settings.gateways.add(GatewayDraft(name="a b/c", addresses=("192.0.2.1",)), actor="test")
     page = admin.get("/gateways")
     assert "/gateways/a%20b/c" in page.text
+    assert "a b/c" in admin.get("/gateways/a%20b/c").text
+    assert admin.get("/live/gateways/a%20b/c").status == 200
+    assert admin.post("/gateways/a%20b/c/edit", name="a/c", addresses="192.0.2.1").path == "/gateways/a/c"
     admin.settings.gateways.add(GatewayDraft(name="carrier", addresses=("192.0.2.2",)), actor="test")
     assert admin.post("/gateways/carrier/edit", name="carrier", addresses="x").status == 400
     assert (

@@ -61,7 +61,7 @@ def list_groups(office: OfficeOf, asked: LimitQuery) -> GroupPage:
     return GroupPage(groups=[GroupOut.of(group) for group in page], next=following)
 
 
-@router.get("/{name}", **needs(Right.LOOK, 404))
+@router.get("/{name:path}", **needs(Right.LOOK, 404))
 def get_group(office: OfficeOf, name: str) -> GroupWithUsers:
     """One group, and who names it."""
     group = office.settings.groups.get(name)
@@ -77,14 +77,14 @@ def add_group(office: OfficeOf, caller: CallerOf, group: NewGroup) -> Changed[Gr
     return switch_change(office, office.settings.groups.add(made, actor=caller.actor), GroupOut.of)
 
 
-@router.patch("/{name}", **needs(Right.SETTINGS, 404, writes=True))
+@router.patch("/{name:path}", **needs(Right.SETTINGS, 404, writes=True))
 def change_group(office: OfficeOf, caller: CallerOf, name: str, edit: GroupChange) -> Changed[GroupOut]:
     """Change what a group's remark says."""
     change = office.settings.groups.set_remark(name, edit.remark, actor=caller.actor)
     return switch_change(office, change, GroupOut.of)
 
 
-@router.delete("/{name}", **needs(Right.SETTINGS, 404, writes=True))
+@router.delete("/{name:path}", **needs(Right.SETTINGS, 404, writes=True))
 def remove_group(office: OfficeOf, caller: CallerOf, name: str) -> Changed[GroupOut]:
     """Forget a group that nobody names any more."""
     return switch_change(office, office.settings.groups.remove(name, actor=caller.actor), GroupOut.of)
