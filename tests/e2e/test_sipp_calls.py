@@ -12,7 +12,9 @@ import pytest
 
 from kit.calling import free_port, records
 from kit.capture import needs
+from kit.certificates import Authority
 from kit.node import Half, Node
+from kit.tls_tunnel import End, tunnel
 from kit.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -20,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 CALLS = 40
 RATE = 20
 DIALLED = "442071234567"
+SAID_OF_TLS = (b"SIP/2.0/TLS", b"transport=TLS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,11 @@ def call(node: Node, tmp_path: Path, way: Way, customer: Sequence[str], vendor: 
             way.with_port(host, port),
         ],
     )
+    succeed(node, tmp_path, calling, answering)
+
+
+def succeed(node: Node, tmp_path: Path, calling: "Popen[bytes]", answering: "Popen[bytes]") -> None:
+    """Neither side saw anything unexpected, and each call has its record."""
     with ended(calling, answering):
         said, _ = calling.communicate(timeout=90)
         assert calling.returncode == 0, (errors(tmp_path), said.decode(errors="replace")[-3000:])
@@ -132,3 +140,42 @@ def test_uac_that_takes_the_answer_apart_calls_uas(node: Node, tmp_path: Path) -
 
 def test_uac_with_sound_calls_uas(node: Node, tmp_path: Path) -> None:
     call(node, tmp_path, WAYS["udp4"], ["-sn", "uac_pcap"], ["-sn", "uas"])
+
+
+def test_uac_calls_uas_over_tls(node: Node, tmp_path: Path) -> None:
+    """Debian builds sipp without TLS, so each side has a tunnel that speaks it."""
+    needs("sipp")
+    way = Way(switch="127.0.0.1", customer="127.0.0.2", vendor="127.0.0.3", transport="tls")
+    vendor = "127.0.0.5"
+    authority = Authority(tmp_path)
+    ours, theirs = authority.issue("node.example"), authority.issue(vendor)
+    config = tmp_path / "ringfence.toml"
+    config.write_text(
+        f'[tls]\ncertificate = "{ours.chain}"\nkey = "{ours.key}"\nca = "{authority.certificate}"\n'
+    )
+    vendor_port, customer_port, entry_port = (free_port(host) for host in (way.vendor, *[way.customer] * 2))
+    node.cli.ok("gateway", "add", "customer", way.customer, "--cps", "1000", "--burst", "1000")
+    node.cli.ok("route", "add", "vendor", f"{vendor}:{vendor_port}", "--transport", "tls", "--prefixes", "44")
+    switch = node.switch(sip=("tls:127.0.0.1:0",), options=("--config", str(config)))
+    to_switch = tunnel(
+        End(address=(way.customer, entry_port)),
+        End(
+            address=switch.address("tls"),
+            context=authority.connect(),
+            name="node.example",
+            source=way.customer,
+        ),
+        {tls.replace(b"TLS", b"TCP"): tls for tls in SAID_OF_TLS},
+    )
+    to_vendor = tunnel(
+        End(address=(vendor, vendor_port), context=theirs.serve()),
+        End(address=(way.vendor, vendor_port)),
+        {tls: tls.replace(b"TLS", b"TCP") for tls in SAID_OF_TLS} | {vendor.encode(): way.vendor.encode()},
+    )
+    with to_switch, to_vendor:
+        called = ["-sn", "uas", "-i", way.vendor, "-p", str(vendor_port)]
+        calls = ["-sn", "uac", "-s", DIALLED, "-i", way.customer, "-p", str(customer_port), "-r", str(RATE)]
+        answering = sipp(tmp_path, "vendor", way, called)
+        calling = sipp(tmp_path, "customer", way, [*calls, f"{way.customer}:{entry_port}"])
+        succeed(node, tmp_path, calling, answering)
+    assert {row["transport"] for row in records(node)} == {"TLS"}
