@@ -36,7 +36,8 @@ impl Bell {
         self.sleeper.get_or_init(std::thread::current);
         if !self.is_rung.swap(false, Ordering::SeqCst) {
             std::thread::park_timeout(timeout);
-            self.is_rung.store(false, Ordering::SeqCst);
+            // Read as well as written: what was sent before a ring is seen after it.
+            self.is_rung.swap(false, Ordering::SeqCst);
         }
     }
 

@@ -141,8 +141,9 @@ impl Loop {
         let is_starved = self.free.is_empty();
         let now = sys::now();
         let timeout_ms = self.next_tick_ms.saturating_sub(now.ms).min(1000) as i32;
-        let is_stranger = |place: usize| place != 0 && place.is_multiple_of(3);
-        self.poll.wait(timeout_ms, |place| is_starved && is_stranger(place));
+        // Strangers may sit behind a phone's address: without a batch both wait.
+        let may_wait = |place: usize| place != 0 && place % 3 != place_of(0, Queue::Known);
+        self.poll.wait(timeout_ms, |place| is_starved && may_wait(place));
         let now = sys::now();
         if self.poll.is_readable(0) {
             self.given.shared.receive_wake.clear();
