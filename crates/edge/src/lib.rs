@@ -100,6 +100,7 @@ pub struct Edge {
     events: Receiver<Event>,
     commands: Sender<Command>,
     orders: Option<line::Sender<Order>>,
+    is_gathering: AtomicBool,
     stop_streams: watch::Sender<bool>,
     tls: Option<Arc<Tls>>,
     snapshot: Arc<Mutex<Arc<Snapshot>>>,
@@ -268,6 +269,7 @@ impl Edge {
             events,
             commands,
             orders: Some(orders),
+            is_gathering: AtomicBool::new(false),
             stop_streams,
             tls,
             snapshot: current,
@@ -401,7 +403,25 @@ impl Edge {
 
     fn order(&self, order: Order) -> Result<(), EdgeError> {
         let orders = self.orders.as_ref().ok_or(EdgeError::Stopped)?;
-        orders.send(order).map_err(|_| EdgeError::Stopped)
+        orders.put(order).map_err(|_| EdgeError::Stopped)?;
+        if !self.is_gathering.load(Ordering::Relaxed) {
+            orders.ring();
+        }
+        Ok(())
+    }
+
+    /// From now on orders are carried out together, at [`Self::hand_over`] or a tenth of a second later: one wake for what comes of many
+    /// events.
+    pub fn gather(&self) {
+        self.is_gathering.store(true, Ordering::Relaxed);
+    }
+
+    /// Have gathered orders carried out, and each from now on at once.
+    pub fn hand_over(&self) {
+        self.is_gathering.store(false, Ordering::Relaxed);
+        if let Some(orders) = &self.orders {
+            orders.ring();
+        }
     }
 
     /// Stop reading, write what was judged, answer what was ordered, and end the threads.

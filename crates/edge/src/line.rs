@@ -84,10 +84,23 @@ impl<T> Sender<T> {
 
     /// Errors: there is no room, or the receiver is gone.
     pub(crate) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        let Some(inner) = &self.inner else { return Err(TrySendError::Disconnected(message)) };
-        inner.try_send(message)?;
-        self.bell.ring();
+        self.put(message)?;
+        self.ring();
         Ok(())
+    }
+
+    /// As [`Self::try_send`], for messages that go together: the last one is followed by [`Self::ring`]. A receiver that is woken for the
+    /// first one takes the core and finds no other.
+    pub(crate) fn put(&self, message: T) -> Result<(), TrySendError<T>> {
+        match &self.inner {
+            Some(inner) => inner.try_send(message),
+            None => Err(TrySendError::Disconnected(message)),
+        }
+    }
+
+    /// Have the receiver take what was put.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
     }
 
     /// How many messages wait.

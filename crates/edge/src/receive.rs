@@ -315,15 +315,17 @@ impl Loop {
     /// waits for it (`is_short`), no other batch is under way and the disk is quick.
     fn pass_on(&mut self, now: Now, mut effects: Box<Effects>, is_short: bool) {
         let shared = Arc::clone(&self.given.shared);
-        if !effects.passed.is_empty() {
-            shared.calls_until_ms.store(now.ms + CALLS_MS, Ordering::Relaxed);
-        }
+        let is_of_calls = !effects.passed.is_empty();
         for passed in effects.passed.drain(..) {
             // Overload sets in long before the queue is full; should it be, the far end repeats its message.
-            if let Err(refused) = self.given.passed.try_send(passed) {
+            if let Err(refused) = self.given.passed.put(passed) {
                 self.given.guard.undo(&refused.into_inner());
                 effects.tally.add(Counter::QueueFull, 1);
             }
+        }
+        if is_of_calls {
+            shared.calls_until_ms.store(now.ms + CALLS_MS, Ordering::Relaxed);
+            self.given.passed.ring();
         }
         let can_write = !self.is_losing(now) && shared.full_from.load(Ordering::Acquire) == 0;
         // The spare is not counted among the batches: its frames wait for none of them only if the writer has room.

@@ -364,6 +364,19 @@ impl Edge {
         })
     }
 
+    fn gather(&self) {
+        // Of an edge that has stopped there is nothing to carry out.
+        if let Some(edge) = self.inner.read().as_ref() {
+            edge.gather();
+        }
+    }
+
+    fn hand_over(&self) {
+        if let Some(edge) = self.inner.read().as_ref() {
+            edge.hand_over();
+        }
+    }
+
     fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.with(edge::Edge::reload_tls))
     }

@@ -155,14 +155,19 @@ class Switch:
     def take_events(self) -> None:
         """Handle what waits, a bounded number of events per turn of the loop."""
         for_calls: list[Event] = []
-        for event in self.edge.events(EVENTS_PER_TURN):
-            if isinstance(event, str):
-                _LOG.warning("edge.trouble", what=event)
-            elif isinstance(event, Request) and event.message.method == "REGISTER":
-                self._register(event)
-            else:
-                for_calls.append(event_of(event, self._ways.shown))
-        self.call_loop.take(for_calls)
+        # The edge is woken once for what comes of all of them, not for each order.
+        self.edge.gather()
+        try:
+            for event in self.edge.events(EVENTS_PER_TURN):
+                if isinstance(event, str):
+                    _LOG.warning("edge.trouble", what=event)
+                elif isinstance(event, Request) and event.message.method == "REGISTER":
+                    self._register(event)
+                else:
+                    for_calls.append(event_of(event, self._ways.shown))
+            self.call_loop.take(for_calls)
+        finally:
+            self.edge.hand_over()
 
     def _register(self, request: Request) -> None:
         try:
