@@ -31,19 +31,34 @@ def tunnel(listening: End, connecting: End, outward: Mapping[bytes, bytes]) -> I
     inward = {other: one for one, other in outward.items()}
     loop = asyncio.new_event_loop()
     ready, over = threading.Event(), asyncio.Event()
+    passing: set[asyncio.Task[None] | None] = set()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing.add(task := asyncio.current_task())
         source = None if connecting.source is None else (connecting.source, 0)
         far_reader, far_writer = await asyncio.open_connection(
             *connecting.address, ssl=connecting.context, server_hostname=connecting.name, local_addr=source
         )
-        await asyncio.gather(_pass(reader, far_writer, outward), _pass(far_reader, writer, inward))
+        try:
+            # Cancelled when the block is left: the end of a tunnel like any other.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(_pass(reader, far_writer, outward), _pass(far_reader, writer, inward))
+        finally:
+            passing.discard(task)
+            for each in (writer, far_writer):
+                each.transport.abort()
+                with contextlib.suppress(OSError):
+                    await each.wait_closed()
 
     async def serve() -> None:
         server = await asyncio.start_server(take, *listening.address, ssl=listening.context)
         async with server:
             ready.set()
             await over.wait()
+            left = [task for task in passing if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
@@ -53,6 +68,7 @@ def tunnel(listening: End, connecting: End, outward: Mapping[bytes, bytes]) -> I
     finally:
         loop.call_soon_threadsafe(over.set)
         thread.join(10)
+        loop.close()
 
 
 async def _pass(
