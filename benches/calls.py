@@ -82,13 +82,21 @@ def started(name: str) -> Iterator[tuple[call_subjects.CallSubject, "subprocess.
             subject.stop(process)
 
 
-def callload(port: int, vendor_port: int, rate: float, seconds: float, *options: str, seed: int) -> Report:
-    """Run customer and vendor on core 1."""
+def callload(
+    port: int,
+    vendor_port: int,
+    rate: float,
+    seconds: float,
+    *options: str,
+    seed: int,
+    linger_s: float = SETTLE_S,
+) -> Report:
+    """Run customer and vendor on core 1; `linger_s` is how long calls may last after the last one began."""
     command = [
         *(str(subjects.BIN / "callload"), "--target", f"127.0.0.1:{port}", "--core", "1"),
         *("--customer", f"{call_subjects.CUSTOMER}:0", "--vendor", f"{call_subjects.VENDOR}:{vendor_port}"),
         *("--rate", f"{rate:g}", "--seconds", f"{seconds + WARM_UP_S:g}", "--warm-up-s", f"{WARM_UP_S:g}"),
-        *("--linger-s", f"{SETTLE_S:g}", "--seed", str(seed), *options),
+        *("--linger-s", f"{linger_s:g}", "--seed", str(seed), *options),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     machine.favour(process.pid)
@@ -183,12 +191,13 @@ def live(figures: CallFigures, calls: int) -> None:
         callload(port, subject.vendor_port, LIVE_RATE, 2.0, seed=3)
         before = machine.resident_bytes(process.pid)
         build_up_s = calls / LIVE_RATE
-        command_s = build_up_s + 5
+        hold_s = build_up_s + 5
         peak = Peak(process.pid)
         report = callload(
             *(port, subject.vendor_port, LIVE_RATE, build_up_s - WARM_UP_S),
-            *("--hold-s", f"{command_s:g}"),
+            *("--hold-s", f"{hold_s:g}"),
             seed=4,
+            linger_s=hold_s + SETTLE_S,
         )
         figures.live_calls = report["answered"]
         figures.live_bytes = (peak.stop() - before) / max(report["answered"], 1)
