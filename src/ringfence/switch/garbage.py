@@ -3,14 +3,16 @@
 
 By itself it goes through everything that there is, again and again: with 10,000 live calls that stops the
 switch for a tenth of a second, with 100,000 for more than one. Calls that end leave no rings, so young
-objects are looked through as usual, and all of them only while few calls are up.
+objects are looked through, few at a time, and all of them only while few calls are up.
 """
 
 import gc
 from typing import Final
 
 YOUNG: Final = 10_000
-MIDDLE: Final = 20
+MIDDLE: Final = 1
+"""Young objects become old after two looks, 20,000 at once in the second (10 ms): with more of them calls
+that are set up would wait for it."""
 NEVER: Final = 1_000_000_000
 EVERY_S: Final = 600.0
 MOST_LIVE: Final = 1_000
