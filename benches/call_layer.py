@@ -109,6 +109,9 @@ class OnePlan:
 class OneRouter:
     """Lets every call in."""
 
+    def deliver(self, request: Request, now: Moment) -> Plan | Refused:
+        return self.admit(request, now)
+
     def party(self, request: Request, now: Moment) -> Plan | Refused:
         return self.admit(request, now)
 

@@ -259,6 +259,22 @@ def test_phones_of_one_number_ring_at_once_and_one_has_the_call(node: Node) -> N
         assert row["calleeip"] == PHONES[0]
 
 
+def test_text_messages_go_to_a_phone_and_are_no_calls(node: Node) -> None:
+    """RFC 3428."""
+    needs("sipp")
+    node.cli.ok("gateway", "add", "customer", CUSTOMER)
+    node.cli.ok("phone", "add", PHONE, "--password-stdin", stdin=f"{PASSWORD}\n")
+    switch = node.switch(sip=("udp:127.0.0.1:0",))
+    with (
+        a_phone(node, switch, "phone is_texted", PHONES[0]) as phone,
+        sipp(node, "customer", "texts", host=CUSTOMER, target=switch.target, dials=PHONE) as texting,
+    ):
+        for side in (texting, phone):
+            side.succeed()
+    assert records(node) == []
+    assert node.books().difference == 0
+
+
 def test_options_are_answered(node: Node) -> None:
     """RFC 3261 §11.2."""
     needs("sipp")

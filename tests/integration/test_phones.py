@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from kit.node import Half, Node
 from kit.sip import Answer, Peer, Phone, Request, authorization
+from kit.softphone import Softphone
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 PASSWORD = "correct horse battery"
-HOME = "127.0.0.20"
+HOME, AWAY = "127.0.0.20", "127.0.0.21"
 
 
 @pytest.fixture
@@ -65,6 +66,35 @@ def test_a_call_whose_record_is_switched_off_is_no_illegal_call_either(
     assert phone.call("442079460000").status == 404
     # The challenge is settled all the same; whoever asks right after the answer sees no trace of it.
     assert node.cli.json("cdr", "list", "--pending") == []
+
+
+def test_a_text_message_goes_from_phone_to_phone_and_leaves_no_record(node: Node, switch: Half) -> None:
+    node.cli.ok("phone", "add", "1002", "--password-stdin", stdin=f"{PASSWORD}\n")
+    target = switch.address("udp")
+    with Softphone(target, HOME, "1001", PASSWORD) as home, Softphone(target, AWAY, "1002") as away:
+        for line in (home, away):
+            assert Phone(line.peer, line.number, PASSWORD).register()[0].status == 200
+        text = home.texts("1002", b"dinner at 8?")
+        told = away.expect("MESSAGE")
+        assert (told.body, told.from_.user) == (b"dinner at 8?", "1001")
+        away.answer(told)
+        assert home.answer_to(text).status == 200
+        away.peer.socket.close()
+        # Its port is gone: the system says so, or nobody answers.
+        assert home.answer_to(home.texts("1002", b"are you there?")).status == 480
+    assert node.cli.json("cdr", "list", "--pending") == []
+    assert node.books().difference == 0
+
+
+def test_a_text_message_of_a_stranger_is_refused_and_recorded_and_is_no_call(
+    node: Node, switch: Half, home: Peer
+) -> None:
+    assert Phone(home, "1001", PASSWORD).register()[0].status == 200
+    with Peer(switch.address("udp"), "127.0.0.99") as stranger:
+        assert stranger.ask(Request(method="MESSAGE", user="1001", caller="1001")).status == 403
+    (event,) = node.cli.json("cdr", "list", "--events", "--source", "127.0.0.99")
+    assert (event["method"], event["reason"]) == ("MESSAGE", "unregistered")
+    assert illegal_calls(node) == 0
 
 
 def test_a_replayed_register_does_not_move_the_binding(node: Node, switch: Half, home: Peer) -> None:

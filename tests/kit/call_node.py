@@ -62,6 +62,9 @@ class FixedRouter:
 
     target: Target
 
+    def deliver(self, request: Request, now: Moment) -> Plan | Refused:
+        return self.admit(request, now)
+
     def party(self, request: Request, now: Moment) -> Plan | Refused:
         return self.admit(request, now)
 

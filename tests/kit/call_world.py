@@ -441,6 +441,14 @@ class FarEnd:
         body = b"" if late else (sdp or self.sdp())
         self.last_invite = self.ask("INVITE", body, headers=headers)
 
+    def text(self, number: str, body: bytes = b"hello", *, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send a text message that belongs to no call."""
+        self.call_id = f"{self.name}-text{next(self.world.tags)}"
+        self.own_party = f'"{self.name}" <sip:{self.number or 1001}@{self.host}>;tag=t{next(self.world.tags)}'
+        self.peer = f"<sip:{number}@{LOCAL[0]}>"
+        self.peer_uri = f"sip:{number}@{LOCAL[0]}"
+        self.ask("MESSAGE", body, headers=[*headers, ("Content-Type", "text/plain")])
+
     def ask(self, method: str, body: bytes = b"", *, headers: Sequence[tuple[str, str]] = ()) -> int:
         """Send a request, inside the dialog if there is one."""
         self.seq += 1
@@ -620,6 +628,9 @@ class StubRouter:
             self.plans.append(plan)
         return plan
 
+    def deliver(self, request: Request, now: Moment) -> Plan | Refused:
+        return self.admit(request, now)
+
     def party(self, request: Request, now: Moment) -> Plan | Refused:
         plan = self.admit(request, now)
         if isinstance(plan, Refused):
@@ -766,6 +777,7 @@ class World:
         assert not table.calls, [call.state for call in table.calls.values()]
         assert not table.by_tag
         assert not table.owners
+        assert not len(self.calls.messages)
         assert not self.router.lines
         assert self.calls.table.counts.live == self.calls.table.counts.talking == 0
         assert len(table.wakes) <= SPARE_WAKES

@@ -62,11 +62,17 @@ class Softphone:
 
     def calls(self, callee: str, *extra: str) -> Request:
         """Begin a call, and answer the challenge to it; the INVITE whose answer is waited for."""
+        return self._prove_itself("INVITE", callee, self.sdp(), extra)
+
+    def texts(self, callee: str, body: bytes) -> Request:
+        """Send a text message, and answer the challenge to it; the MESSAGE whose answer is waited for."""
+        return self._prove_itself("MESSAGE", callee, body, ())
+
+    def _prove_itself(self, method: str, callee: str, body: bytes, extra: tuple[str, ...]) -> Request:
         self._dialog.user = callee
-        invite = self.begin("INVITE", self.sdp(), extra)
-        challenge = self.answer_to(invite)
+        challenge = self.answer_to(self.begin(method, body, extra))
         assert challenge.status == 407, bytes(challenge)
-        again = self._request("INVITE", self.sdp(), extra)
+        again = self._request(method, body, extra)
         asked = Answer.read(bytes(challenge))
         again.extra += (authorization(asked, again, user=self.number, password=self._password),)
         self.peer.send(again.write())
@@ -96,7 +102,8 @@ class Softphone:
     def _request(self, method: str, body: bytes, extra: tuple[str, ...]) -> Request:
         dialog = self._dialog
         dialog.cseq += 1
-        kind = ("Content-Type: application/sdp",) if body else ()
+        of_body = "text/plain" if method == "MESSAGE" else "application/sdp"
+        kind = (f"Content-Type: {of_body}",) if body else ()
         return Request(
             method=method,
             user=dialog.user,

@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 
+use sip::Method;
+
 use crate::bucket::TokenBucket;
 use crate::snapshot::Gateway;
 
-/// Requests other than INVITE that a gateway may send for each call that it may start (OPTIONS pings, CANCEL).
+/// Requests other than INVITE that a gateway may send for each call that it may start (OPTIONS pings, text messages).
 const OTHERS_PER_CALL: u64 = 10;
-/// New calls per second of one phone, and at once.
+/// New calls and text messages per second of one phone, and at once.
 const PHONE_CALLS: (u64, u64) = (5, 10);
 
 struct Limits {
@@ -55,10 +57,16 @@ impl KnownSources {
         }
     }
 
-    /// Take one call from the allowance of whoever registers as this number: a gateway, or a phone.
-    pub(crate) fn admit_call(&mut self, gateway: Option<&Gateway>, number: &[u8], now_ms: u64) -> bool {
+    /// Take one call or text message from the allowance of whoever registers as this number: a gateway, or a phone.
+    pub(crate) fn admit_proven(
+        &mut self,
+        gateway: Option<&Gateway>,
+        number: &[u8],
+        method: Method<'_>,
+        now_ms: u64,
+    ) -> bool {
         match gateway {
-            Some(gateway) => self.admit(gateway, true, now_ms),
+            Some(gateway) => self.admit(gateway, method == Method::Invite, now_ms),
             None => self.admit_phone(number, now_ms),
         }
     }

@@ -20,8 +20,8 @@ use crate::numbers::Color;
 use crate::source::SourceKey;
 use crate::view::View;
 
-/// Methods that our answers to known sources allow outside dialogs. MESSAGE is served inside calls only.
-const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER";
+/// Methods that our answers to known sources allow.
+const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REGISTER";
 
 impl Guard {
     /// Account for a refused packet in a frame, and make its answer.

@@ -78,7 +78,7 @@ impl Guard {
             return self.verdict_gateway(now, packet, message, view, (snapshot, gateway));
         }
         match view.method {
-            Method::Invite => self.verdict_stranger_call(now, packet, message, view, snapshot, effects),
+            Method::Invite | Method::Message => self.verdict_stranger(now, packet, message, view, snapshot, effects),
             Method::Other(_) => refuse(Reason::MethodNotAllowed, unauthorized_code(snapshot)),
             _ => refuse(Reason::UnknownSource, unauthorized_code(snapshot)),
         }
@@ -122,13 +122,15 @@ impl Guard {
             return refused(Refusal { detail: fault.why as u16, ..refusal });
         }
         let is_call = view.method == Method::Invite;
-        if !is_call && view.method != Method::Options {
+        // Both go on to somebody.
+        let goes_on = is_call || view.method == Method::Message;
+        if !goes_on && view.method != Method::Options {
             return refused(Refusal::new(Reason::MethodNotAllowed, Reply::NotAllowed));
         }
-        if is_call && view.has_injection() {
+        if goes_on && view.has_injection() {
             return refused(Refusal::new(Reason::Injection, Reply::Status(400)));
         }
-        if is_call && number_is_black(snapshot, view, now) {
+        if goes_on && number_is_black(snapshot, view, now) {
             return refused(Refusal::new(Reason::Blacklisted, Reply::Status(403)));
         }
         if self.is_overloaded || !self.known.admit(gateway, is_call, now.ms) {
@@ -137,7 +139,8 @@ impl Guard {
         Judged::Admitted(Standing::Gateway { id: gateway.id })
     }
 
-    fn verdict_stranger_call<'a>(
+    /// A call, or a text message (RFC 3428), of whoever is no gateway by its address: a phone proves itself.
+    fn verdict_stranger<'a>(
         &mut self,
         now: Now,
         packet: &Packet<'_>,
@@ -176,7 +179,7 @@ impl Guard {
             Refusal { detail: fault.why as u16, ..refusal }
         } else if number_is_black(snapshot, view, now) {
             Refusal::new(Reason::Blacklisted, Reply::Status(403))
-        } else if self.is_overloaded || !self.known.admit_call(gateway, &number, now.ms) {
+        } else if self.is_overloaded || !self.known.admit_proven(gateway, &number, view.method, now.ms) {
             Refusal::new(Reason::RateExceeded, Reply::Later)
         } else {
             return Judged::Admitted(Standing::Phone { number, settles, gateway: gateway_id });
@@ -234,7 +237,7 @@ pub(crate) fn to_stranger(snapshot: &Snapshot, status: u16) -> Reply {
     if snapshot.parameters.ss_reply_unauthorized == 0 { Reply::Silent } else { Reply::Status(status) }
 }
 
-/// 407 stands for a challenge, which only an INVITE gets.
+/// 407 stands for a challenge, which only a call and a text message get.
 fn unauthorized_code(snapshot: &Snapshot) -> u16 {
     match snapshot.parameters.rf_unauthorized_code {
         407 => 403,

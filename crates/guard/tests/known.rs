@@ -92,9 +92,27 @@ fn what_a_gateway_may_not_send_says_why() {
     let subscribe = bench.throw(GATEWAY, &ask("SUBSCRIBE").bytes());
     assert_eq!(subscribe.status(), Some(405));
     assert!(subscribe.answers[0].contains("\r\nAllow: INVITE"));
-    let message = bench.throw(GATEWAY, &ask("MESSAGE").bytes());
-    assert_eq!(message.status(), Some(405));
-    assert!(!message.answers[0].rsplit("\r\nAllow: ").next().unwrap().lines().next().unwrap().contains("MESSAGE"));
+    let allowed = subscribe.answers[0].rsplit("\r\nAllow: ").next().unwrap().lines().next().unwrap();
+    assert!(allowed.contains("MESSAGE") && !allowed.contains("SUBSCRIBE"));
     assert_eq!(bench.throw(GATEWAY, &ask("BYE").bytes()).status(), Some(481));
     assert_eq!(bench.throw(GATEWAY, &ask("OPTIONS").bytes()).admitted.len(), 1);
+}
+
+#[test]
+fn a_text_message_of_a_gateway_goes_on_unless_its_numbers_are_blocked_or_smuggle() {
+    let mut bench = Bench::new(snapshot(|document| {
+        document["lists"] =
+            serde_json::json!([{"list": "callee", "color": "black", "value": "0044", "expires_at_us": 0}]);
+    }));
+    let mut text = |callee: &str| {
+        let request = ask("MESSAGE").with(|ask| {
+            ask.callee = callee.into();
+            ask.call_id = callee.into();
+        });
+        let outcome = bench.throw(GATEWAY, &request.bytes());
+        (outcome.status(), outcome.admitted.len())
+    };
+    assert_eq!(text("1001"), (None, 1));
+    assert_eq!(text("0044"), (Some(403), 0));
+    assert_eq!(text("1001%0d%0a"), (Some(400), 0));
 }

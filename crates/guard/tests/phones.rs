@@ -364,6 +364,23 @@ fn a_call_is_asked_with_the_operators_code_and_answers_to_the_other_one_still_co
     }
 }
 
+/// RFC 3428 §3: a text message of a phone proves itself as a call does.
+#[test]
+fn a_text_message_is_challenged_where_a_call_is_and_refused_where_a_call_is() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    let text = ask("MESSAGE");
+    assert_eq!(bench.throw(STRANGER, &text.bytes()).status(), Some(403));
+    bind(&mut bench, PHONE);
+    let challenge = bench.throw(PHONE, &text.bytes());
+    assert_eq!(challenge.status(), Some(407));
+    let again = text.answering(&challenge, "1001", "right", 1);
+    let admitted = bench.throw(PHONE, &again.bytes()).admitted;
+    assert_eq!(admitted, [Standing::Phone { number: b"1001".to_vec(), settles: 2, gateway: None }]);
+    assert_eq!(bench.throw(PHONE, &again.bytes()).repeats, 1);
+    assert_eq!(bench.total.get(Counter::IllegalCalls), 0);
+    assert_eq!(bench.total.imbalance(), 0);
+}
+
 /// A proxy on the way may have credentials of its own in the message.
 #[test]
 fn credentials_for_somebody_elses_realm_are_no_answer() {

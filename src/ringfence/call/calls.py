@@ -27,7 +27,7 @@ from ringfence.call.engine import (
 )
 from ringfence.call.headers import (
     ACCEPT,
-    ALLOW_OUTSIDE,
+    ALLOW,
     UNDERSTOOD,
     accepts_sdp,
     is_body_known,
@@ -36,6 +36,7 @@ from ringfence.call.headers import (
     reason,
     unsupported,
 )
+from ringfence.call.messages import Messages
 from ringfence.call.observer import Observer, Unobserved
 from ringfence.call.plan import Account, Plan, Refused, Router
 from ringfence.call.record import call_of, ended, ended_frame
@@ -115,6 +116,7 @@ class Calls:
             observer=observer or Unobserved(),
             refer=self._begin,
         )
+        self.messages = Messages(self.table)
         self.is_draining = False
         self._engine = engine
         self._on_fault = on_fault
@@ -139,6 +141,7 @@ class Calls:
             case Response() | Ack() | Cancel() | Ended():
                 owner = self.table.owners.get(event.transaction)
                 if owner is None:
+                    self.messages.take(event, now)
                     return
                 owner.take(event, now)
                 self._settle(owner.call)
@@ -153,10 +156,15 @@ class Calls:
             self._invite(request, now)
         elif message.method == "OPTIONS":
             self._options(request)
+        elif message.method == "MESSAGE":
+            if self.is_draining:
+                self._answer(request, NODE_STOPPED.sip, [_RETRY])
+            else:
+                self.messages.pass_on(request, now)
         elif message.method in {"BYE", "PRACK", "UPDATE", "INFO", "NOTIFY"}:
             self._answer(request, 481, [])
         else:
-            self._answer(request, 405, [ALLOW_OUTSIDE])
+            self._answer(request, 405, [ALLOW])
 
     def _options(self, request: Request) -> None:
         """Say what we can do (RFC 3261 §11.2), unless we are to do more (§8.2.2.3)."""
@@ -165,7 +173,7 @@ class Calls:
             self._answer(request, 420, [("Unsupported", ", ".join(missing).encode())])
             return
         supported = ", ".join(sorted(UNDERSTOOD)).encode()
-        self._answer(request, 200, [ALLOW_OUTSIDE, ACCEPT, ("Supported", supported)])
+        self._answer(request, 200, [ALLOW, ACCEPT, ("Supported", supported)])
 
     def _answer(self, request: Request, status: int, headers: Headers) -> None:
         """Answer a request outside of calls."""

@@ -11,7 +11,8 @@ class CallCounts:
     """Calls of this run.
 
     Shape: `started` = failed + answered + `live` - `talking`. `failed` by the name of a reason of ours or the
-    status of a far end; that is a few hundred names at most, whatever far ends send.
+    status of a far end; that is a few hundred names at most, whatever far ends send. Text messages outside
+    calls are no calls.
     """
 
     started: int = 0
@@ -19,6 +20,15 @@ class CallCounts:
     live: int = 0
     talking: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    messages_delivered: int = 0
+    messages_failed: int = 0
+
+    def messaged(self, *, is_delivered: bool) -> None:
+        """A text message outside calls was answered."""
+        if is_delivered:
+            self.messages_delivered += 1
+        else:
+            self.messages_failed += 1
 
     def began(self) -> None:
         """A call is taken on."""

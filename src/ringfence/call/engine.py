@@ -44,6 +44,12 @@ class Target:
     is_flow: bool = False
     domain: str = ""
 
+    @property
+    def shown_host(self) -> str:
+        """The host of `shown` as a URI has it."""
+        host = self.shown[0]
+        return f"[{host}]" if ":" in host else host
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

@@ -6,12 +6,9 @@ from typing import Final
 from ringfence.call.engine import Headers
 from ringfence.core import Message
 
-METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK")
-ALLOW_OUTSIDE: Final = ("Allow", ", ".join(METHODS).encode())
-"""Outside calls: a MESSAGE is passed on inside one only."""
-
-ALLOW: Final = ("Allow", ", ".join((*METHODS, "MESSAGE")).encode())
-ALLOW_REFER: Final = ("Allow", ", ".join((*METHODS, "MESSAGE", "REFER")).encode())
+METHODS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "MESSAGE")
+ALLOW: Final = ("Allow", ", ".join(METHODS).encode())
+ALLOW_REFER: Final = ("Allow", ", ".join((*METHODS, "REFER")).encode())
 """For phones, which may transfer calls."""
 
 ACCEPT: Final = ("Accept", b"application/sdp")
@@ -45,14 +42,18 @@ def elsewhere(status: int, text: str) -> tuple[str, bytes]:
     return ("Reason", f'SIP;cause={status};text="{text}"'.encode())
 
 
-def passed(message: Message) -> Headers:
-    """The headers of a message that go on to the other side, with what belongs to its body."""
+def passed(message: Message, also: frozenset[str] = NONE) -> Headers:
+    """The headers of a message that go on to the other side, with what belongs to its body.
+
+    Shape: `also` are names of more of them, in lower case.
+    """
     has_body = message.has_body
     found: Headers = []
     for name, value in message.fields():
         lower = name.lower()
         # The engine refuses NUL; whoever sends one loses the header, not the call.
-        if (lower in PASSED or (has_body and lower in _OF_BODIES)) and b"\0" not in value:
+        goes_on = lower in PASSED or lower in also or (has_body and lower in _OF_BODIES)
+        if goes_on and b"\0" not in value:
             found.append((name, value))
     return found
 

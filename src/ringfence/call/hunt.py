@@ -79,7 +79,7 @@ class Attempt:
         if route.credentials is not None:
             self.leg.digest = DigestClient(route.credentials, chance.token())
         self._tag = chance.token()
-        self._from = f"{written(route.identity.caller, _host(route))};tag={self._tag}"
+        self._from = f"{written(route.identity.caller, route.target.shown_host)};tag={self._tag}"
         self._uri = route.uri or uri_of(route.callee_number, route.host)
         self._seq = 0
         self._shortest_s = session_timer.SHORTEST_S
@@ -104,7 +104,7 @@ class Attempt:
             leg.contact,
             leg.allow,
             self._supported(),
-            *identity_headers(route.identity, _host(route)),
+            *identity_headers(route.identity, route.target.shown_host),
             *leg.credentials("INVITE", self._uri),
             *call.passed,
         ]
@@ -364,11 +364,6 @@ def _unanswered(leg: Leg) -> str:
     if leg.digest is None:
         return "it asks for credentials, and has given us none"
     return "it asks for credentials in a way that is not known here"
-
-
-def _host(route: Route) -> str:
-    host = route.target.shown[0]
-    return f"[{host}]" if ":" in host else host
 
 
 def _phase(message: Message, before: Phase) -> Phase:

@@ -91,6 +91,10 @@ class Stop:
     reason: EndReason | None = None
     outcome: Failure | None = None
 
+    def says_of(self, last: Failure) -> bool:
+        """Whether the call ends with what came of the last attempt."""
+        return self.reason is None and self.outcome in {None, last}
+
 
 def as_it_is(status: int) -> int:
     """No map of failure codes."""
@@ -175,9 +179,14 @@ class Router(Protocol):
         """Who sends an INVITE that takes a place in another call: it goes nowhere, and takes no line."""
         ...
 
+    def deliver(self, request: Request, now: Moment) -> Plan | Refused:
+        """Where a text message goes: to a phone of ours or nowhere. Nobody begins or ends this plan."""
+        ...
+
 
 # --- what the caller hears ---
 
+NO_ROUTER: Final = END_REASON_BY_NAME["NoAvailableRouter"]
 RESPONSE_TIMEOUT: Final = END_REASON_BY_NAME["ResponseTimeout"]
 NO_ANSWER: Final = END_REASON_BY_NAME["NoAnswer"]
 UNREACHABLE: Final = END_REASON_BY_NAME["Unreachable"]
@@ -235,6 +244,13 @@ def verdict(outcome: Failure) -> Verdict:
             return ours(UNREACHABLE)
         case _:
             assert_never(outcome)
+
+
+def concluded(stop: Stop, last: Failure | None) -> Verdict:
+    """What is said when no more attempts follow; `last` came of the last ones, None = there were none."""
+    if stop.reason is not None or last is None:
+        return ours(stop.reason or NO_ROUTER)
+    return verdict(stop.outcome or last)
 
 
 def ours(reason: EndReason) -> Verdict:

@@ -4,7 +4,7 @@
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Self, assert_never
+from typing import Final, Self
 from urllib.parse import unquote
 
 from ringfence.call.engine import Moment, Request
@@ -22,7 +22,7 @@ from ringfence.policy.sources import Sources
 from ringfence.policy.table import MappingGateway, PhoneCaller, PolicyTable
 from ringfence.registrar.bindings import Bindings
 from ringfence.routing.counters import LiveCounters
-from ringfence.routing.plan import ToGateways, ToPhone, plan
+from ringfence.routing.plan import Live, ToGateways, ToPhone, plan
 from ringfence.routing.table import RoutingTable
 from ringfence.settings.calls_model import CalleeFrom, CallerFrom
 from ringfence.settings.model import SettingsState
@@ -79,6 +79,28 @@ class SettingsRouter:
 
     def admit(self, request: Request, now: Moment) -> Plan | Refused:
         """Decide on a call that comes in."""
+        decided = self._decide(request, now, self.counters.live(now_us=now.utc_us))
+        if isinstance(decided, Refused):
+            return decided
+        origin, destination = decided
+        if isinstance(destination, ToPhone):
+            return self._to_phone(origin, destination, now)
+        return GatewayPlan(self, origin, destination)
+
+    def deliver(self, request: Request, now: Moment) -> Plan | Refused:
+        """Decide on a text message: it takes no line, and no vendor is asked to deliver it."""
+        decided = self._decide(request, now, None)
+        if isinstance(decided, Refused):
+            return decided
+        origin, destination = decided
+        if isinstance(destination, ToPhone):
+            return self._to_phone(origin, destination, now)
+        return Refused(reason=_reason(Refusal.NOT_FOUND), account=origin.account)
+
+    def _decide(
+        self, request: Request, now: Moment, live: Live | None
+    ) -> tuple[Origin, ToPhone | ToGateways] | Refused:
+        """Who asks, and where it goes. Shape: `live` as `routing.plan.plan` has it."""
         tables, message = self.tables, request.message
         caller = tables.policy.caller_of(request.gateway_id, request.number)
         came = read_identity(message)
@@ -93,7 +115,7 @@ class SettingsRouter:
             who,
             number,
             now_us=now.utc_us,
-            live=self.counters.live(now_us=now.utc_us),
+            live=live,
             turn=next(self._turns),
         )
         account = Account(
@@ -108,18 +130,15 @@ class SettingsRouter:
             gateway=caller.name if isinstance(caller, MappingGateway) else "",
         )
         destination = made.destination
-        match destination:
-            case Refusal():
-                return Refused(reason=_reason(destination), account=account)
-            case ToPhone(number=phone):
-                bindings = self.bindings.of(phone, now.utc_us)
-                if not bindings:
-                    return Refused(reason=_reason(Refusal.CALLED_NOT_ONLINE), account=account)
-                return PhonePlan(self, self._origin(request, caller, account, came), bindings)
-            case ToGateways():
-                return GatewayPlan(self, self._origin(request, caller, account, came), destination)
-            case _:
-                assert_never(destination)
+        if isinstance(destination, Refusal):
+            return Refused(reason=_reason(destination), account=account)
+        return self._origin(request, caller, account, came), destination
+
+    def _to_phone(self, origin: Origin, to: ToPhone, now: Moment) -> PhonePlan | Refused:
+        bindings = self.bindings.of(to.number, now.utc_us)
+        if not bindings:
+            return Refused(reason=_reason(Refusal.CALLED_NOT_ONLINE), account=origin.account)
+        return PhonePlan(self, origin, bindings)
 
     def party(self, request: Request, now: Moment) -> Plan | Refused:  # noqa: ARG002 - as others decide
         """Who sends an INVITE that takes a place in another call."""

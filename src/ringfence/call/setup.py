@@ -7,7 +7,7 @@ the next one begins once all of them have failed, and the first 2xx or 6xx ends 
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from msgspec import structs
 
@@ -20,20 +20,17 @@ from ringfence.call.headers import cause, elsewhere, passed, reason
 from ringfence.call.hunt import Attempt
 from ringfence.call.leg import Leg, Session, session_of
 from ringfence.call.pairs import Pairs
-from ringfence.call.plan import Fork, Route, Stop, more_telling, ours, verdict
+from ringfence.call.plan import Fork, Route, Stop, concluded, more_telling
 from ringfence.call.provisional import Provisionals
 from ringfence.call.record import callee_of, started
 from ringfence.call.state import State
 from ringfence.call.timers import Timer
 from ringfence.core import Message
-from ringfence.ledger.reasons import END_REASON_BY_NAME
 from ringfence.ledger.schema import RouteAttempt
 from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unreachable
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
-
-NO_ROUTER: Final = END_REASON_BY_NAME["NoAvailableRouter"]
 
 
 class Lost(NamedTuple):
@@ -114,11 +111,8 @@ class Setup:
                 assert_never(chosen)
 
     def _stop(self, stop: Stop, last: Lost | None, now: Moment) -> None:
-        if stop.reason is not None or last is None:
-            end_unanswered(self._call, ours(stop.reason or NO_ROUTER), now)
-            return
-        said = verdict(stop.outcome or last.outcome)
-        if last.q850 is not None and stop.outcome in {None, last.outcome}:
+        said = concluded(stop, None if last is None else last.outcome)
+        if last is not None and last.q850 is not None and stop.says_of(last.outcome):
             said = replace(said, q850=last.q850)
         end_unanswered(self._call, said, now)
 

@@ -283,7 +283,7 @@ class CallCounts(_Body, frozen=True, kw_only=True, tag="call_counts"):
 
     Shape: `started` = `answered` + all of `failed` + `live` - `talking`. `failed` by the name of a reason of
     ours or the SIP status of the far end. `gateways` are mapping gateways that called, `routes` routing
-    gateways that were called.
+    gateways that were called. Messages are text messages outside calls, delivered to a phone of ours or not.
     """
 
     run: int
@@ -295,6 +295,8 @@ class CallCounts(_Body, frozen=True, kw_only=True, tag="call_counts"):
     failed: dict[str, int]
     gateways: tuple[GatewayLoad, ...]
     routes: tuple[GatewayLoad, ...]
+    messages_delivered: int = 0
+    messages_failed: int = 0
 
 
 class VendorRegistration(msgspec.Struct, frozen=True, kw_only=True):

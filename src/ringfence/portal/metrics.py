@@ -107,6 +107,12 @@ def _of_calls(calls: CallCounts) -> Iterator[Metric]:
         ("answered", "Calls that were answered in this run.", calls.answered),
     ):
         yield CounterMetricFamily(f"ringfence_calls_{name}", text, value=count)
+    messages = CounterMetricFamily(
+        "ringfence_messages", "Text messages outside calls, answered in this run.", labels=["result"]
+    )
+    messages.add_metric(["delivered"], calls.messages_delivered)
+    messages.add_metric(["failed"], calls.messages_failed)
+    yield messages
     failed = CounterMetricFamily(
         "ringfence_calls_failed", "Calls that were not answered in this run.", labels=["reason"]
     )

@@ -54,6 +54,8 @@ class CallDesk:
             live=counts.live,
             talking=counts.talking,
             failed=dict(counts.failed),
+            messages_delivered=counts.messages_delivered,
+            messages_failed=counts.messages_failed,
             gateways=tuple(map(_load, service.gateways(now))),
             routes=tuple(map(_load, service.routes(now))),
         )

@@ -401,6 +401,8 @@ def test_metrics_tell_of_calls_and_gateways(site: Site) -> None:
         failed={"NotFound": 2, "486": 1},
         gateways=(load,),
         routes=(load,),
+        messages_delivered=4,
+        messages_failed=3,
     )
     text = site.client.get("/metrics").text
     for line in (
@@ -409,6 +411,8 @@ def test_metrics_tell_of_calls_and_gateways(site: Site) -> None:
         'ringfence_calls_failed_total{reason="NotFound"} 2.0',
         "ringfence_calls_live 2.0",
         "ringfence_calls_talking 1.0",
+        'ringfence_messages_total{result="delivered"} 4.0',
+        'ringfence_messages_total{result="failed"} 3.0',
         'ringfence_gateway_lines{gateway="customer"} 2.0',
         'ringfence_route_asr_percent{route="customer"} 60.0',
         'ringfence_route_acd_seconds{route="customer"} 42.0',

@@ -105,6 +105,8 @@ class LoadsOut(BaseModel):
     live: int
     talking: int
     failed: dict[str, int] = Field(description="By the name of a reason, or the SIP status of the far end.")
+    messages_delivered: int = Field(description="Text messages outside calls that a phone of ours took.")
+    messages_failed: int
     gateways: list[GatewayLoadOut] = Field(description="Mapping gateways that called.")
     routes: list[GatewayLoadOut] = Field(description="Routing gateways that were called.")
 
@@ -140,6 +142,8 @@ def count_live_calls(office: OfficeOf) -> LoadsOut:
         live=counts.live,
         talking=counts.talking,
         failed=counts.failed,
+        messages_delivered=counts.messages_delivered,
+        messages_failed=counts.messages_failed,
         gateways=[GatewayLoadOut.of(load) for load in counts.gateways],
         routes=[GatewayLoadOut.of(load) for load in counts.routes],
     )
