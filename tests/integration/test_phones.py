@@ -86,6 +86,16 @@ def test_a_text_message_goes_from_phone_to_phone_and_leaves_no_record(node: Node
     assert node.books().difference == 0
 
 
+def test_a_registered_phone_that_looks_whether_we_are_there_is_no_stranger(
+    node: Node, switch: Half, home: Peer
+) -> None:
+    assert Phone(home, "1001", PASSWORD).register()[0].status == 200
+    answer = home.ask(Request(method="OPTIONS", caller="1001"))
+    assert (answer.status, "INVITE" in str(answer.headers["allow"])) == (200, True)
+    assert node.cli.json("cdr", "list", "--events", "--pending") == []
+    assert node.books().difference == 0
+
+
 def test_a_text_message_of_a_stranger_is_refused_and_recorded_and_is_no_call(
     node: Node, switch: Half, home: Peer
 ) -> None:

@@ -62,7 +62,7 @@ pub fn filter(known: &[IpNet], phones: &[IpAddr], is_ipv6: bool) -> Vec<Instruct
         .collect();
     phones.sort_unstable();
     phones.dedup();
-    phones.truncate(most - ranges.len());
+    phones.truncate(most.saturating_sub(ranges.len()));
     let mut steered: Vec<(u64, u64, u32)> = ranges.into_iter().map(|(first, last)| (first, last, KNOWN)).collect();
     steered.extend(phones.into_iter().map(|ip| (ip, ip, PHONES)));
     steered.sort_unstable();

@@ -81,7 +81,13 @@ pub struct Flows {
 impl Flows {
     /// Whether a packet arrives on the flow of a phone of ours.
     pub fn is_live(&self, key: &FlowKey, now_us: u64) -> bool {
-        self.numbers.get(key).is_some_and(|numbers| numbers.iter().any(|number| self.is_of(key, number, now_us)))
+        self.number_on(key, now_us).is_some()
+    }
+
+    /// A number that is registered over a flow; of several the first by its bytes.
+    pub fn number_on(&self, key: &FlowKey, now_us: u64) -> Option<&[u8]> {
+        let live = self.numbers.get(key)?.iter().filter(|number| self.is_of(key, number, now_us));
+        live.min().map(Vec::as_slice)
     }
 
     /// Whether a number is registered over a flow.

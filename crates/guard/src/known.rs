@@ -10,7 +10,7 @@ use crate::snapshot::Gateway;
 
 /// Requests other than INVITE that a gateway may send for each call that it may start (OPTIONS pings, text messages).
 const OTHERS_PER_CALL: u64 = 10;
-/// New calls and text messages per second of one phone, and at once.
+/// New calls, text messages and OPTIONS per second of one phone, and at once.
 const PHONE_CALLS: (u64, u64) = (5, 10);
 
 struct Limits {
@@ -57,7 +57,7 @@ impl KnownSources {
         }
     }
 
-    /// Take one call or text message from the allowance of whoever registers as this number: a gateway, or a phone.
+    /// Take one request from the allowance of whoever registers as this number: a gateway, or a phone.
     pub(crate) fn admit_proven(
         &mut self,
         gateway: Option<&Gateway>,

@@ -77,6 +77,12 @@ impl Guard {
         if let Some(gateway) = gateway {
             return self.verdict_gateway(now, packet, message, view, (snapshot, gateway));
         }
+        if view.method == Method::Options {
+            let number = self.flows.number_on(&flow_of(packet), now.utc_us).map(<[u8]>::to_vec);
+            if let Some(number) = number {
+                return self.verdict_ping(now, packet, message, view, snapshot, number);
+            }
+        }
         match view.method {
             Method::Invite | Method::Message => self.verdict_stranger(now, packet, message, view, snapshot, effects),
             Method::Other(_) => refuse(Reason::MethodNotAllowed, unauthorized_code(snapshot)),
@@ -187,6 +193,32 @@ impl Guard {
         let auth_user =
             answers(message, code, &snapshot.realm).map_or(&b""[..], |credentials| bare(credentials.username));
         Judged::Refused(Refusal { settles, gateway: gateway_id, auth_user, is_authorised: true, ..refusal })
+    }
+
+    /// An OPTIONS over a phone's own flow: it looks whether we are there, or keeps its NAT open.
+    fn verdict_ping<'a>(
+        &mut self,
+        now: Now,
+        packet: &Packet<'_>,
+        message: &Message<'a>,
+        view: &View<'a>,
+        snapshot: &Snapshot,
+        number: Vec<u8>,
+    ) -> Judged<'a> {
+        if self.repeated(now, packet, view) {
+            return Judged::Repeat;
+        }
+        let gateway = snapshot.gateway_registering_as(&number);
+        let gateway_id = gateway.map(|gateway| gateway.id);
+        let refusal = if let Err(fault) = sip::check(message) {
+            let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
+            Refusal { detail: fault.why as u16, ..refusal }
+        } else if self.is_overloaded || !self.known.admit_proven(gateway, &number, view.method, now.ms) {
+            Refusal::new(Reason::RateExceeded, Reply::Later)
+        } else {
+            return Judged::Admitted(Standing::Phone { number, settles: 0, gateway: gateway_id });
+        };
+        Judged::Refused(Refusal { gateway: gateway_id, is_authorised: true, ..refusal })
     }
 
     fn verdict_register<'a>(

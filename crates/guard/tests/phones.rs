@@ -381,6 +381,24 @@ fn a_text_message_is_challenged_where_a_call_is_and_refused_where_a_call_is() {
     assert_eq!(bench.total.imbalance(), 0);
 }
 
+/// RFC 3261 §11: many phones look now and then whether their registrar is there.
+#[test]
+fn an_options_over_a_live_flow_is_let_in_and_any_other_is_a_strangers() {
+    let mut bench = Bench::new(snapshot(|_| {}));
+    bind(&mut bench, PHONE);
+    let ping = |turn: u32| ask("OPTIONS").with(|ask| (ask.cseq, ask.branch) = (turn, format!("z9hG4bKping{turn}")));
+    let admitted = bench.throw(PHONE, &ping(1).bytes()).admitted;
+    assert_eq!(admitted, [Standing::Phone { number: b"1001".to_vec(), settles: 0, gateway: None }]);
+    assert_eq!(bench.throw(PHONE, &ping(1).bytes()).repeats, 1);
+    assert!(bench.journal().is_empty());
+    assert_eq!(bench.throw(STRANGER, &ping(2).bytes()).status(), Some(403));
+    let heard: Vec<_> = (3..14).map(|turn| bench.throw(PHONE, &ping(turn).bytes()).status()).collect();
+    assert_eq!((heard[8], heard[9]), (None, Some(503)));
+    bench.wait_ms(61_000);
+    assert_eq!(bench.throw(PHONE, &ping(20).bytes()).status(), Some(403));
+    assert_eq!((bench.total.get(Counter::IllegalCalls), bench.total.imbalance()), (0, 0));
+}
+
 /// A proxy on the way may have credentials of its own in the message.
 #[test]
 fn credentials_for_somebody_elses_realm_are_no_answer() {
