@@ -4,6 +4,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,13 +13,13 @@ import click
 from ringfence.cli.duration import DurationType
 from ringfence.cli.output import Value, note
 from ringfence.cli.session import Session, with_session
-from ringfence.cli.tables import at_line, read_lines, read_rows, shown_name
+from ringfence.cli.tables import Rows, read_lines, read_rows, shown_name
 from ringfence.clock import iso_utc
 from ringfence.errors import ConfigError
 from ringfence.ids import BlockId
 from ringfence.settings import checks
 from ringfence.settings.duration import parse_duration
-from ringfence.settings.model import Block, BlockDraft, Color, ListName
+from ringfence.settings.model import Block, BlockDraft, Change, Color, ListName
 
 E = TypeVar("E", bound=Enum)
 
@@ -100,7 +101,10 @@ def add(
     """Put one or more VALUEs on a list: addresses, networks, or with --list caller|callee number prefixes."""
     usual = _usual(list_name, white, for_s, reason)
     drafts = [_draft(value, usual) for value in values]
-    _add(session, drafts, skip_existing=False)
+    with session.changing() as store:
+        changes = store.lists.add_all(drafts, actor=session.actor)
+        version = store.version()
+    _tell(session, changes, version)
 
 
 @command.command()
@@ -142,7 +146,16 @@ def import_blocks(
     """
     usual = _usual(list_name, white, for_s, reason)
     drafts = _read(read_lines(file), shown_name(file), usual)
-    _add(session, drafts, skip_existing=skip_existing)
+    with session.changing() as store:
+        if skip_existing:
+            there = {(block.list, block.value) for block in store.lists.in_force()}
+            wanted = drafts.only(lambda draft: (draft.list, draft.value) not in there)
+            note(f"passed over {len(drafts) - len(wanted)} that are on the list already")
+            drafts = wanted
+        with drafts.naming_lines():
+            changes = store.lists.add_all(drafts, actor=session.actor)
+        version = store.version()
+    _tell(session, changes, version)
 
 
 def _usual(list_name: str | None, white: bool, for_s: int | None, reason: str) -> _Usual:
@@ -164,15 +177,7 @@ def _draft(value: str, usual: _Usual) -> BlockDraft:
     )
 
 
-def _add(session: Session, drafts: Sequence[BlockDraft], *, skip_existing: bool) -> None:
-    with session.changing() as store:
-        if skip_existing:
-            there = {(block.list, block.value) for block in store.lists.in_force()}
-            wanted = [draft for draft in drafts if (draft.list, draft.value) not in there]
-            note(f"passed over {len(drafts) - len(wanted)} that are on the list already")
-            drafts = wanted
-        changes = store.lists.add_all(drafts, actor=session.actor)
-        version = store.version()
+def _tell(session: Session, changes: Sequence[Change[Block]], version: int) -> None:
     blocks = [change.after for change in changes if change.after is not None]
     for block in blocks[:10]:
         note(f"added entry {block.id}: {block.value} on the {block.color.value} list of {block.list.value}s")
@@ -183,19 +188,18 @@ def _add(session: Session, drafts: Sequence[BlockDraft], *, skip_existing: bool)
     session.announce(version, changed=bool(blocks))
 
 
-def _read(text: list[str], name: str, usual: _Usual) -> list[BlockDraft]:
+def _read(text: list[str], name: str, usual: _Usual) -> Rows[BlockDraft]:
     heading = [cell.strip().lower() for cell in text[0].split(",")] if text else []
     if "value" in heading:
         optional = ("list", "color", "reason", "for", "id", "created_at", "expires_at", "actor")
         return read_rows(
             text, name, required=("value",), optional=optional, read=lambda row: _from_cells(row, usual)
         )
-    drafts = []
+    drafts: Rows[BlockDraft] = Rows(name)
     for number, line in enumerate(text, 1):
         value = line.partition("#")[0].strip()
         if value:
-            with at_line(name, number):
-                drafts.append(_draft(value, usual))
+            drafts.read(number, partial(_draft, value, usual))
     return drafts
 
 

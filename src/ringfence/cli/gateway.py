@@ -196,7 +196,7 @@ def import_gateways(session: Session, *, file: Path) -> None:
         optional=(*_ALL_COLUMNS[1:], "password"),
         read=_from_cells,
     )
-    with session.changing() as store:
+    with session.changing() as store, drafts.naming_lines():
         changes = store.gateways.add_all(drafts, actor=session.actor)
     note(f"added {len(changes)} gateways")
     session.output.outcomes(

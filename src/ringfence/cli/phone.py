@@ -120,8 +120,8 @@ def import_phones(session: Session, *, file: Path) -> None:
         optional=("password", "enabled"),
         read=_from_cells,
     )
-    with session.changing() as store:
-        changes = store.phones.add_all([draft for draft, _ in read], actor=session.actor)
+    with session.changing() as store, read.naming_lines():
+        changes = store.phones.add_all((draft for draft, _ in read), actor=session.actor)
     note(f"added {len(changes)} phones")
     made = [[draft.number, password.text] for draft, password in read if password.is_made]
     if made:

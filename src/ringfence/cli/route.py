@@ -245,7 +245,7 @@ def import_routes(session: Session, *, file: Path) -> None:
         optional=(*_ALL_COLUMNS[1:], "password"),
         read=_from_cells,
     )
-    with session.changing() as store:
+    with session.changing() as store, drafts.naming_lines():
         changes = store.routing_gateways.add_all(drafts, actor=session.actor)
     note(f"added {len(changes)} routes")
     session.output.outcomes(

@@ -5,14 +5,57 @@ import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Self, TypeVar
 
 from ringfence.errors import ConfigError
 from ringfence.ledger.cells import read_csv_text
 from ringfence.settings.spelling import did_you_mean
 
 T = TypeVar("T")
+
+
+class Rows(Generic[T]):
+    """What a file holds, in the order of its lines.
+
+    An error that comes while one of them is taken in, inside `naming_lines`, names its line.
+    """
+
+    def __init__(self, name: str, rows: Iterable[tuple[int, T]] = ()) -> None:
+        self._name = name
+        self._rows = list(rows)
+        self._line = 0
+
+    def read(self, line: int, read: Callable[[], T]) -> None:
+        """Add what `read` makes of a line.
+
+        Raises: ConfigError that names the line.
+        """
+        self._line = line
+        with self.naming_lines():
+            self._rows.append((line, read()))
+
+    def only(self, wanted: Callable[[T], bool]) -> Self:
+        """Those of them that are wanted."""
+        return type(self)(self._name, ((line, row) for line, row in self._rows if wanted(row)))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[T]:
+        for line, row in self._rows:
+            self._line = line
+            yield row
+
+    @contextmanager
+    def naming_lines(self) -> Iterator[None]:
+        """Put the file and the line at hand before an error's message."""
+        try:
+            yield
+        except ConfigError as error:
+            message = f"{self._name}:{self._line}: {error.message}"
+            raise ConfigError(message, hint=error.hint, code=error.code) from error
 
 
 def read_lines(path: Path) -> list[str]:
@@ -42,7 +85,7 @@ def read_rows(
     required: tuple[str, ...],
     optional: tuple[str, ...],
     read: Callable[[Mapping[str, str]], T],
-) -> list[T]:
+) -> Rows[T]:
     """Read CSV with a heading, one object a row; empty cells are left out of what `read` gets.
 
     Raises: ConfigError that names the file and the line.
@@ -64,7 +107,14 @@ def read_rows(
             hint=f"the first line names the columns: {', '.join(known)}",
             code="bad_value",
         )
-    found = []
+
+    def made(cells: Mapping[str, str]) -> T:
+        for column in required:
+            if column not in cells:
+                raise ConfigError(f"{column} is empty", code="bad_value")
+        return read(cells)
+
+    found: Rows[T] = Rows(name)
     for row in rows:
         if not any(cell.strip() for cell in row):
             continue
@@ -78,18 +128,5 @@ def read_rows(
         cells = {
             column: read_csv_text(cell) for column, cell in zip(heading, row, strict=True) if cell.strip()
         }
-        with at_line(name, line):
-            for column in required:
-                if column not in cells:
-                    raise ConfigError(f"{column} is empty", code="bad_value")
-            found.append(read(cells))
+        found.read(line, partial(made, cells))
     return found
-
-
-@contextmanager
-def at_line(name: str, line: int) -> Iterator[None]:
-    """Put the file and the line before an error's message."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{name}:{line}: {error.message}", hint=error.hint, code=error.code) from error

@@ -188,6 +188,32 @@ def test_import_names_the_line_and_changes_nothing(cli: Cli, text: str, said: st
     assert not cli.data_dir.exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "there", "text", "said"),
+    [
+        ("gateway", "b 192.0.2.1", "name,addresses\na,192.0.2.2\n\nb,192.0.2.3\n", "4: there is a gateway"),
+        ("gateway", "b 192.0.2.1", "name,addresses\na,192.0.2.2\na,192.0.2.3\n", "3: there is a gateway"),
+        (
+            "route",
+            "b 192.0.2.1",
+            "name,address\na,192.0.2.2\nb,192.0.2.3\n",
+            "3: there is a routing gateway",
+        ),
+        ("phone", "1001 --generate", "number\n1002\n1001\n", "3: there is a phone '1001'"),
+        ("block", "192.0.2.1", "192.0.2.2\n# more\n192.0.2.1\n", "3: 192.0.2.1 is on"),
+    ],
+    ids=["gateway", "gateway twice", "route", "phone", "block"],
+)
+def test_import_names_the_line_of_what_is_there_already_and_changes_nothing(
+    cli: Cli, kind: str, there: str, text: str, said: str
+) -> None:
+    cli.ok(kind, "add", *there.split())
+    before = cli.json(kind, "list")
+    result = cli(kind, "import", "-", stdin=text)
+    assert (result.exit_code, f"<stdin>:{said}" in result.stderr) == (1, True), result.stderr
+    assert cli.json(kind, "list") == before
+
+
 def test_import_of_a_file_that_is_not_there_says_so(cli: Cli, tmp_path: Path) -> None:
     assert "cannot be read: No such file" in cli("gateway", "import", str(tmp_path / "absent.csv")).stderr
 

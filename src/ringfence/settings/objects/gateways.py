@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Acts on mapping gateways: the sources that may send calls because of their address or their password."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -81,7 +81,7 @@ class Gateways:
         """
         return self.add_all([draft], actor=actor)[0]
 
-    def add_all(self, drafts: Sequence[GatewayDraft], *, actor: str) -> tuple[Change[Gateway], ...]:
+    def add_all(self, drafts: Iterable[GatewayDraft], *, actor: str) -> tuple[Change[Gateway], ...]:
         """Authorise several sources: all of them, or none if one is refused.
 
         Raises: as `add`.

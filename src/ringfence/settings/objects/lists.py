@@ -104,7 +104,7 @@ class Lists:
         """
         return self.add_all([draft], actor=actor)[0]
 
-    def add_all(self, drafts: Sequence[BlockDraft], *, actor: str) -> tuple[Change[Block], ...]:
+    def add_all(self, drafts: Iterable[BlockDraft], *, actor: str) -> tuple[Change[Block], ...]:
         """Put several entries on their lists: all of them, or none if one is refused.
 
         Raises: as `add`.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Acts on phones. A password comes in, its digests are stored, and the password is kept nowhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -58,7 +58,7 @@ class Phones:
         """
         return self.add_all([draft], actor=actor)[0]
 
-    def add_all(self, drafts: Sequence[PhoneDraft], *, actor: str) -> tuple[Change[Phone], ...]:
+    def add_all(self, drafts: Iterable[PhoneDraft], *, actor: str) -> tuple[Change[Phone], ...]:
         """Let several phones register: all of them, or none if one is refused.
 
         Raises: as `add`.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Acts on routing gateways: the vendors that calls are sent to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Final
@@ -103,7 +103,7 @@ class RoutingGateways:
         return self.add_all([draft], actor=actor)[0]
 
     def add_all(
-        self, drafts: Sequence[RoutingGatewayDraft], *, actor: str
+        self, drafts: Iterable[RoutingGatewayDraft], *, actor: str
     ) -> tuple[Change[RoutingGateway], ...]:
         """Have several vendors: all of them, or none if one is refused.
 
