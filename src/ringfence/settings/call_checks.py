@@ -159,6 +159,7 @@ def group_name(text: str) -> str:
             sentence("{text!r} cannot be a group's name", text=text),
             "write 1 to 64 printable characters, no blanks or commas",
         )
+    checks.require_page(text)
     return text
 
 

@@ -216,7 +216,20 @@ def gateway_name(text: str) -> str:
             sentence("{text!r} cannot be a gateway's name", text=text),
             "write 1 to 64 printable characters, no blanks around them",
         )
+    require_page(text)
     return text
+
+
+def require_page(name: str) -> None:
+    """Refuse a name whose page no browser asks for: it takes dots between slashes for another place.
+
+    Raises: ConfigError("bad_value").
+    """
+    if not {".", ".."}.isdisjoint(name.split("/")):
+        raise _bad(
+            sentence("{name!r} cannot stand in the address of its page", name=name),
+            "leave out parts that are . or .. only",
+        )
 
 
 def password(text: str, owner: str) -> str:
@@ -232,7 +245,7 @@ def password(text: str, owner: str) -> str:
                 shortest=shortest,
                 longest=longest,
             ),
-            "leave it out to have one made",
+            "leave it out (--generate on the command line) to have one made",
         )
     if text.casefold() == owner.casefold():
         raise _bad("the password cannot be the name it belongs to", "scanners try that first")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+
 import pytest
 
 from ringfence.errors import ConfigError
-from ringfence.settings import checks
+from ringfence.settings import call_checks, checks
 from ringfence.settings.model import ListName
 
 
@@ -118,6 +120,14 @@ def test_phone_number_that_a_sip_uri_cannot_carry_is_refused(typed: str) -> None
 def test_gateway_name_that_would_confuse_a_screen_is_refused(typed: str) -> None:
     with pytest.raises(ConfigError):
         checks.gateway_name(typed)
+
+
+@pytest.mark.parametrize("check", [checks.gateway_name, call_checks.group_name])
+@pytest.mark.parametrize("typed", [".", "..", "a/../b", "./a"])
+def test_name_that_no_browser_asks_for_is_refused(check: Callable[[str], str], typed: str) -> None:
+    with pytest.raises(ConfigError, match="cannot stand in the address of its page"):
+        check(typed)
+    assert check("a.b/...") == "a.b/..."
 
 
 def test_weak_password_is_refused_and_not_repeated() -> None:
