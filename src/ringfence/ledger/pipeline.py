@@ -111,6 +111,7 @@ class Ledger:
         self._pace = pace or Pace()
         self._manifest = manifest.load(directory)
         self.removed = remove_unlisted(directory, self._manifest)
+        engine.clear(directory)
         self._connection = engine.connect(directory)
         self._tail = Tail(self._connection, node=node, window_us=self._pace.window_us)
         self._tail_summaries = TailSummaries(self._connection.cursor())
@@ -120,12 +121,13 @@ class Ledger:
         # Maintenance works beside the thread that seals; the manifest has a lock. Merging has an engine of
         # its own, without threads, so that its work waits for those who ask. What lies beside segments does
         # not wait so long: without it those who ask would have to read the rows.
-        self._keeping = engine.connect(directory, threads=1)
+        self._keeping = engine.connect(directory, threads=1, memory_limit=engine.ASIDE_MEMORY_LIMIT)
+        self._beside = engine.connect(directory, memory_limit=engine.ASIDE_MEMORY_LIMIT)
         self._merged = SegmentWriter(directory, self._keeping.cursor())
         self.rollups = RollupWriter(directory, self._keeping.cursor())
         self.beside: tuple[BesideWriter, ...] = (
-            SummaryWriter(directory, self._connection.cursor()),
-            PlaceWriter(directory, self._connection.cursor()),
+            SummaryWriter(directory, self._beside.cursor()),
+            PlaceWriter(directory, self._beside.cursor()),
         )
         self._changing = threading.RLock()
         self._feed = Feed(
@@ -235,6 +237,7 @@ class Ledger:
     def close(self) -> None:
         """Let the engine go; what is sealed stays sealed."""
         self._keeping.close()
+        self._beside.close()
         self._connection.close()
 
     def _cut_if_due(self) -> None:

@@ -161,16 +161,18 @@ def test_an_engine_that_is_opened_again_waits_for_nobody_either(
     opened_at: list[int] = []
     connect = engine.connect
 
-    def noted(directory: Path, *, threads: int = engine.THREADS) -> duckdb.DuckDBPyConnection:
-        # The engine of maintenance has no threads of its own.
+    def noted(
+        directory: Path, *, threads: int = engine.THREADS, memory_limit: str = engine.MEMORY_LIMIT
+    ) -> duckdb.DuckDBPyConnection:
+        # The engine that merges has no threads of its own.
         if threads > 1:
             opened_at.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        return connect(directory, threads=threads)
+        return connect(directory, threads=threads, memory_limit=memory_limit)
 
     step = Ledger.step
 
     def failing_at_first(ledger: Ledger) -> int:
-        if len(opened_at) == 1:
+        if len(opened_at) == 2:
             raise OSError("the disk is gone")
         return step(ledger)
 
@@ -180,4 +182,4 @@ def test_an_engine_that_is_opened_again_waits_for_nobody_either(
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     running.start()
     wait_for(lambda: rows(running) == 3)
-    assert opened_at == [own, own]
+    assert opened_at == [own] * 4
