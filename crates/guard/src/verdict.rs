@@ -77,11 +77,15 @@ impl Guard {
         if let Some(gateway) = gateway {
             return self.verdict_gateway(now, packet, message, view, (snapshot, gateway));
         }
-        if view.method == Method::Options {
-            let number = self.flows.number_on(&flow_of(packet), now.utc_us).map(<[u8]>::to_vec);
-            if let Some(number) = number {
-                return self.verdict_ping(now, packet, message, view, snapshot, number);
+        // A phone looks whether we are there, or keeps its NAT open: its own flow is proof enough for that.
+        if view.method == Method::Options
+            && let Some(number) = self.flows.number_on(&flow_of(packet), now.utc_us)
+        {
+            let number = number.to_vec();
+            if self.repeated(now, packet, view) {
+                return Judged::Repeat;
             }
+            return self.verdict_proven(now, message, view, snapshot, (number, 0, b""));
         }
         match view.method {
             Method::Invite | Method::Message => self.verdict_stranger(now, packet, message, view, snapshot, effects),
@@ -177,48 +181,34 @@ impl Guard {
         let Judged::Admitted(Standing::Phone { number, settles, .. }) = verified else {
             return verified;
         };
-        // A gateway that registers has its own limits, and is no stranger beyond them.
+        let auth_user =
+            answers(message, code, &snapshot.realm).map_or(&b""[..], |credentials| bare(credentials.username));
+        self.verdict_proven(now, message, view, snapshot, (number, settles, auth_user))
+    }
+
+    /// A request of a phone that proved itself, or that came over its flow. Whoever is refused here is no stranger.
+    fn verdict_proven<'a>(
+        &mut self,
+        now: Now,
+        message: &Message<'a>,
+        view: &View<'a>,
+        snapshot: &Snapshot,
+        (number, settles, auth_user): (Vec<u8>, u64, &'a [u8]),
+    ) -> Judged<'a> {
+        // A gateway that registers has its own limits.
         let gateway = snapshot.gateway_registering_as(&number);
         let gateway_id = gateway.map(|gateway| gateway.id);
         let refusal = if let Err(fault) = sip::check(message) {
             let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
             Refusal { detail: fault.why as u16, ..refusal }
-        } else if number_is_black(snapshot, view, now) {
+        } else if view.method != Method::Options && number_is_black(snapshot, view, now) {
             Refusal::new(Reason::Blacklisted, Reply::Status(403))
         } else if self.is_overloaded || !self.known.admit_proven(gateway, &number, view.method, now.ms) {
             Refusal::new(Reason::RateExceeded, Reply::Later)
         } else {
             return Judged::Admitted(Standing::Phone { number, settles, gateway: gateway_id });
         };
-        let auth_user =
-            answers(message, code, &snapshot.realm).map_or(&b""[..], |credentials| bare(credentials.username));
         Judged::Refused(Refusal { settles, gateway: gateway_id, auth_user, is_authorised: true, ..refusal })
-    }
-
-    /// An OPTIONS over a phone's own flow: it looks whether we are there, or keeps its NAT open.
-    fn verdict_ping<'a>(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'a>,
-        view: &View<'a>,
-        snapshot: &Snapshot,
-        number: Vec<u8>,
-    ) -> Judged<'a> {
-        if self.repeated(now, packet, view) {
-            return Judged::Repeat;
-        }
-        let gateway = snapshot.gateway_registering_as(&number);
-        let gateway_id = gateway.map(|gateway| gateway.id);
-        let refusal = if let Err(fault) = sip::check(message) {
-            let refusal = Refusal::new(Reason::Malformed, Reply::Status(fault.status));
-            Refusal { detail: fault.why as u16, ..refusal }
-        } else if self.is_overloaded || !self.known.admit_proven(gateway, &number, view.method, now.ms) {
-            Refusal::new(Reason::RateExceeded, Reply::Later)
-        } else {
-            return Judged::Admitted(Standing::Phone { number, settles: 0, gateway: gateway_id });
-        };
-        Judged::Refused(Refusal { gateway: gateway_id, is_authorised: true, ..refusal })
     }
 
     fn verdict_register<'a>(
