@@ -20,6 +20,9 @@ from ringfence.ledger.schema import (
 )
 
 NOBODY: Final = Callee()
+_CLOCKS_APART_US: Final = 10_000
+"""Lengths are by another clock than times, and in milliseconds."""
+
 LONGEST_TEXT: Final = 64
 LONGEST_CALL_ID: Final = 128
 """Characters kept of what others choose, as in the edge's own records: a frame has 64 KiB."""
@@ -95,7 +98,15 @@ def ended(
     callee: Callee = NOBODY,
     attempts: Sequence[RouteAttempt] = (),
 ) -> CallEnded:
-    """What ends a call. It is written whatever the operator wants recorded, and says so."""
+    """What ends a call. It is written whatever the operator wants recorded, and says so.
+
+    Shape: where the clock was set back meanwhile, times after the start are by the clock of the start.
+    """
+    if answered_us:
+        answered_us = max(answered_us, call.started_us)
+    earliest_us = answered_us + hold_ms * 1000 if answered_us else call.started_us
+    if ended_us < earliest_us - _CLOCKS_APART_US:
+        ended_us = earliest_us
     hold = hold_s(hold_ms, settings.hold_precision_ms)
     is_recorded = (hold > 0 or settings.records_zero_hold_time) and (
         direction is not EndDirection.SERVER or settings.records_server_hang_up

@@ -45,6 +45,27 @@ def test_a_call_is_set_up_talked_and_hung_up_by_the_caller() -> None:
     world.assert_at_rest()
 
 
+@pytest.mark.parametrize("when", ["it rings", "it is up"])
+def test_a_record_runs_forward_though_the_clock_was_set_back_while(when: str) -> None:
+    world = World()
+    ringing(world)
+    began_us = world.now.utc_us
+    world.pass_time(2.0)
+    if when == "it rings":
+        world.set_clock(-3600.0)
+    world.bob.answer(200)
+    world.bob.expect("ACK")
+    world.alice.expect(200)
+    world.alice.ack()
+    world.set_clock(-7200.0)
+    world.pass_time(21.0)
+    world.alice.ask("BYE")
+    [record] = world.ended
+    assert record.started_us == began_us
+    answered_us = began_us if when == "it rings" else began_us + 2_000_000
+    assert (record.answered_us, record.hold_s, record.ended_us) == (answered_us, 21, answered_us + 21_000_000)
+
+
 def test_the_callee_hangs_up() -> None:
     world = World()
     talking(world)
