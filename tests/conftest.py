@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for all tests, and the rule that no test leaves the machine."""
 
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -12,6 +13,10 @@ from hypothesis import settings
 
 from kit.clock import ManualClock
 from ringfence.settings.store import SettingsStore
+
+# A shell has what it starts in the background ignore SIGINT, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes is the machine's doing.
 settings.register_profile("ringfence", deadline=None)
