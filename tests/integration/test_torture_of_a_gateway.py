@@ -16,7 +16,7 @@ NO_NUMBER = 484
 
 ANSWERS: dict[str, int | None] = {
     "wsinv": 481, "intmeth": 405, "esc01": NO_NUMBER, "escnull": 401, "esc02": 405, "lwsdisp": 200,
-    "longreq": NO_NUMBER, "dblreq": 401, "semiuri": 200, "transports": 200, "mpart01": 405,
+    "longreq": NO_NUMBER, "dblreq": 401, "semiuri": 200, "transports": 200, "mpart01": 404,
     "unreason": None, "noreason": None,
     "badinv01": 400, "clerr": 400, "ncl": 400, "scalar02": 400, "scalarlg": None, "quotbal": 400,
     "ltgtruri": 400, "lwsruri": 400, "lwsstart": 400, "trws": 400, "escruri": 400, "baddate": 400,
