@@ -121,8 +121,8 @@ class Ledger:
         # Maintenance works beside the thread that seals; the manifest has a lock. Merging has an engine of
         # its own, without threads, so that its work waits for those who ask. What lies beside segments does
         # not wait so long: without it those who ask would have to read the rows.
-        self._keeping = engine.connect(directory, threads=1, memory_limit=engine.ASIDE_MEMORY_LIMIT)
-        self._beside = engine.connect(directory, memory_limit=engine.ASIDE_MEMORY_LIMIT)
+        self._keeping = engine.connect_aside(directory, threads=1)
+        self._beside = engine.connect_aside(directory)
         self._merged = SegmentWriter(directory, self._keeping.cursor())
         self.rollups = RollupWriter(directory, self._keeping.cursor())
         self.beside: tuple[BesideWriter, ...] = (

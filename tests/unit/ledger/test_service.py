@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -161,13 +162,11 @@ def test_an_engine_that_is_opened_again_waits_for_nobody_either(
     opened_at: list[int] = []
     connect = engine.connect
 
-    def noted(
-        directory: Path, *, threads: int = engine.THREADS, memory_limit: str = engine.MEMORY_LIMIT
-    ) -> duckdb.DuckDBPyConnection:
+    def noted(directory: Path, **options: Any) -> duckdb.DuckDBPyConnection:
         # The engine that merges has no threads of its own.
-        if threads > 1:
+        if options.get("threads", engine.THREADS) > 1:
             opened_at.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        return connect(directory, threads=threads, memory_limit=memory_limit)
+        return connect(directory, **options)
 
     step = Ledger.step
 
