@@ -45,22 +45,19 @@ def connect(
     working: Path | None = None,
     threads: int = THREADS,
     memory_limit: str = MEMORY_LIMIT,
-    keeps_metadata: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory engine that may read `directory` and nothing else.
 
     Shape: `working` takes what does not fit into `memory_limit` (default: one of its own below `directory`,
     made when needed); two engines at work in one would write over each other's files. With one thread all
-    work is done by the thread that asks, with its priority. `keeps_metadata` is for who reads a file again
-    and again: what is known of files that are gone stays until memory is short. The macros `reason_of`,
-    `end_reason_of`, `q850_of`, `method_of`, `transport_of` and `scope_of` name the journal's codes.
+    work is done by the thread that asks, with its priority. The macros `reason_of`, `end_reason_of`,
+    `q850_of`, `method_of`, `transport_of` and `scope_of` name the journal's codes.
     """
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET memory_limit = '{memory_limit}'")
     connection.execute(f"SET threads = {threads}")
     own = directory / f"{WORKING_DIRECTORY}-{os.getpid()}-{next(_numbers)}"
     connection.execute("SET temp_directory = $path", {"path": str(working or own)})
-    connection.execute(f"SET parquet_metadata_cache = {str(keeps_metadata).lower()}")
     # The system keeps what was read of files; here it would fill the memory up to the limit.
     connection.execute("SET enable_external_file_cache = false")
     connection.execute("SET autoinstall_known_extensions = false")
@@ -75,8 +72,8 @@ def connect(
 
 
 def connect_aside(directory: Path, *, threads: int = THREADS) -> duckdb.DuckDBPyConnection:
-    """Open one for work that nobody waits for, on files that are read once or twice."""
-    return connect(directory, threads=threads, memory_limit=ASIDE_MEMORY_LIMIT, keeps_metadata=False)
+    """Open one for work that nobody waits for."""
+    return connect(directory, threads=threads, memory_limit=ASIDE_MEMORY_LIMIT)
 
 
 def clear(directory: Path) -> None:

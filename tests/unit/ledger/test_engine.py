@@ -4,8 +4,6 @@
 import os
 from pathlib import Path
 
-import pytest
-
 from ringfence.ledger import engine
 
 
@@ -21,18 +19,15 @@ def test_no_two_engines_work_in_one_directory(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("keeps", "kept"), [(True, {"OBJECT_CACHE"}), (False, set())])
-def test_of_files_that_are_gone_only_metadata_is_kept_and_only_where_wanted(
-    tmp_path: Path, keeps: bool, kept: set[str]
-) -> None:
-    connection = engine.connect(tmp_path, keeps_metadata=keeps)
+def test_nothing_is_kept_of_files_that_were_read(tmp_path: Path) -> None:
+    connection = engine.connect(tmp_path).cursor()
     for number in range(3):
         path = tmp_path / f"{number}.parquet"
         connection.execute(f"COPY (FROM range(10000)) TO {engine.literal(str(path))} (FORMAT parquet)")
         connection.execute("SELECT sum(range) FROM read_parquet($path)", {"path": str(path)}).fetchall()
         path.unlink()
     held = connection.execute("SELECT tag FROM duckdb_memory() WHERE memory_usage_bytes > 0").fetchall()
-    assert {tag for (tag,) in held if tag.endswith("_CACHE")} == kept
+    assert not [tag for (tag,) in held if tag.endswith("_CACHE")]
 
 
 def test_what_a_killed_process_left_behind_is_removed_and_no_other(tmp_path: Path) -> None:
