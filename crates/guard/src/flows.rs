@@ -81,13 +81,17 @@ pub struct Flows {
 impl Flows {
     /// Whether a packet arrives on the flow of a phone of ours.
     pub fn is_live(&self, key: &FlowKey, now_us: u64) -> bool {
-        self.number_on(key, now_us).is_some()
+        self.live_on(*key, now_us).next().is_some()
     }
 
     /// A number that is registered over a flow; of several the first by its bytes.
     pub fn number_on(&self, key: &FlowKey, now_us: u64) -> Option<&[u8]> {
-        let live = self.numbers.get(key)?.iter().filter(|number| self.is_of(key, number, now_us));
-        live.min().map(Vec::as_slice)
+        self.live_on(*key, now_us).min().map(Vec::as_slice)
+    }
+
+    fn live_on(&self, key: FlowKey, now_us: u64) -> impl Iterator<Item = &Vec<u8>> {
+        let numbers = self.numbers.get(&key).into_iter().flatten();
+        numbers.filter(move |number| self.is_of(&key, number, now_us))
     }
 
     /// Whether a number is registered over a flow.
