@@ -74,7 +74,8 @@ class Messages:
         try:
             if isinstance(brought, Message):
                 delivery.is_answered = True
-                self._answer(delivery.request, brought.status, passed(brought))
+                # Without a body (RFC 3428 §7), so without what belongs to one.
+                self._answer(delivery.request, brought.status, [])
                 return
             delivery.lost = more_telling(delivery.lost, brought)
             if not delivery.out:

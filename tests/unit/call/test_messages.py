@@ -50,8 +50,10 @@ def test_a_message_of_a_phone_reaches_the_other_one_and_the_answer_comes_back(
     assert "10.0.0.1" not in (told.header("From") or "") + told.call_id
     assert told.contact is None
     desk.nothing()
-    says(mobile, 200)
-    assert desk.expect(200).contact is None
+    # RFC 3428 §7: such an answer has no body; one that comes with it stays here.
+    mobile.answer(200, b"v=0\r\n", to="MESSAGE", tag="m")
+    answer = desk.expect(200)
+    assert (answer.contact, answer.header("Content-Type"), answer.body) == (None, None, b"")
     assert counts(world) == (1, 0)
     assert not world.ended
     world.assert_at_rest()
