@@ -11,7 +11,7 @@ from typing import Final
 
 YOUNG: Final = 10_000
 MIDDLE: Final = 1
-"""Young objects become old after two looks, 20,000 at once in the second (10 ms): with more of them calls
+"""Young objects become old after two looks, 30,000 at once in the second (10 ms): with more of them calls
 that are set up would wait for it."""
 NEVER: Final = 1_000_000_000
 EVERY_S: Final = 600.0

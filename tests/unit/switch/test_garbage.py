@@ -38,3 +38,21 @@ def test_it_never_happens_by_itself_while_objects_are_made() -> None:
     kept = [[object()] for _ in range(400_000)]
     assert gc.get_stats()[2]["collections"] == before
     assert kept
+
+
+def test_few_objects_are_looked_through_at_once_however_many_are_made() -> None:
+    Collector(0.0)
+    looked_through = []
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            young = range(info["generation"] + 1)
+            looked_through.append(sum(len(gc.get_objects(generation)) for generation in young))
+
+    gc.callbacks.append(look)
+    try:
+        kept = [[object()] for _ in range(200_000)]
+    finally:
+        gc.callbacks.remove(look)
+    assert len(kept) == 200_000
+    assert 10_000 < max(looked_through) <= 31_000
