@@ -48,7 +48,7 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory engine that may read `directory` and nothing else.
 
-    Shape: `working` takes what does not fit into `memory_limit` (default: one of its own below `directory`,
+    Shape: `memory_limit` as DuckDB writes sizes; `working` takes what does not fit into it (default: one of its own below `directory`,
     made when needed); two engines at work in one would write over each other's files. With one thread all
     work is done by the thread that asks, with its priority. The macros `reason_of`, `end_reason_of`,
     `q850_of`, `method_of`, `transport_of` and `scope_of` name the journal's codes.
@@ -76,11 +76,11 @@ def connect_aside(directory: Path, *, threads: int = THREADS) -> duckdb.DuckDBPy
     return connect(directory, threads=threads, memory_limit=ASIDE_MEMORY_LIMIT)
 
 
-def clear(directory: Path) -> None:
-    """Remove what engines of processes that are no more left behind."""
+def remove_left_behind(directory: Path) -> None:
+    """Remove the working directories of processes that were killed."""
     for left in directory.glob(f"{WORKING_DIRECTORY}*"):
-        _, process, *_ = f"{left.name}--".split("-")
-        if not process or not Path("/proc", process).exists():
+        _, *owner = left.name.split("-")
+        if not owner or not Path("/proc", owner[0]).exists():
             shutil.rmtree(left, ignore_errors=True)
 
 

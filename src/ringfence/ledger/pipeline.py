@@ -111,7 +111,7 @@ class Ledger:
         self._pace = pace or Pace()
         self._manifest = manifest.load(directory)
         self.removed = remove_unlisted(directory, self._manifest)
-        engine.clear(directory)
+        engine.remove_left_behind(directory)
         self._connection = engine.connect(directory)
         self._tail = Tail(self._connection, node=node, window_us=self._pace.window_us)
         self._tail_summaries = TailSummaries(self._connection.cursor())

@@ -36,5 +36,5 @@ def test_what_a_killed_process_left_behind_is_removed_and_no_other(tmp_path: Pat
     for left in (alive, tmp_path / f".work-{nobody}-1", tmp_path / ".work", tmp_path / "dt=2026-11-30"):
         left.mkdir()
         (left / "some.tmp").write_bytes(b"x")
-    engine.clear(tmp_path)
+    engine.remove_left_behind(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {alive.name, "dt=2026-11-30"}
