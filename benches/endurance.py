@@ -182,7 +182,6 @@ def mixed(seconds: float, found: Findings) -> None:
             stdout=sink,
         )
         looks: list[tuple[float, dict[str, int]]] = []
-        watch = calls.Peak(process.pid)
         try:
             calling = subprocess.Popen(
                 [
@@ -198,9 +197,9 @@ def mixed(seconds: float, found: Findings) -> None:
             while calling.poll() is None:
                 if attack.poll() is not None and time.time() - began < seconds - 60:
                     attack = subprocess.Popen(attack.args, stdout=sink)
-                resident = {half: machine.peak_bytes(pid) for half, pid in halves.items()}
-                looks.append((time.time() - began, resident))
-                shown = ", ".join(f"{half} {size / 2**20:.1f} MiB" for half, size in resident.items())
+                peaks = {half: machine.peak_bytes(pid) for half, pid in halves.items()}
+                looks.append((time.time() - began, peaks))
+                shown = ", ".join(f"{half} {size / 2**20:.1f} MiB" for half, size in peaks.items())
                 print(f"  {looks[-1][0]:7.0f} s  {shown}", file=sys.stderr)
                 time.sleep(LOOK_EVERY_S)
             assert calling.stdout is not None
@@ -208,7 +207,6 @@ def mixed(seconds: float, found: Findings) -> None:
         finally:
             attack.terminate()
             attack.wait()
-            peak = watch.stop()
         emptied(subject, found)
         apart = compare(subject, file, began, found)
         books = subject.books()
@@ -222,7 +220,7 @@ def mixed(seconds: float, found: Findings) -> None:
             f"{report['started']:,} calls, outcomes {report['outcomes']}; "
             f"talk time at most {apart:.2f} s apart; memory from the first half to the second: "
             f"{', '.join(f'{half} {percent:+.1f} %' for half, percent in growth.items())}, "
-            f"peak of the switch {peak / 2**20:.1f} MiB; books: {books}"
+            f"peak of the switch {max(sizes['switch'] for _, sizes in looks) / 2**20:.1f} MiB; books: {books}"
         )
 
 
