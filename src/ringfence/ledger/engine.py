@@ -48,10 +48,11 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory engine that may read `directory` and nothing else.
 
-    Shape: `memory_limit` as DuckDB writes sizes; `working` takes what does not fit into it (default: one of its own below `directory`,
-    made when needed); two engines at work in one would write over each other's files. With one thread all
-    work is done by the thread that asks, with its priority. The macros `reason_of`, `end_reason_of`,
-    `q850_of`, `method_of`, `transport_of` and `scope_of` name the journal's codes.
+    Shape: `memory_limit` as DuckDB writes sizes; `working` takes what does not fit into it (default: one of
+    its own below `directory`, made when needed). Two engines at work in one would write over each other's
+    files. With one thread all work is done by the thread that asks, with its priority. The macros
+    `reason_of`, `end_reason_of`, `q850_of`, `method_of`, `transport_of` and `scope_of` name the journal's
+    codes.
     """
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET memory_limit = '{memory_limit}'")
