@@ -120,7 +120,10 @@ def _tell(session: Session, made: Rebuilt) -> None:
 @command.command("status")
 @with_session
 def status_command(session: Session) -> None:
-    """Show what the ledger holds and how far it is."""
+    """Show what is sealed into files, and how far that is.
+
+    Records of the last minutes are read from the journal; they are in no count here.
+    """
     listed = manifest.load(cdr_directory(session.data_dir))
     fields: dict[str, Value] = {"generation": listed.generation}
     for stream, mark in ((0, listed.edge), (1, listed.calls)):
