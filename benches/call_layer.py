@@ -102,6 +102,8 @@ class OnePlan:
 
     def ended(self, talk_s: int | None, now: Moment) -> None: ...
 
+    def failed(self, route: Route, outcome: Failure) -> None: ...
+
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
         return ROUTE if last is None else Stop(why="there was one")
 

@@ -52,6 +52,8 @@ class OneWay:
 
     def ended(self, talk_s: int | None, now: Moment) -> None: ...
 
+    def failed(self, route: Route, outcome: Failure) -> None: ...
+
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:  # noqa: ARG002
         return self.routes.pop() if self.routes else Stop(why="")
 

@@ -552,6 +552,8 @@ class StubPlan:
         self._go_to("")
         self.live[self.side.name] -= 1
 
+    def failed(self, route: Route, outcome: Failure) -> None: ...
+
     def next_route(
         self,
         last: Failure | None,

@@ -67,14 +67,24 @@ class ServedWorld(World):
         return Tables.build(a_state(*parts, **settings), secrets)
 
     def phone(
-        self, name: str, host: str, number: str, *, expires_s: int = 3600, q: int = BEST_Q, **changed: Any
+        self,
+        name: str,
+        host: str,
+        number: str,
+        *,
+        expires_s: int = 3600,
+        q: int = BEST_Q,
+        flow_of: tuple[str, int] | None = None,
+        **changed: Any,
     ) -> FarEnd:
-        """A phone that registers now."""
+        """A phone that registers now; `flow_of` = it is this flow (reg-id) of a device (RFC 5626)."""
         far = self.far_end(name, host, number=number, **changed)
-        self.register(far, expires_s=expires_s, q=q)
+        self.register(far, expires_s=expires_s, q=q, flow_of=flow_of)
         return far
 
-    def register(self, far: FarEnd, *, expires_s: int = 3600, q: int = BEST_Q) -> None:
+    def register(
+        self, far: FarEnd, *, expires_s: int = 3600, q: int = BEST_Q, flow_of: tuple[str, int] | None = None
+    ) -> None:
         """A far end registers with its number."""
         now_us = self.now.utc_us
         self.bindings.bind(
@@ -85,6 +95,8 @@ class ServedWorld(World):
                 since_us=now_us,
                 expires_us=now_us + expires_s * 1_000_000,
                 q=q,
+                instance=None if flow_of is None else flow_of[0],
+                reg_id=None if flow_of is None else flow_of[1],
             )
         )
 

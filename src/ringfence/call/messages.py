@@ -29,7 +29,7 @@ class Messages:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._out: dict[int, _Delivery] = {}
+        self._out: dict[int, tuple[_Delivery, Route]] = {}
 
     def __len__(self) -> int:
         """Requests that wait for an answer."""
@@ -65,9 +65,10 @@ class Messages:
 
     def _over(self, transaction: int, brought: Message | Failure, now: Moment) -> None:
         """One phone has taken the message, or has not."""
-        delivery = self._out.pop(transaction, None)
-        if delivery is None:
+        known = self._out.pop(transaction, None)
+        if known is None:
             return
+        delivery, route = known
         delivery.out -= 1
         if delivery.is_answered:
             return
@@ -77,6 +78,7 @@ class Messages:
                 # Without a body (RFC 3428 §7), so without what belongs to one.
                 self._answer(delivery.request, brought.status, [])
                 return
+            delivery.plan.failed(route, brought)
             delivery.lost = more_telling(delivery.lost, brought)
             if not delivery.out:
                 self._next(delivery, delivery.lost, now)
@@ -98,7 +100,7 @@ class Messages:
         delivery.lost = None
         for route in chosen.routes if isinstance(chosen, Fork) else (chosen,):
             delivery.out += 1
-            self._out[self._send(delivery.request, route)] = delivery
+            self._out[self._send(delivery.request, route)] = delivery, route
 
     def _send(self, request: Request, route: Route) -> int:
         message, chance = request.message, self._table.chance

@@ -3,11 +3,15 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from ringfence.call.engine import Target
 from ringfence.call.plan import Fork, Route, Stop
 from ringfence.registrar.bindings import Binding
-from ringfence.routing.failover import Answered, Failure
+from ringfence.routing.failover import Answered, Failure, TimedOut
+from ringfence.routing.table import Phase
+
+FLOW_FAILED: Final = 430
 
 
 def phone_route(like: Route, binding: Binding, shown: tuple[str, int]) -> Route:
@@ -28,6 +32,7 @@ def phone_route(like: Route, binding: Binding, shown: tuple[str, int]) -> Route:
         uri=binding.contact,
         route_set=binding.path,
         credentials=None,
+        device=binding.instance,
     )
 
 
@@ -52,14 +57,33 @@ class PhoneHunt:
     """The rounds of one call that are left.
 
     Any failure but a 6xx goes on to the next one: a device that is busy, or off, or asked not to disturb says
-    nothing of the others, and a 6xx speaks for the person (RFC 3261 §16.7 step 5).
+    nothing of the others, and a 6xx speaks for the person (RFC 3261 §16.7 step 5). Another flow of
+    the same device is for where the first did not lead to it: who turned a call down is not rung again
+    (RFC 5626 §5.3).
     """
 
     def __init__(self, forks: Iterable[Fork]) -> None:
         self._left = list(forks)[::-1]
+        self._reached: set[str | None] = set()
+
+    def failed(self, route: Route, outcome: Failure) -> None:
+        """What came of one contact."""
+        if route.device is not None and _is_reached(outcome):
+            self._reached.add(route.device)
 
     def next(self, last: Failure | None) -> Fork | Stop:
         """Where to go first (`last` None), or after a round that came to a failure."""
         if isinstance(last, Answered) and last.status >= 600:
             return Stop(why="the person called refused it")
-        return self._left.pop() if self._left else Stop(why="")
+        while self._left:
+            routes = tuple(route for route in self._left.pop().routes if route.device not in self._reached)
+            if routes:
+                return Fork(routes)
+        return Stop(why="")
+
+
+def _is_reached(outcome: Failure) -> bool:
+    """Whether the device itself has heard of the call; a 100 may be a proxy's on the way."""
+    if isinstance(outcome, Answered):
+        return outcome.status != FLOW_FAILED
+    return isinstance(outcome, TimedOut) and outcome.phase not in {Phase.INVITE, Phase.TRYING}

@@ -56,7 +56,8 @@ class Route:
 
     Shape: `id` is the routing gateway whose lines it takes, 0 = a phone. `host` stands in To and Request-URI.
     `uri` None = made of the number called and `host`. `credentials` answer its challenges. `route_set` are
-    the values of Route, of a phone's Path (RFC 3327) or a vendor's Service-Route (RFC 3608).
+    the values of Route, of a phone's Path (RFC 3327) or a vendor's Service-Route (RFC 3608). `device` is the
+    instance of a phone that has said one (RFC 5626 §4.1).
     """
 
     id: int
@@ -70,6 +71,7 @@ class Route:
     uri: str | None = None
     credentials: Credentials | None = None
     route_set: tuple[str, ...] = ()
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,10 @@ class Plan(Protocol):
 
     def began(self, now: Moment) -> None:
         """The call is taken on."""
+        ...
+
+    def failed(self, route: Route, outcome: Failure) -> None:
+        """What came of one attempt; of a round each is told before `next_route` is asked."""
         ...
 
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Fork | Stop:

@@ -81,6 +81,9 @@ class GatewayPlan(_Plan):
         self._tried: set[Place] = set()
         self._switches = 0
 
+    def failed(self, route: Route, outcome: Failure) -> None:
+        """Gateways are tried one by one: `next_route` is told."""
+
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:
         """The next gateway that can take the call at this moment, if it may go on at all."""
         if last is not None and _is_elsewhere(last):
@@ -222,6 +225,10 @@ class PhonePlan(_Plan):
         self._hunt = PhoneHunt(Fork(tuple(map(self._route, together))) for together in rounds(bindings))
         self._told: Failure | None = None
 
+    def failed(self, route: Route, outcome: Failure) -> None:
+        """A contact did not take the call."""
+        self._hunt.failed(route, outcome)
+
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Fork | Stop:  # noqa: ARG002
         """The next round; after the last one the failure that says most counts (RFC 3261 §16.7)."""
         if last is not None:
@@ -253,6 +260,9 @@ class PlacePlan(_Plan):
 
     def began(self, now: Moment) -> None:
         """Nothing."""
+
+    def failed(self, route: Route, outcome: Failure) -> None:
+        """Nothing is tried."""
 
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Stop:  # noqa: ARG002
         """Nowhere."""

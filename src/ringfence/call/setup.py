@@ -201,6 +201,7 @@ class Setup:
         if not self.is_waiting_for(attempt):
             return
         instead = self._branches.leave(attempt)
+        self._call.plan.failed(attempt.route, outcome)
         lost = Lost(attempt, outcome, None if message is None else cause(message))
         if self._lost is None or more_telling(self._lost.outcome, outcome) is outcome:
             self._lost = lost

@@ -86,6 +86,21 @@ def test_all_phones_of_a_number_get_it_and_the_first_answer_counts(world: Served
     world.assert_at_rest()
 
 
+def test_a_device_that_turned_a_message_down_is_not_asked_over_its_other_flow(
+    world: ServedWorld, desk: FarEnd
+) -> None:
+    """RFC 5626 §5.3."""
+    other = world.phone("other", "10.0.0.3", "1002", flow_of=("<urn:uuid:1>", 1))
+    world.pass_time(1.0)
+    asked = world.phone("asked", "10.0.0.4", "1002", flow_of=("<urn:uuid:1>", 2))
+    desk.text("1002")
+    asked.expect("MESSAGE")
+    says(asked, 415)
+    desk.expect(415)
+    other.nothing()
+    world.assert_at_rest()
+
+
 def test_phones_of_lower_preference_get_it_once_the_others_have_failed(
     world: ServedWorld, desk: FarEnd
 ) -> None:

@@ -103,3 +103,44 @@ def test_contacts_of_equal_q_ring_at_once_and_a_device_only_once() -> None:
     found = [[each.contact for each in together] for together in rounds(bindings.of("b", 0))]
     assert found == [["desk", "soft"], ["mobile", "voicemail"], ["last"], ["soft2"]]
     assert list(rounds(())) == []
+
+
+def two_flows(world: World) -> list[Fork]:
+    """A device with two flows, each in a round of its own; another device rings with the first."""
+    bindings = Bindings(9)
+    for each in (
+        a_contact("sip:b@desk", device="<urn:uuid:2>"),
+        a_contact("sip:b@soft", device="<urn:uuid:1>"),
+        a_contact("sip:b@soft2", device="<urn:uuid:1>"),
+    ):
+        bindings.bind(each)
+    like = world.route(world.bob, 7)
+    return [
+        Fork(tuple(phone_route(like, binding, LOCAL) for binding in together))
+        for together in rounds(bindings.of("b", 0))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rings_again"),
+    [
+        (Answered(486), False),
+        (Answered(480), False),
+        (TimedOut(Phase.RINGING), False),
+        (Answered(430), True),
+        (TimedOut(Phase.INVITE), True),
+        (TimedOut(Phase.TRYING), True),
+        (Unreachable(), True),
+    ],
+)
+def test_a_device_is_rung_over_another_flow_only_if_the_first_did_not_lead_to_it(
+    outcome: Failure, rings_again: bool
+) -> None:
+    """RFC 5626 §5.3."""
+    first, second = two_flows(World())
+    hunt = PhoneHunt((first, second))
+    assert hunt.next(None) == first
+    desk, soft = first.routes
+    hunt.failed(desk, Answered(486))
+    hunt.failed(soft, outcome)
+    assert hunt.next(outcome) == (second if rings_again else Stop(why=""))

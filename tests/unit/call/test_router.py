@@ -558,6 +558,27 @@ def test_the_word_of_a_phone_ends_the_call() -> None:
     mobile.nothing()
 
 
+@pytest.mark.parametrize(("status", "rings_again"), [(486, False), (430, True)])
+def test_a_device_that_turned_a_call_down_is_not_rung_over_its_other_flow(
+    status: int, rings_again: bool
+) -> None:
+    """RFC 5626 §5.3."""
+    world = ServedWorld(phones=("1002",))
+    second = world.phone("second", "198.51.100.22", "1002", flow_of=("<urn:uuid:1>", 1))
+    world.pass_time(1.0)
+    first = world.phone("first", "198.51.100.23", "1002", flow_of=("<urn:uuid:1>", 2))
+    world.alice.invite("1002")
+    first.expect("INVITE")
+    first.answer(status)
+    if rings_again:
+        second.expect("INVITE")
+        second.answer(486)
+    world.alice.expect(486)
+    second.nothing()
+    assert len(world.ended[0].route_attempts) == (2 if rings_again else 1)
+    world.assert_at_rest()
+
+
 def test_a_phone_whose_contacts_are_all_dead_is_not_online() -> None:
     world = ServedWorld(phones=("1002",))
     two = world.phone("two", "198.51.100.22", "1002")
