@@ -5,7 +5,7 @@ Nothing here waits, reads a clock or knows a socket. A fault in one call ends th
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, assert_never
@@ -51,6 +51,8 @@ from ringfence.ledger.schema import CALLS_ALIVE_FRAME, MOST_ALIVE, CallsAlive, e
 
 ALIVE_EVERY_S: Final = 9.0
 """After a crash a call ends when it was last said to be up: ten seconds from the truth at most, rounded."""
+ALIVE_PAUSE_S: Final = 0.005
+"""Between two frames that name calls that are up; what comes meanwhile is dealt with."""
 HUNG_UP: Final = END_REASON_BY_NAME["HungUp"]
 NODE_STOPPED: Final = END_REASON_BY_NAME["NodeStopped"]
 NODE_RESTART: Final = END_REASON_BY_NAME["NodeRestart"]
@@ -122,6 +124,8 @@ class Calls:
         self._on_fault = on_fault
         self._next_id = (run << 32) + 1
         self._alive_at_s: float | None = None
+        self._round_at_s = 0.0
+        self._unsaid: Iterator[int] = iter(())
 
     # --- events ---
 
@@ -268,7 +272,7 @@ class Calls:
         self._next_id += 1
         self.table.calls[call.id] = call
         if self._alive_at_s is None:
-            self._alive_at_s = now.mono_s + ALIVE_EVERY_S
+            self._alive_at_s = self._round_at_s = now.mono_s + ALIVE_EVERY_S
 
     def _wrong(self, request: Request) -> tuple[EndReason, Headers] | None:
         """What keeps a call from being looked at, in the order of RFC 3261 §8.2."""
@@ -391,15 +395,26 @@ class Calls:
             self._say_alive(now)
 
     def _say_alive(self, now: Moment) -> None:
-        """Write which calls are up: a restarted switch ends those that it cannot find the end of then."""
-        live = [call for call in self.table.calls.values() if call.state is not State.ENDED]
-        # By the clock of now, which may have been set since the oldest began.
-        since_s = min((call.began.mono_s for call in live), default=now.mono_s)
-        since_us = now.utc_us - round((now.mono_s - since_s) * 1e6)
-        for first in range(0, len(live), MOST_ALIVE):
-            ids = tuple(call.id for call in live[first : first + MOST_ALIVE])
+        """Write which calls are up: a restarted switch ends those that it cannot find the end of then.
+
+        A round names all of them, oldest first and some at a time: with 100,000 calls up those that are set
+        up would wait for a tenth of a second. A call has the same place in the next round or an earlier one.
+        """
+        calls = self.table.calls
+        if self._round_at_s <= now.mono_s:
+            self._round_at_s = now.mono_s + ALIVE_EVERY_S
+            self._unsaid = iter(tuple(calls))
+        due = list(islice(self._unsaid, MOST_ALIVE))
+        ids = tuple(id_ for id_ in due if id_ in calls and calls[id_].state is not State.ENDED)
+        oldest = next((call for call in calls.values() if call.state is not State.ENDED), None)
+        if ids and oldest is not None:
+            # By the clock of now, which may have been set since the oldest began.
+            since_us = now.utc_us - round((now.mono_s - oldest.began.mono_s) * 1e6)
             self._engine.append(Frame(CALLS_ALIVE_FRAME, encode(CallsAlive(since_us=since_us, ids=ids))))
-        self._alive_at_s = now.mono_s + ALIVE_EVERY_S if live else None
+        if len(due) == MOST_ALIVE:
+            self._alive_at_s = now.mono_s + ALIVE_PAUSE_S
+        else:
+            self._alive_at_s = None if oldest is None else self._round_at_s
 
     # --- people ---
 

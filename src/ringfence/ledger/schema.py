@@ -291,18 +291,19 @@ class CallAnswered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class CallsAlive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Calls that are up at the time of the frame, every 10 s. Frame kind 9.
+    """Calls that are up at the time of the frame, each named every 10 s. Frame kind 9.
 
-    Shape: at most `MOST_ALIVE` ids; more calls are more frames. All calls that are named began at `since_us`
-    or later: whoever looks for their first frames need not look further back.
+    Shape: at most `MOST_ALIVE` ids; more calls are more frames, some milliseconds apart. All calls that are
+    up, named here or not, began at `since_us` or later: whoever looks for their first frames need not look
+    further back.
     """
 
     since_us: int
     ids: tuple[int, ...]
 
 
-MOST_ALIVE: Final = 5000
-"""So many ids fit into a frame."""
+MOST_ALIVE: Final = 1000
+"""So many ids are in a frame: to make it takes a millisecond."""
 
 
 class CallEnded(Call, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A switch that ended without warning: what its successor finds in the journal, and does."""
 
+import random
+
 import pytest
 
-from kit.call_world import T0_US, World
+from kit.call_world import T0_US, FarEnd, World
 from ringfence.call import calls
 from ringfence.call.plan import Side
 from ringfence.ledger.frames import Opaque
@@ -93,10 +95,46 @@ def test_live_calls_are_named_every_ten_seconds_in_frames_that_hold_them(
         world.bob.answer(180)
         world.pass_time(1.0)
     world.pass_time(9.0)
-    alive = [decode_calls_alive(frame.payload) for frame in world.engine.frames if frame.kind == 9]
+    frames = [frame for frame in world.engine.frames if frame.kind == 9]
+    alive = [decode_calls_alive(frame.payload) for frame in frames]
+    assert frames[1].time_us - frames[0].time_us == 5_000, (
+        "what comes meanwhile need not wait for all of them"
+    )
     assert [len(frame.ids) for frame in alive] == [1, 1]
     assert len({frame.ids for frame in alive}) == 2
     assert {frame.since_us for frame in alive} == {T0_US}
     world.calls.stop(world.now)
     world.pass_time(30.0)
     assert len([frame for frame in world.engine.frames if frame.kind == 9]) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_live_call_goes_unnamed_for_ten_seconds_whoever_comes_and_goes(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(calls, "MOST_ALIVE", 3)
+    world = World()
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    up: list[FarEnd] = []
+    began_us: dict[int, int] = {}
+    gaps_us: list[int] = []
+    for turn in range(120):
+        if len(up) < 4 or chance.random() < 0.6:
+            far = world.far_end(f"caller{turn}", f"198.51.101.{turn}", gateway_id=8)
+            world.bob.inbox.clear()
+            far.invite()
+            world.bob.expect("INVITE")
+            world.bob.answer(180)
+            began_us[max(world.calls.table.calls)] = world.now.utc_us
+            up.append(far)
+        else:
+            up.pop(chance.randrange(len(up))).cancel()
+        world.pass_time(0.25)
+    seen_us = dict(began_us)
+    for frame in (frame for frame in world.engine.frames if frame.kind == 9):
+        for call_id in decode_calls_alive(frame.payload).ids:
+            gaps_us.append(frame.time_us - seen_us[call_id])
+            seen_us[call_id] = frame.time_us
+    assert max(gaps_us) < 9_500_000
+    still = [world.now.utc_us - seen_us[view.id] for view in world.calls.list()]
+    assert max(still) < 9_500_000
