@@ -548,6 +548,8 @@ class StubPlan:
     def began(self, now: Moment) -> None:  # noqa: ARG002 - as the Protocol says
         self.live[self.side.name] += 1
 
+    def answered(self, now: Moment) -> None: ...
+
     def ended(self, talk_s: int | None, now: Moment) -> None:  # noqa: ARG002
         self._go_to("")
         self.live[self.side.name] -= 1

@@ -337,6 +337,7 @@ class Call:
         self.answered_at = now
         self.state = State.ANSWERED
         self.table.counts.was_answered()
+        self.plan.answered(now)
         self.tells(tells)
         tells.is_confirmed = True
         contact, allow = self.a.contact, self.a.allow

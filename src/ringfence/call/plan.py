@@ -121,7 +121,8 @@ class Account:
 class Plan(Protocol):
     """The decision on one call.
 
-    `began` and `ended` come once each, around all else: in between the call takes a line.
+    `began` and `ended` come once each, around all else: in between the call takes a line. `answered` comes
+    once at most.
     """
 
     @property
@@ -159,6 +160,10 @@ class Plan(Protocol):
 
     def next_route(self, last: Failure | None, heard: Heard, now: Moment) -> Route | Fork | Stop:
         """Where to go first (`last` None), or after a failure; of attempts at once the most telling one."""
+        ...
+
+    def answered(self, now: Moment) -> None:
+        """The call was answered where it went last."""
         ...
 
     def ended(self, talk_s: int | None, now: Moment) -> None:

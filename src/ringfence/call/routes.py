@@ -60,6 +60,9 @@ class _Plan:
         if self.account.gateway_id:
             self._router.counters.call_began(GatewayId(self.account.gateway_id), now_us=now.utc_us)
 
+    def answered(self, now: Moment) -> None:
+        """The call was answered."""
+
     def ended(self, talk_s: int | None, now: Moment) -> None:
         """The call is over."""
         if self.account.gateway_id:
@@ -207,6 +210,11 @@ class GatewayPlan(_Plan):
                 self._on.id, result, now_us=now.utc_us, talk_s=talk_s, pause_s=pause_s
             )
             self._on = None
+
+    def answered(self, now: Moment) -> None:
+        """The call was answered by the gateway that it is at."""
+        if self._on is not None:
+            self._router.counters.attempt_answered(self._on.id, now_us=now.utc_us)
 
     def ended(self, talk_s: int | None, now: Moment) -> None:
         """The call is over."""

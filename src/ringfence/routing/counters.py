@@ -48,7 +48,11 @@ class _Counts:
 
 @dataclass(slots=True)
 class _RouteCounts(_Counts):
-    """One routing gateway; `read_at` is the second that `quality` is of."""
+    """One routing gateway; `read_at` is the second that `quality` is of.
+
+    Shape: `window` is what vendors are sorted by. A call counts there from its answer on: a vendor whose
+    calls are long would look bad until they end.
+    """
 
     paused_until_us: int = 0
     is_alive: bool = True
@@ -71,7 +75,8 @@ class Standing:
 class LiveCounters:
     """Lines, calls a second, pauses, health and quality of every gateway.
 
-    Every `call_began` and `attempt_began` has to be met by exactly one `call_ended` and `attempt_ended`.
+    Every `call_began` and `attempt_began` has to be met by exactly one `call_ended` and `attempt_ended`, with
+    `attempt_answered` in between if it was answered.
     """
 
     def __init__(self) -> None:
@@ -102,6 +107,12 @@ class LiveCounters:
         """A call is sent to a routing gateway and takes one of its lines."""
         self._routes.setdefault(route_id, _RouteCounts()).began(now_us)
 
+    def attempt_answered(self, route_id: RoutingGatewayId, *, now_us: int) -> None:
+        """A call at a routing gateway was answered."""
+        counts = self._routes.get(route_id)
+        if counts is not None:
+            counts.window.add(Result.ANSWERED, now_s=now_us / _SECOND_US)
+
     def attempt_ended(
         self, route_id: RoutingGatewayId, result: Result, *, now_us: int, talk_s: int = 0, pause_s: int = 0
     ) -> None:
@@ -113,8 +124,9 @@ class LiveCounters:
         if counts is None:
             return
         counts.lines = max(0, counts.lines - 1)
-        for window in (counts.window, counts.today):
-            window.add(result, now_s=now_us / _SECOND_US, talk_s=talk_s)
+        counts.today.add(result, now_s=now_us / _SECOND_US, talk_s=talk_s)
+        if result is not Result.ANSWERED:
+            counts.window.add(result, now_s=now_us / _SECOND_US)
         if pause_s:
             counts.paused_until_us = max(counts.paused_until_us, now_us + pause_s * _SECOND_US)
 

@@ -326,6 +326,11 @@ def test_a_failed_gateway_is_followed_by_the_next_and_lines_go_with_it() -> None
     world.alice.expect(200)
     world.alice.ack()
     world.pass_time(10.0)
+    load = world.service.counters.live(now_us=world.now.utc_us).routes[RoutingGatewayId(2)]
+    assert load.quality is not None
+    assert (load.quality.calls, load.quality.asr_percent) == (1, 100), (
+        "it is a good vendor while it talks too"
+    )
     world.alice.ask("BYE")
     assert world.lines == {}
     [ended] = world.ended

@@ -21,9 +21,30 @@ def test_lines_are_taken_and_given_back() -> None:
     counters.attempt_ended(A, Result.ANSWERED, now_us=SECOND_US, talk_s=7)
     load = counters.live(now_us=2 * SECOND_US).routes[A]
     assert (load.lines, load.calls) == (1, 2)
-    assert load.quality is not None
-    assert (load.quality.calls, load.quality.acd_s) == (1, 7)
+    today = counters.routes(now_us=2 * SECOND_US)[A].today
+    assert (today.calls, today.acd_s) == (1, 7)
     assert counters.live(now_us=0).routes[B] == IDLE
+
+
+def test_vendors_are_sorted_by_answers_from_the_answer_on_and_calls_of_the_day_count_once_they_are_over() -> (
+    None
+):
+    counters = LiveCounters()
+    for _ in range(4):
+        counters.attempt_began(A, now_us=0)
+    for _ in range(3):
+        counters.attempt_answered(A, now_us=0)
+    counters.attempt_ended(A, Result.GATEWAY_FAILED, now_us=0)
+
+    def found(at_us: int) -> tuple[int, int, int]:
+        quality = counters.live(now_us=at_us).routes[A].quality
+        assert quality is not None
+        return quality.calls, quality.asr_percent, counters.routes(now_us=at_us)[A].today.calls
+
+    assert found(0) == (4, 75, 1)
+    for _ in range(3):
+        counters.attempt_ended(A, Result.ANSWERED, now_us=SECOND_US, talk_s=7)
+    assert found(SECOND_US) == (4, 75, 4)
 
 
 def test_calls_of_this_second_are_those_of_this_second() -> None:
