@@ -4,7 +4,6 @@
 Both make the same sentences, so that what was noted and stands in the record too is told once.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -21,13 +20,13 @@ _PHONE: Final = 0
 
 def encode(said: Sentence) -> bytes:
     """A sentence as the edge keeps it beside the messages."""
-    return json.dumps(said.packed()).encode()
+    return msgspec.json.encode(said.packed())
 
 
 def decode(content: bytes) -> Sentence:
     """A sentence as `encode` gave it; anything else stands for itself."""
     try:
-        return unpacked(json.loads(content))
+        return unpacked(msgspec.json.decode(content))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return sentence("{text}", text=_shown(content.decode("utf-8", "backslashreplace")))
 
