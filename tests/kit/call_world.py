@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import structs
+
 from ringfence.call.calls import Calls
 from ringfence.call.engine import (
     Ack,
@@ -617,7 +619,7 @@ class StubRouter:
                 gateway="customer",
             ),
             routes=[
-                replace(
+                structs.replace(
                     route,
                     callee_number=message.to.user,
                     identity=world.identity or Identity(caller=Party(identity.caller.number)),
@@ -639,7 +641,7 @@ class StubRouter:
         plan = self.admit(request, now)
         if isinstance(plan, Refused):
             return plan
-        return replace(plan, account=replace(plan.account, billing_mode=-1))
+        return replace(plan, account=structs.replace(plan.account, billing_mode=-1))
 
 
 class FixedChance:
@@ -717,7 +719,7 @@ class World:
             identity=Identity(caller=Party("")),
             timeouts=Timeouts(),
         )
-        return replace(route, **changed)
+        return structs.replace(route, **changed)
 
     def at(self, target: Target) -> FarEnd | None:
         return self.far_ends.get(target.remote[0])

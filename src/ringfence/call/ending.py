@@ -4,8 +4,9 @@
 Each call ends once, in `end_unanswered` or in `end_answered`.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import structs
 
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Frame, Headers, Moment, Request
@@ -59,7 +60,7 @@ def hung_up(call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Momen
     if is_early and attempt is not None:
         # It answered, and hung up while the caller still owed a PRACK.
         attempt.is_lost = True
-        gone = replace(verdict(Answered(480)), q850=q850)
+        gone = structs.replace(verdict(Answered(480)), q850=q850)
         end_unanswered(call, gone, now, direction=direction)
         return
     if call.state is State.SETUP:

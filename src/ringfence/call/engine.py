@@ -6,9 +6,10 @@ and Content-Length, and answers CANCEL and what belongs to no dialog. Orders are
 were given; nothing here waits.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
+
+import msgspec
 
 from ringfence.core import Message
 
@@ -19,16 +20,14 @@ none) raises ValueError when the order is given."""
 NO_HEADERS: Final[Headers] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """Now, on two clocks: `mono_s` for lengths, in seconds; `utc_us` for stamps, microseconds since 1970."""
 
     mono_s: float
     utc_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The way to a far end, or from one: what a message goes over.
 
     Shape: `remote` is a host and a port; a port of None and a name are resolved by RFC 3263. `local` is the
@@ -51,8 +50,7 @@ class Target:
         return f"[{host}]" if ":" in host else host
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A new server transaction.
 
     Shape: `gateway_id` is the mapping gateway that sent it, `number` the phone (of ours) that its credentials
@@ -67,8 +65,7 @@ class Request:
     settles: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """To a client transaction: each provisional one, 100 too, and each final one once.
 
     Shape: an INVITE may get several 2xx, one for each fork (RFC 3261 §13.2.2.4).
@@ -79,16 +76,14 @@ class Response:
     came: Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ack:
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """The ACK for a 2xx that we sent to an INVITE."""
 
     transaction: int
     message: Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """A CANCEL for an INVITE that has no final answer; the CANCEL is answered, the INVITE wants a 487."""
 
     transaction: int
@@ -116,8 +111,7 @@ class Why(Enum):
         return self in {Why.NOT_RECORDED, Why.NO_ROOM}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """The last event of a transaction that no final response or ACK has ended, or whose frame is unwritten.
 
     Shape: a client transaction other than INVITE ends with its final response or with this; an INVITE client
@@ -132,8 +126,7 @@ class Ended:
 Event = Request | Response | Ack | Cancel | Ended
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """A frame of the calls journal; a durable one is on disk before the message it goes with leaves."""
 
     kind: int

@@ -5,8 +5,9 @@ An attempt that was given up stays until its transaction ends: a 2xx that crosse
 and hung up (RFC 3261 §9.1, §15), as is each fork but the first.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
+
+import msgspec
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
@@ -35,8 +36,7 @@ MOST_FORKS = 16
 """So many early dialogs of one INVITE are followed; provisional responses of others are passed over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invited:
+class Invited(msgspec.Struct, frozen=True):
     """Our side of the dialogs that an INVITE of ours may make."""
 
     tag: str

@@ -2,9 +2,12 @@
 """One side of a call: its far end, its dialogs, and what was last said about media on it."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import compress, product
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
 
 from ringfence.call.dialog import Dialog
 from ringfence.call.digest import DigestClient
@@ -30,8 +33,7 @@ _SUPPORTED = {
 _HELD = re.compile(rb"^a=(?:recvonly|inactive)(?=\r?$)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """A body that describes a session, with its Content-Type."""
 
     content_type: bytes
@@ -55,8 +57,7 @@ def session_of(message: Message) -> Session | None:
     return Session((message.header("Content-Type") or "application/sdp").encode(), message.body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """A request of ours inside a dialog, so that it can be sent again with credentials.
 
     Shape: `headers` without those of the dialog and credentials. `tries` = how often it was sent again.
@@ -134,7 +135,7 @@ class Leg:
 
     def saw(self, came: Target) -> None:
         """A message came: a phone behind NAT is where it sends from."""
-        if self.side.to_source and (came := replace(came, domain=self.target.domain)) != self.target:
+        if self.side.to_source and (came := structs.replace(came, domain=self.target.domain)) != self.target:
             self.target = came
 
     def hop(self, dialog: Dialog) -> Target:

@@ -2,8 +2,9 @@
 """A call to a phone of ours: contacts of equal q at once, those of lower q once all of them have failed."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from ringfence.call.engine import Target
 from ringfence.call.plan import Fork, Route, Stop
@@ -22,10 +23,10 @@ def phone_route(like: Route, binding: Binding, shown: tuple[str, int]) -> Route:
     see our end of it.
     """
     flow = binding.flow
-    return replace(
+    return structs.replace(
         like,
         id=0,
-        side=replace(like.side, to_source=True, phone=binding.number),
+        side=structs.replace(like.side, to_source=True, phone=binding.number),
         target=Target(
             transport=flow.transport, remote=flow.source, local=flow.local, shown=shown, is_flow=True
         ),

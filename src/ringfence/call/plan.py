@@ -6,8 +6,9 @@ Both answer from memory at once. What came of an attempt and what the caller hea
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, Protocol, assert_never
+
+import msgspec
 
 from ringfence.call.digest import Credentials
 from ringfence.call.engine import Moment, Request, Target
@@ -20,8 +21,7 @@ from ringfence.routing.table import Phase, Timeouts
 # --- what is decided ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class Side(msgspec.Struct, frozen=True, kw_only=True):
     """How we deal with a gateway or a phone, on whichever side of the call it is.
 
     Shape: `to_source` = requests inside the dialog go where its last message came from, whatever its Contact
@@ -50,8 +50,7 @@ class Side:
         return self.gateway_id != 0 and self.gateway_id == other.gateway_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Where one attempt goes, and as whom.
 
     Shape: `id` is the routing gateway whose lines it takes, 0 = a phone. `host` stands in To and Request-URI.
@@ -67,22 +66,20 @@ class Route:
     caller_number: str
     callee_number: str
     identity: Identity
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     uri: str | None = None
     credentials: Credentials | None = None
     route_set: tuple[str, ...] = ()
     device: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fork:
+class Fork(msgspec.Struct, frozen=True):
     """Where attempts go at once, at least one: the phones of a number (RFC 3261 §16.6)."""
 
     routes: tuple[Route, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """No other gateway is tried.
 
     Shape: `why` is a sentence for the record. The call ends with `reason`, or else with `outcome`, or else
@@ -103,8 +100,7 @@ def as_it_is(status: int) -> int:
     return status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, for the record: numbers as they came in and as they are billed, and whose the call is."""
 
     caller: str
@@ -171,8 +167,7 @@ class Plan(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """A call that goes nowhere, and why."""
 
     reason: EndReason
@@ -203,8 +198,7 @@ NO_ANSWER: Final = END_REASON_BY_NAME["NoAnswer"]
 UNREACHABLE: Final = END_REASON_BY_NAME["Unreachable"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How a call that was not answered ends: what its record says, and the status before the caller's map."""
 
     end_reason: int

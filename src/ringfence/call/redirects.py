@@ -13,10 +13,11 @@ never twice to the same number at the same gateway.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import unquote
+
+from msgspec import structs
 
 from ringfence.core import read_uri
 from ringfence.ids import RoutingGatewayId
@@ -67,9 +68,9 @@ class Redirects:
                 continue
             named = routes.at(goal.host, goal.port)
             if by.route.id in named or place == (goal.host, goal.port or USUAL_PORT["UDP"]):
-                found: Candidate | None = replace(by, callee_to_gateway=goal.number)
+                found: Candidate | None = structs.replace(by, callee_to_gateway=goal.number)
             else:
-                wanted = replace(self._wanted, callee=goal.number)
+                wanted = structs.replace(self._wanted, callee=goal.number)
                 routed = select(routes, wanted, loads, now_us=now_us).candidates if named else ()
                 found = next((each for each in routed if each.route.id in named), None)
             if found is not None and (key := (found.route.id, goal.number)) not in self._followed:

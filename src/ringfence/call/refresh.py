@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A session refresh of ours (RFC 4028 §7.4, §10): UPDATE where the far end takes it, else re-INVITE."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
@@ -109,7 +110,7 @@ class Refresh:
             call.end_by(leg, 481, now)
         elif message.status == 422 and leg.timer is not None:
             least_s = max(number(message.header("Min-SE")) or 0, leg.timer.interval_s)
-            leg.timer = replace(leg.timer, interval_s=least_s)
+            leg.timer = structs.replace(leg.timer, interval_s=least_s)
             call.set_timer(leg.refresh_timer, 0.0, now)
         elif message.status in {405, 501} and self._method == "UPDATE":
             leg.allows -= {"UPDATE"}

@@ -3,9 +3,11 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import unquote
+
+from msgspec import structs
 
 from ringfence.call.engine import Moment, Request
 from ringfence.call.identity import read_identity
@@ -172,17 +174,17 @@ class SettingsRouter:
             # A phone may say how it is called, and that it wants to be hidden; not who vouches for it.
             identity = Identity(caller=Party(account.caller, came.caller.display), privacy=came.privacy)
             return Origin(
-                side=replace(side, phone=caller.number),
+                side=structs.replace(side, phone=caller.number),
                 target=request.came,
                 account=account,
                 identity=identity,
                 failure_status=as_it_is,
             )
         calls = caller.calls
-        side = replace(side, session_timer=calls.session_timer, rel100=calls.rel100)
+        side = structs.replace(side, session_timer=calls.session_timer, rel100=calls.rel100)
         if not calls.in_dialog_from_anywhere:
             sources = caller.sources if caller.sources.networks else Sources.read([request.came.remote[0]])
-            side = replace(side, sources=sources)
+            side = structs.replace(side, sources=sources)
         return Origin(
             side=side,
             target=self.ways.back(request.came, local_address=calls.local_address),

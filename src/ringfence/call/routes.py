@@ -3,8 +3,10 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import structs
 
 from ringfence.call.credentials import credentials_of
 from ringfence.call.engine import Moment, Target
@@ -31,8 +33,7 @@ CALLED_NOT_ONLINE: Final = END_REASON_BY_NAME["CalledNotOnline"]
 ANONYMOUS: Final = Party("anonymous", "Anonymous")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a call comes from. Shape: `identity` is what the caller's switches left of it."""
 
     side: Side
@@ -147,7 +148,7 @@ class GatewayPlan(_Plan):
             now_us=now_us,
         )
         if found is None:
-            return replace(last, why="it redirects to where this call may not go")
+            return structs.replace(last, why="it redirects to where this call may not go")
         self._left.appendleft(found)
         return last
 
@@ -298,8 +299,8 @@ def _is_silence(outcome: Failure) -> bool:
 def shown_to_phone(identity: Identity) -> Identity:
     """What a phone is told of its caller: nothing of one that wants to be hidden (RFC 3325 §7)."""
     is_hidden = identity.privacy is not None and identity.privacy.strip().lower() != "none"
-    shown = replace(identity, rpid=None, pai=None, ppi=None)
-    return replace(shown, caller=ANONYMOUS) if is_hidden else shown
+    shown = structs.replace(identity, rpid=None, pai=None, ppi=None)
+    return structs.replace(shown, caller=ANONYMOUS) if is_hidden else shown
 
 
 def _over(binding: Binding, ways: Ways) -> Target:

@@ -4,6 +4,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from ringfence.call.engine import Headers
 from ringfence.call.headers import number
 from ringfence.core import Message
@@ -26,8 +28,7 @@ class TimerSettings:
     without_s: int = 7200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreed:
+class Agreed(msgspec.Struct, frozen=True, kw_only=True):
     """What two ends have agreed on. Shape: `is_ours` = we refresh, else the far end does."""
 
     interval_s: int

@@ -6,7 +6,6 @@ the next one begins once all of them have failed, and the first 2xx or 6xx ends 
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from msgspec import structs
@@ -113,7 +112,7 @@ class Setup:
     def _stop(self, stop: Stop, last: Lost | None, now: Moment) -> None:
         said = concluded(stop, None if last is None else last.outcome)
         if last is not None and last.q850 is not None and stop.says_of(last.outcome):
-            said = replace(said, q850=last.q850)
+            said = structs.replace(said, q850=last.q850)
         end_unanswered(self._call, said, now)
 
     def _try(self, routes: Iterable[Route], now: Moment) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final, Self
 
+from msgspec import structs
+
 from ringfence.call.engine import Target
 from ringfence.routing.locations import Locations, Place, name_of
 from ringfence.routing.table import USUAL_PORT, Address
@@ -116,13 +118,13 @@ class Ways:
             if local_address is None
             else self.to(came.transport, host, port, local_address=local_address)
         )
-        return came if other is None else replace(came, local=other.local, shown=other.shown)
+        return came if other is None else structs.replace(came, local=other.local, shown=other.shown)
 
 
 def _named(target: Target | None, domain: str) -> Target | None:
     """With what a vendor's certificate has to bear: what the operator wrote, not what name servers say."""
     is_tls = target is not None and target.transport == "TLS"
-    return replace(target, domain=domain) if target is not None and is_tls else target
+    return structs.replace(target, domain=domain) if target is not None and is_tls else target
 
 
 def _listener(text: str) -> Listener:

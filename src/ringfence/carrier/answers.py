@@ -2,9 +2,10 @@
 """What a registrar's answer to our REGISTER says: how long, by which proxies, where else. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Final
+
+from msgspec import structs
 
 from ringfence.call.engine import Target
 from ringfence.call.headers import number
@@ -69,7 +70,7 @@ def redirected(message: Message, account: Account, been: Iterable[Target]) -> tu
         if address is None or not _keeps_transport(parts, uri, account.target):
             continue
         port = parts.port or USUAL_PORT[account.target.transport]
-        target = replace(account.target, remote=(address, port))
+        target = structs.replace(account.target, remote=(address, port))
         if target not in been:
             return target, f"sip:{parts.host}" + ("" if parts.port is None else f":{parts.port}")
     return None

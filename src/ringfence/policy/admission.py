@@ -5,8 +5,10 @@ The edge has judged the source, its calls a second and the black lists before.
 """
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final, assert_never
+
+import msgspec
+from msgspec import structs
 
 from ringfence.ids import PhoneNumber
 from ringfence.policy.number_filter import LONGEST_NUMBER
@@ -19,8 +21,7 @@ from ringfence.text import sentence
 _CALLEE: Final = re.compile(r"[0-9A-Za-z+*#._-]{1,64}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallNumbers:
+class CallNumbers(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of a call before and after the caller's rules, as the record keeps them apart.
 
     Shape: `caller` and `callee` are what is billed and routed. What a vendor is sent is in its
@@ -33,8 +34,7 @@ class CallNumbers:
     callee: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller's rules say. Shape: with a `refusal`, the last of `steps` is the rule that refused."""
 
     steps: tuple[Step, ...]
@@ -99,7 +99,7 @@ def _by_phone(phone: PhoneNumber, numbers: CallNumbers) -> Admission:
     step = changed(
         "phone", "phone {phone} may call, as itself and not as {caller}", phone=phone, caller=numbers.caller
     )
-    return Admission(steps=(step,), numbers=replace(numbers, caller=phone), refusal=None)
+    return Admission(steps=(step,), numbers=structs.replace(numbers, caller=phone), refusal=None)
 
 
 def _by_gateway(
@@ -135,5 +135,5 @@ def _by_gateway(
     steps += callee.steps
     if callee.is_refused:
         return ended(Refusal.CALLEE_DENIED)
-    numbers = replace(numbers, caller=caller.number, callee=callee.number)
+    numbers = structs.replace(numbers, caller=caller.number, callee=callee.number)
     return ended(None)

@@ -5,22 +5,21 @@ A mapping gateway's switches act on what comes in, then the routing gateway's on
 twice.
 """
 
-from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from ringfence.settings.calls_model import Asserted, CalleeFrom, CallerFrom, IdentitySwitches, Privacy
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(msgspec.Struct, frozen=True):
     """A number and a display name, as one header field has them."""
 
     number: str
     display: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says of its caller. Shape: None = the header is not there; `privacy` is its value."""
 
     caller: Party

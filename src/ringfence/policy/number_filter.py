@@ -4,6 +4,8 @@
 from dataclasses import dataclass
 from typing import Final, Self
 
+import msgspec
+
 from ringfence.policy.steps import Outcome, Step, changed, passed, refused
 from ringfence.settings.call_rules import DialRules, Lengths
 from ringfence.settings.calls_model import NumberRules
@@ -12,8 +14,7 @@ from ringfence.text import sentence
 LONGEST_NUMBER: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Filtered:
+class Filtered(msgspec.Struct, frozen=True):
     """A number after the rules. Shape: if `is_refused`, the last of `steps` says why, and it is as it was."""
 
     number: str

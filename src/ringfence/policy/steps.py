@@ -2,8 +2,9 @@
 """What was decided about a call and why: one value for each rule that was applied, in order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from ringfence.text import Sentence, sentence
 
@@ -16,8 +17,7 @@ class Outcome(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One rule, applied.
 
     Shape: `rule` is a stable name for programs; `template` with `values` filled in is one sentence for

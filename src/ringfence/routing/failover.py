@@ -5,8 +5,9 @@ An answer is either the gateway's failure, and the next one may do better, or th
 other gateway changes. `GATEWAY_FAILURES` tells the two apart where the operator does not.
 """
 
-from dataclasses import dataclass
 from typing import Final, assert_never
+
+import msgspec
 
 from ringfence.routing.quality import Result
 from ringfence.routing.table import Phase, Route, SwitchRules
@@ -22,8 +23,7 @@ LONGEST_PAUSE_S: Final = 3600
 """The longest pause a gateway gets: a wrong Retry-After must not end a route for days."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The gateway gave a final failure answer.
 
     Shape: `retry_after_s` None = it asked for no pause. `why` is for the record, where the status says too
@@ -36,23 +36,20 @@ class Answered:
     contacts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(msgspec.Struct, frozen=True):
     """Nothing more came in the time of this phase."""
 
     phase: Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(msgspec.Struct, frozen=True):
     """The request could not be delivered: no address, no connection, an ICMP error."""
 
 
 Failure = Answered | TimedOut | Unreachable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """What has reached the caller of this attempt or of one before."""
 
     ringing: bool = False
@@ -60,8 +57,7 @@ class Heard:
     rtp: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What follows.
 
     Shape: `goes_on` True = try the next candidate. `why` is a sentence for the record. `pause_s` = send the

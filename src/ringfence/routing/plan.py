@@ -6,7 +6,8 @@ The call layer asks `plan` once for a call and `failover.after_failure` after ea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from ringfence.ids import GatewayId, PhoneNumber, RoutingGatewayId
 from ringfence.policy.admission import CallNumbers, admit
@@ -17,23 +18,20 @@ from ringfence.routing.selection import Candidate, Considered, RouteLoad, Wanted
 from ringfence.routing.table import RoutingTable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
+class Live(msgspec.Struct, frozen=True, kw_only=True):
     """What is going on now; whoever is not named is idle. `gateway_lines` are those of mapping gateways."""
 
-    gateway_lines: Mapping[GatewayId, int] = field(default_factory=dict)
-    routes: Mapping[RoutingGatewayId, RouteLoad] = field(default_factory=dict)
+    gateway_lines: Mapping[GatewayId, int] = msgspec.field(default_factory=dict)
+    routes: Mapping[RoutingGatewayId, RouteLoad] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToPhone:
+class ToPhone(msgspec.Struct, frozen=True, kw_only=True):
     """The number called is a phone of ours; whether it is registered is the registrar's to say."""
 
     number: PhoneNumber
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToGateways:
+class ToGateways(msgspec.Struct, frozen=True, kw_only=True):
     """The gateways to try, in order, at least one; `wanted` is what they were looked for by."""
 
     candidates: tuple[Candidate, ...]
@@ -43,8 +41,7 @@ class ToGateways:
 Destination = ToPhone | ToGateways | Refusal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Where a call goes and why: the caller's rules in `steps`, every gateway looked at in `considered`."""
 
     numbers: CallNumbers

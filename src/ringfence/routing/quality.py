@@ -9,6 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 
 class Result(Enum):
     """How a call that was sent to a gateway ended, as far as the gateway is to blame or to praise."""
@@ -20,8 +22,7 @@ class Result(Enum):
     CALLER_GAVE_UP = "caller_gave_up"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over a window. Units: `talk_s` seconds of all answered calls together."""
 
     answered: int = 0

@@ -13,11 +13,12 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, assert_never
+
+import msgspec
 
 from ringfence.ids import GatewayId, RoutingGatewayId
 from ringfence.policy.steps import Step, passed, refused
@@ -32,8 +33,7 @@ FEWEST_CALLS: Final = 20
 _PERFECT_PERCENT: Final = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteLoad:
+class RouteLoad(msgspec.Struct, frozen=True, kw_only=True):
     """What is going on at a routing gateway now.
 
     Shape: `paused_until_us` 0 = not paused. `quality` None = not known.
@@ -52,8 +52,7 @@ class RouteLoad:
 IDLE: Final = RouteLoad()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A call that looks for a gateway: its numbers as routed and billed, and what its caller may use.
 
     Shape: `groups` empty = every gateway. `came_from` None = a phone. `turn` counts calls.
@@ -69,8 +68,7 @@ class Wanted:
     turn: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway that the call may go to, with the numbers that it is sent."""
 
     route: Route
@@ -79,8 +77,7 @@ class Candidate:
     callee_to_gateway: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Considered:
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway that serves a prefix of the number, and why it was or was not taken.
 
     Shape: `candidate` None = not taken, and the last step says why.
@@ -92,8 +89,7 @@ class Considered:
     candidate: Candidate | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Every gateway of a prefix of the number.
 
     Shape: `considered` by prefix, longest first; of one prefix in the order tried, those not taken last.
@@ -153,8 +149,7 @@ def _not_reached(route: Route, prefix: str, ended_by: Considered) -> Considered:
     return Considered(route=route, prefix=prefix, steps=(step,), candidate=None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(msgspec.Struct, frozen=True):
     considered: Considered
     ends_search: bool
 

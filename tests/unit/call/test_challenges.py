@@ -2,9 +2,9 @@
 """A vendor that asks for credentials (RFC 3261 §22)."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from kit.call_world import FarEnd, World
 from ringfence.call.digest import Challenge, Credentials, response
@@ -234,7 +234,7 @@ def test_the_secret_is_in_no_message_and_no_record(world: World) -> None:
 def test_a_route_set_goes_with_the_invite() -> None:
     world = World(settings=CallSettings())
     path = ("<sip:edge.example.com;lr>", "<sip:inner.example.com;lr>")
-    world.routes = [replace(world.route(world.bob, 1), route_set=path)]
+    world.routes = [structs.replace(world.route(world.bob, 1), route_set=path)]
     world.alice.invite()
     assert tuple(world.bob.expect("INVITE").headers("Route")) == path
     world.alice.cancel()

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dialogs (RFC 3261 §12)."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from kit.call_world import LOCAL, said
 from ringfence.call.dialog import Dialog, target_of
@@ -94,7 +93,7 @@ def test_requests_go_to_the_contact(contact: str, hop: tuple[str, int | None]) -
 
 
 def test_over_tls_requests_stay_with_the_far_end_that_was_verified() -> None:
-    over = replace(OVER, transport="TLS", domain="sip.example.com")
+    over = structs.replace(OVER, transport="TLS", domain="sip.example.com")
     dialog = a_request(["<sip:p1.example;lr>"], "<sip:b@198.51.100.9:5061>")
     assert dialog.next_hop(over) == over
     assert target_of(dialog.state(over)) == over

@@ -2,9 +2,9 @@
 """What an observer hears while a call goes on, and that the record says the same."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from kit.call_world import World
 from ringfence.call.plan import Account, Refused
@@ -136,7 +136,7 @@ def test_a_call_that_is_refused_at_once_only_ends() -> None:
 def test_a_call_handed_over_is_told_as_a_call_of_its_own() -> None:
     heard = Heard()
     world = heard.world
-    world.caller_side = replace(world.caller_side, phone="1001")
+    world.caller_side = structs.replace(world.caller_side, phone="1001")
     world.alice.invite()
     world.bob.expect("INVITE")
     world.bob.answer(200)

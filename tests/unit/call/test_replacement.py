@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An INVITE that takes the place of a dialog (Replaces, RFC 3891)."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from kit.call_world import FarEnd, World
 from ringfence.call.plan import Side
@@ -173,7 +172,7 @@ def test_whoever_may_is_told(side: Side, is_told: bool) -> None:
     [
         Side(name="phone 1002", phone="1002"),
         CUSTOMER,
-        replace(CUSTOMER, name="phone 1001"),
+        structs.replace(CUSTOMER, name="phone 1001"),
         Side(name="phone 1001"),
     ],
 )

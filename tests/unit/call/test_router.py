@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from kit.call_world import FarEnd, said
 from kit.routes import a_gateway, a_vendor
@@ -533,7 +534,7 @@ def test_gateway_calls_phone_and_one_that_hides_is_hidden() -> None:
 def test_what_a_phone_is_told_of_a_caller() -> None:
     known = Identity(caller=Party("7", "Boss"), pai=Party("8"), privacy="none")
     assert shown_to_phone(known) == Identity(caller=Party("7", "Boss"), privacy="none")
-    assert shown_to_phone(replace(known, privacy="user;id")).caller == Party("anonymous", "Anonymous")
+    assert shown_to_phone(structs.replace(known, privacy="user;id")).caller == Party("anonymous", "Anonymous")
 
 
 def test_the_phone_that_is_preferred_is_asked_first_and_the_next_if_nobody_is_there() -> None:

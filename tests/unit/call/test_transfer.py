@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phones that hand their calls over (RFC 3515)."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from kit.call_world import FarEnd, World
 from ringfence.call.plan import Refused, Side
@@ -24,7 +23,7 @@ class Desk:
             world.caller_side = PHONE
             self.boss, self.guest = world.alice, world.bob
         else:
-            world.routes = [replace(world.routes[0], side=PHONE)]
+            world.routes = [structs.replace(world.routes[0], side=PHONE)]
             self.boss, self.guest = world.bob, world.alice
         self.carol = world.carol
         world.alice.invite()

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registrars that send us elsewhere (RFC 3261 §8.1.3.4), or name proxies for our calls (RFC 3608)."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from kit.vendors import ID, VENDOR, SentRequest, Vendors, a_carrier, an_account
 from ringfence.call.engine import Target
@@ -69,8 +68,8 @@ def test_redirections_that_go_round_or_do_not_end_are_failures() -> None:
     vendors.nothing()
 
 
-PUBLIC = replace(VENDOR, remote=("9.9.9.9", 5060))
-TLS = replace(VENDOR, transport="TLS", domain="registrar.example.com")
+PUBLIC = structs.replace(VENDOR, remote=("9.9.9.9", 5060))
+TLS = structs.replace(VENDOR, transport="TLS", domain="registrar.example.com")
 
 
 @pytest.mark.parametrize(
