@@ -3,7 +3,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from typing import Final, Self
 
 from msgspec import structs
@@ -73,12 +72,11 @@ class Ways:
 
         Shape: `port` None = the usual one. `local_address` None = any.
         """
-        version = ip_address(host).version
         fitting = [
             listener
             for listener in self.listeners
             if listener.transport == transport
-            and ip_address(listener.host).version == version
+            and _is_v6(listener.host) == _is_v6(host)
             and _may_be(listener, local_address)
         ]
         if not fitting:
@@ -136,5 +134,9 @@ def _listener(text: str) -> Listener:
 def _may_be(listener: Listener, local_address: str | None) -> bool:
     if local_address is None or listener.host == local_address:
         return True
-    version = ip_address(local_address).version
-    return listener.host in ANYWHERE and ip_address(listener.host).version == version
+    return listener.host in ANYWHERE and _is_v6(listener.host) == _is_v6(local_address)
+
+
+def _is_v6(address: str) -> bool:
+    """Of which version an IP address is: two are asked for each call, and to read them whole takes 10 us."""
+    return ":" in address

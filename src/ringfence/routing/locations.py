@@ -8,6 +8,7 @@ while servers cannot be reached.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -22,6 +23,8 @@ LONGEST_S: Final = 3600.0
 RETRY_S: Final = 5.0
 MOST_RETRY_S: Final = 60.0
 """Seconds. After a failure it is asked again so soon, each time twice as late, up to the second."""
+MOST_KNOWN: Final = 4096
+"""So many addresses are known for what they are: more than there are vendors, mostly."""
 DOUBT_S: Final = 60.0
 """Seconds. A place that did not answer is the last choice for so long."""
 
@@ -35,8 +38,9 @@ class Name:
     port: int | None = None
 
 
+@lru_cache(MOST_KNOWN)
 def name_of(address: Address) -> Name | None:
-    """What is to be looked for; None if it is an IP address."""
+    """What is to be looked for; None if it is an IP address. It is asked for each attempt of a call."""
     try:
         ip_address(address.host)
     except ValueError:
