@@ -35,6 +35,7 @@ PASSED: Final = frozenset(
 _OF_BODIES: Final = frozenset(
     {"content-disposition", "content-encoding", "content-language", "content-type", "mime-version"}
 )
+_PASSED_WITH_BODY: Final = PASSED | _OF_BODIES
 
 
 def elsewhere(status: int, text: str) -> tuple[str, bytes]:
@@ -47,15 +48,13 @@ def passed(message: Message, also: frozenset[str] = NONE) -> Headers:
 
     Shape: `also` are names of more of them, in lower case.
     """
-    has_body = message.has_body
-    found: Headers = []
-    for name, value in message.fields():
-        lower = name.lower()
-        # The engine refuses NUL; whoever sends one loses the header, not the call.
-        goes_on = lower in PASSED or lower in also or (has_body and lower in _OF_BODIES)
-        if goes_on and b"\0" not in value:
-            found.append((name, value))
-    return found
+    goes_on = _PASSED_WITH_BODY if message.has_body else PASSED
+    # The engine refuses NUL; whoever sends one loses the header, not the call.
+    return [
+        (name, value)
+        for name, value in message.fields()
+        if ((lower := name.lower()) in goes_on or lower in also) and b"\0" not in value
+    ]
 
 
 def unsupported(message: Message) -> list[str]:
