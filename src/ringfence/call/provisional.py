@@ -46,6 +46,11 @@ class Provisionals:
         self._gap_s = T1_S
         self._sent_s = 0.0
         self._answer: tuple[Message, Dialog] | None = None
+        self._given: set[str] = set()
+
+    def has_given(self, tells: Dialog) -> bool:
+        """Whether the caller was given a session in a dialog by a reliable one."""
+        return tells.local_tag in self._given
 
     def send(self, message: Message, headers: Headers, tells: Dialog, now: Moment) -> None:
         """Pass a provisional response on."""
@@ -69,6 +74,8 @@ class Provisionals:
         if self._out is not None or not self._waiting:
             return
         waiting = self._waiting.popleft()
+        if waiting.body:
+            self._given.add(waiting.tag)
         self._rseq += 1
         reliable = [("Require", b"100rel"), ("RSeq", b"%d" % self._rseq)]
         self._out = _Provisional(

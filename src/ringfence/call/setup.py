@@ -45,7 +45,8 @@ class Setup:
 
     Shape: `attempt` is the one that the caller hears of, whose answer was taken, or that said most of those
     that failed. `heard` is what the caller was told. `is_late_offer` = the callee's offer waits for the
-    caller's answer. `unsaid` is the callee's session if the caller was not given it before the answer.
+    caller's answer. `unsaid` is the callee's session if its answer has none and the caller was not given it
+    reliably before. `_early` are the sessions of forks by Call-ID and tag.
     """
 
     def __init__(self, call: "Call", main: Dialog) -> None:
@@ -58,6 +59,7 @@ class Setup:
         self.provisionals = Provisionals(call)
         self._branches = Branches()
         self._lost: Lost | None = None
+        self._early: dict[tuple[str, str], Session] = {}
         self._reports: dict[int, RouteAttempt] = {}
         self._sent = 0
         self._answer_seq = 0
@@ -171,6 +173,8 @@ class Setup:
         session = session_of(message)
         if session is not None:
             attempt.leg.got = session
+            if dialog is not None:
+                self._early[dialog.call_id, dialog.remote_tag] = session
         said = Said(attempt, dialog, message)
         if self._branches.is_told(said):
             self._tell(said, now)
@@ -235,23 +239,23 @@ class Setup:
         call.stop_timer(Timer.ATTEMPT)
         # What may still come are other forks; they keep nobody in the table.
         call.pending.discard(attempt.transaction)
-        was_heard = self._branches.heard is attempt
         self._branches.leave(attempt)
         self.attempt, self._lost = attempt, None
         self._report(attempt, message.status, "")
         self._tell_report(attempt, now)
         self.give_up([elsewhere(200, "Call completed elsewhere")], "answered elsewhere", now)
-        session = session_of(message)
+        session, tells = session_of(message), self._caller_dialog(dialog)
         self.is_late_offer = call.a.got is None
-        if session is None and not was_heard:
-            # It was in a reliable response (RFC 3262 §5) that the caller was not told.
-            session = self.unsaid = b.got
+        if session is None and not self.provisionals.has_given(tells):
+            # It was in a reliable response (RFC 3262 §5). A caller that was not told of it, or not reliably,
+            # is owed it in the 200 (RFC 3261 §13.2.1).
+            session = self.unsaid = self._early.get((dialog.call_id, dialog.remote_tag))
         if session is not None:
             b.got = session
             call.a.sent = session
         b.timer = session_timer.answered(message) if b.side.session_timer else None
         self._answer_seq = message.cseq
-        self.provisionals.answer(message, self._caller_dialog(dialog), now)
+        self.provisionals.answer(message, tells, now)
         if not self.is_late_offer:
             # Behind the answer's frame: a callee whose ACK a crash of ours swallows hangs up by itself.
             attempt.acknowledge(dialog, message.cseq, None)

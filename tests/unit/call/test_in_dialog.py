@@ -470,6 +470,50 @@ def test_a_reliable_provisional_of_the_callee_is_acknowledged_once() -> None:
     world.alice.expect(180)
 
 
+RELIABLE = [("Require", "100rel"), ("RSeq", "7")]
+
+
+def test_a_session_that_the_caller_was_not_given_reliably_is_in_the_answer_too() -> None:
+    """RFC 3261 §13.2.1: a 183 that may be lost is no answer to an offer. RFC 3262 §5: the callee's was."""
+    world = World()
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    for fork in ("fork1", "fork2"):
+        world.bob.answer(183, world.bob.sdp(fork), tag=fork, headers=RELIABLE)
+        world.bob.expect("PRACK")
+        world.bob.answer(200, to="PRACK")
+        world.alice.expect(183)
+    world.bob.answer(200, b"", tag="fork1")
+    world.bob.expect("ACK")
+    answer = world.alice.expect(200)
+    assert (answer.body, answer.header("Content-Type")) == (world.bob.sdp("fork1"), "application/sdp")
+    world.alice.ack()
+    hang_up(world)
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_session_that_the_caller_was_given_reliably_is_not_said_again(*, is_given: bool) -> None:
+    world = World()
+    world.alice.invite(headers=[("Require", "100rel")])
+    world.bob.expect("INVITE")
+    world.bob.answer(180)
+    world.alice.expect(180)
+    world.bob.answer(183, headers=RELIABLE)
+    world.bob.expect("PRACK")
+    world.bob.answer(200, to="PRACK")
+    if is_given:
+        world.alice.ask("PRACK", headers=[("RAck", "1 1 INVITE")])
+        world.alice.expect(200)
+        world.alice.expect(183)
+        world.alice.ask("PRACK", headers=[("RAck", "2 1 INVITE")])
+        world.alice.expect(200)
+    world.bob.answer(200, b"")
+    world.bob.expect("ACK")
+    assert world.alice.expect(200).body == (b"" if is_given else world.bob.sdp())
+    world.alice.ack()
+    hang_up(world)
+
+
 def test_a_caller_that_requires_it_gets_reliable_provisionals_one_at_a_time() -> None:
     """RFC 3262 §3."""
     world = World()
