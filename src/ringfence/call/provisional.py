@@ -44,7 +44,7 @@ class Provisionals:
         self._waiting: deque[_Provisional] = deque()
         self._out: _Provisional | None = None
         self._gap_s = T1_S
-        self._sent_s = 0.0
+        self._until_s = 0.0
         self._answer: tuple[Message, Dialog] | None = None
         self._given: set[str] = set()
 
@@ -86,7 +86,7 @@ class Provisionals:
             rseq=self._rseq,
         )
         self._gap_s = T1_S
-        self._sent_s = now.mono_s
+        self._until_s = now.mono_s + LONGEST_S
         self._respond(self._out)
         self._call.set_timer(Timer.PROVISIONAL, self._gap_s, now)
 
@@ -98,12 +98,12 @@ class Provisionals:
         """No PRACK yet: send it again, or give up after 64 x T1."""
         if self._out is None or not self._call.is_early:
             return
-        if now.mono_s - self._sent_s >= LONGEST_S:
+        if now.mono_s >= self._until_s:
             self._call.end_without_prack(now)
             return
         self._respond(self._out)
         self._gap_s *= 2
-        self._call.set_timer(Timer.PROVISIONAL, self._gap_s, now)
+        self._call.set_timer(Timer.PROVISIONAL, min(self._gap_s, self._until_s - now.mono_s), now)
 
     def acknowledged(self, leg: Leg, request: Request, now: Moment) -> None:
         """A PRACK."""
