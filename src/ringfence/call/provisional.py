@@ -43,6 +43,7 @@ class Provisionals:
         self._rseq = 0
         self._waiting: deque[_Provisional] = deque()
         self._out: _Provisional | None = None
+        self._overtaken: _Provisional | None = None
         self._gap_s = T1_S
         self._until_s = 0.0
         self._answer: tuple[Message, Dialog] | None = None
@@ -107,7 +108,7 @@ class Provisionals:
 
     def acknowledged(self, leg: Leg, request: Request, now: Moment) -> None:
         """A PRACK."""
-        call, message, out = self._call, request.message, self._out
+        call, message, out = self._call, request.message, self._out or self._overtaken
         rack = (message.header("RAck") or "").split()
         named = f"{0 if out is None else out.rseq} {call.invite.message.cseq} INVITE".split()
         if out is None or leg is not call.a or rack != named:
@@ -115,7 +116,9 @@ class Provisionals:
             return
         # The INVITE's own offer is answered in the 200; another one has its place in an UPDATE.
         call.refuse(request, 488 if message.has_body else 200)
-        self._out = None
+        self._out = self._overtaken = None
+        if not call.is_early:
+            return
         call.stop_timer(Timer.PROVISIONAL)
         if self._answer is not None:
             answer, self._answer = self._answer, None
@@ -128,7 +131,8 @@ class Provisionals:
         if self._out is not None and self._out.body:
             self._answer = (message, tells)
             return
-        self._out = None
+        # RFC 3262 §3: it is not repeated any more, and its PRACK may still come.
+        self._out, self._overtaken = None, self._out
         self._waiting.clear()
         self._call.stop_timer(Timer.PROVISIONAL)
         self._call.say_answered(message, tells, now)

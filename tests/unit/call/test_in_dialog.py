@@ -563,6 +563,40 @@ def test_a_caller_that_never_acknowledges_them_loses_the_call() -> None:
     world.assert_at_rest()
 
 
+def test_a_prack_that_crosses_the_answer_is_taken() -> None:
+    """RFC 3262 §3. To a caller 481 would mean that there is no call."""
+    world = World()
+    world.alice.invite("4930123", headers=[("Require", "100rel")])
+    world.bob.expect("INVITE")
+    world.bob.answer(180)
+    world.bob.answer(200)
+    world.bob.expect("ACK")
+    world.alice.expect(180)
+    world.alice.expect(200)
+    for status in (200, 481):
+        world.alice.ask("PRACK", headers=[("RAck", "1 1 INVITE")])
+        world.alice.expect(status)
+    world.alice.ack()
+    hang_up(world)
+
+
+def test_a_prack_that_crosses_the_end_is_taken_and_brings_nothing_more() -> None:
+    world = World()
+    world.alice.invite("4930123", headers=[("Require", "100rel")])
+    world.bob.expect("INVITE")
+    world.bob.answer(180)
+    world.bob.answer(183)
+    world.alice.expect(180)
+    world.alice.cancel()
+    world.alice.expect(487)
+    world.alice.ask("PRACK", headers=[("RAck", "1 1 INVITE")])
+    world.alice.expect(200)
+    world.alice.nothing()
+    world.bob.expect("CANCEL")
+    world.bob.answer(487)
+    world.assert_at_rest()
+
+
 def test_a_callee_may_hang_up_while_the_caller_owes_a_prack() -> None:
     world = World()
     world.alice.invite("4930123", headers=[("Require", "100rel")])
