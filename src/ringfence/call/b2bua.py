@@ -550,7 +550,7 @@ class Call:
         if leg.call is not self:
             leg.call.end_by(leg, status, now)  # it has gone over to another call
             return
-        if self.state not in {State.ANSWERED, State.UP}:
+        if self.state not in {State.ANSWERED, State.UP} or leg not in {self.a, self.b}:
             return
         end_answered(
             self,

@@ -198,7 +198,14 @@ class Exchange:
         self._finish()
         # RFC 3261 §12.2.1.2: whoever answers 481, or not at all, has no such dialog any more.
         if status == 481 or (status == 408 and self._method in {"INVITE", "UPDATE"}):
-            self.call.end_by(self.peer, status, now)
+            self._is_unknown(status, now)
+
+    def _is_unknown(self, status: int, now: Moment) -> None:
+        """The peer's dialog is gone; so is its call, unless that was about a fork or an attempt of before."""
+        dialog = self._peer_dialog
+        leg = None if dialog is None else self.call.table.by_tag.get(dialog.local_tag)
+        if leg is not None and leg.dialog is dialog:
+            leg.call.end_by(leg, status, now)
 
     def _acknowledge(self, message: Message | None) -> None:
         """The ACK for the other side; without an offer in the request it carries the answer."""

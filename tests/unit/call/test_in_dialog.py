@@ -95,6 +95,52 @@ def test_a_side_that_no_longer_knows_the_call_ends_it(status: int | None) -> Non
     world.assert_at_rest()
 
 
+@pytest.mark.parametrize("status", [481, None])
+def test_a_gateway_that_was_left_does_not_end_the_call_with_the_next(status: int | None) -> None:
+    """What it was asked before has nothing to do with the one that answered."""
+    world = World()
+    world.routes = [world.route(world.bob, 1), world.route(world.carol, 2)]
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(183)
+    world.alice.expect(183)
+    world.alice.ask("UPDATE", world.alice.sdp("2"))
+    world.bob.expect("UPDATE")
+    world.bob.answer(503)
+    world.carol.expect("INVITE")
+    world.carol.answer(200)
+    world.carol.expect("ACK")
+    world.alice.expect(200)
+    world.alice.ack()
+    if status is None:
+        world.pass_time(32.0)
+    else:
+        world.bob.answer(status, to="UPDATE")
+    world.alice.expect(status or 408)
+    assert world.ended == []
+    world.alice.ask("BYE")
+    world.carol.expect("BYE")
+    world.carol.answer(200, to="BYE")
+    world.assert_at_rest()
+
+
+def test_a_fork_that_lost_does_not_end_the_call() -> None:
+    world = World()
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(183, tag="fork1")
+    world.alice.expect(183)
+    world.alice.ask("INFO", b"x", headers=[("Content-Type", "text/plain")])
+    assert world.bob.expect("INFO").to_tag == "fork1"
+    world.bob.answer(200, tag="fork2")
+    world.bob.expect("ACK")
+    world.alice.expect(200)
+    world.alice.ack()
+    world.bob.answer(481, to="INFO")
+    world.alice.expect(481)
+    hang_up(world)
+
+
 def test_two_offers_that_cross_are_both_refused() -> None:
     """RFC 3261 §14.2."""
     world = World()
