@@ -452,6 +452,8 @@ class Call:
                 hung_up(self, leg, dialog, request, now)
             case "PRACK":
                 self.setup.provisionals.acknowledged(leg, request, now)
+            case _ if self.state in {State.ANSWERED, State.UP} and dialog is not leg.dialog:
+                self.refuse(request, 481)  # of a fork that lost, or of a side that was hung up
             case "INVITE" | "UPDATE" | "INFO" | "MESSAGE" | "OPTIONS":
                 Exchange.begin(self, leg, dialog, request, now)
             case "REFER":

@@ -141,6 +141,29 @@ def test_a_fork_that_lost_does_not_end_the_call() -> None:
     hang_up(world)
 
 
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "INFO"])
+def test_a_fork_that_lost_has_nobody_to_ask(method: str) -> None:
+    """The caller talks with another one, and is not given its session."""
+    world = World()
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(183, tag="fork1")
+    world.alice.expect(183)
+    world.bob.answer(200, tag="fork2")
+    world.bob.expect("ACK")
+    world.alice.expect(200)
+    world.alice.ack()
+    party = world.bob.own_party
+    world.bob.own_party = party.replace(world.bob.tag, "fork1")
+    world.bob.ask(method, world.bob.sdp("fork1"))
+    world.bob.expect(481)
+    world.alice.nothing()
+    world.bob.own_party = party.replace(world.bob.tag, "fork2")
+    world.bob.ask("UPDATE")
+    world.bob.expect(200)
+    hang_up(world)
+
+
 def test_two_offers_that_cross_are_both_refused() -> None:
     """RFC 3261 §14.2."""
     world = World()
