@@ -85,7 +85,7 @@ class Exchange:
         message = self._request.message
         headers: Headers = []
         if self._method in {"INVITE", "UPDATE"}:
-            headers += [self.peer.contact, self.peer.allow, self.peer.supported]
+            headers += [self.peer.contact, self.peer.allow, self.peer.supported_without_100rel]
             if self.peer.timer is not None:
                 headers.append(self.peer.timer.header(is_caller=True))
         elif self._method == "OPTIONS":

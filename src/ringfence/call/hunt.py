@@ -127,7 +127,7 @@ class Attempt:
     def _supported(self) -> tuple[str, bytes]:
         if self.leg.sent is None:
             # An offer in a reliable 183 would want its answer in the PRACK, before the caller can give one.
-            return ("Supported", b"timer" if self.leg.side.session_timer else b"")
+            return self.leg.supported_without_100rel
         return self.leg.supported
 
     @property

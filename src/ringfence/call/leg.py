@@ -116,6 +116,11 @@ class Leg:
         return _SUPPORTED[self.side.session_timer, self.side.rel100, self.side.may_replace]
 
     @property
+    def supported_without_100rel(self) -> tuple[str, bytes]:
+        """The same where nobody would acknowledge what is provisional: in all but the first INVITE."""
+        return _SUPPORTED[self.side.session_timer, False, self.side.may_replace]
+
+    @property
     def refresh_timer(self) -> Timer:
         """When we refresh the session."""
         return Timer.REFRESH_CALLER if self.is_caller else Timer.REFRESH_CALLEE

@@ -38,7 +38,7 @@ class Offer:
         self.leg = leg
         self.session = session
         self._asker = asker
-        headers: Headers = [leg.contact, leg.allow, leg.supported]
+        headers: Headers = [leg.contact, leg.allow, leg.supported_without_100rel]
         if leg.timer is not None:
             headers.append(leg.timer.header(is_caller=True))
         if session is not None:

@@ -49,7 +49,7 @@ class Refresh:
         headers: Headers = [
             self.leg.contact,
             self.leg.allow,
-            self.leg.supported,
+            self.leg.supported_without_100rel,
             agreed.header(is_caller=True),
             ("Min-SE", b"%d" % session_timer.SHORTEST_S),
         ]

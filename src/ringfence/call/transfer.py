@@ -141,7 +141,7 @@ class Transfer:
         if self.call.is_offering(peer) or self.call.is_offered(peer):
             self._ask_later(now)
             return
-        headers: Headers = [peer.contact, peer.allow, peer.supported]
+        headers: Headers = [peer.contact, peer.allow, peer.supported_without_100rel]
         if peer.timer is not None:
             headers.append(peer.timer.header(is_caller=True))
         engine = self.call.table.engine

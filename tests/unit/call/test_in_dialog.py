@@ -52,6 +52,20 @@ def test_a_reinvite_passes_with_offer_and_answer(who: str) -> None:
     hang_up(world)
 
 
+def test_a_reinvite_does_not_ask_for_what_nobody_acknowledges() -> None:
+    """RFC 3262 §3: whoever sends a reliable 183 without getting a PRACK has to refuse the re-INVITE."""
+    world = World()
+    world.bob.allow = "INVITE, ACK, CANCEL, BYE"
+    talking(world, bob=[("Session-Expires", "600;refresher=uac")])
+    for body in (world.alice.sdp("hold"), b""):
+        world.alice.ask("INVITE", body)
+        assert world.bob.expect("INVITE").headers("Supported") == ["timer"]
+        world.bob.answer(488)
+        world.alice.expect(488)
+    world.pass_time(300.0)
+    assert world.bob.expect("INVITE").headers("Supported") == ["timer"]
+
+
 def test_a_reinvite_without_offer_gets_one_and_answers_by_ack() -> None:
     world = World()
     talking(world)
