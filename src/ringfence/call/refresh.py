@@ -109,9 +109,12 @@ class Refresh:
         elif message.status == 481:
             call.end_by(leg, 481, now)
         elif message.status == 422 and leg.timer is not None:
-            least_s = max(number(message.header("Min-SE")) or 0, leg.timer.interval_s)
-            leg.timer = structs.replace(leg.timer, interval_s=least_s)
-            call.set_timer(leg.refresh_timer, 0.0, now)
+            least_s = number(message.header("Min-SE")) or 0
+            # One that asks for no more than it was offered would say the same again and again.
+            is_longer = least_s > leg.timer.interval_s
+            if is_longer:
+                leg.timer = structs.replace(leg.timer, interval_s=least_s)
+            call.set_timer(leg.refresh_timer, 0.0 if is_longer else RETRY_S, now)
         elif message.status in {405, 501} and self._method == "UPDATE":
             leg.allows -= {"UPDATE"}
             call.set_timer(leg.refresh_timer, 0.0, now)

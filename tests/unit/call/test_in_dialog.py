@@ -439,6 +439,21 @@ def test_a_refresh_that_wants_a_longer_interval_is_sent_again() -> None:
     assert world.bob.expect("UPDATE").header("Session-Expires") == "1200;refresher=uac"
 
 
+def test_a_refresh_that_is_too_short_whatever_it_says_is_not_sent_at_once_for_ever() -> None:
+    world = World()
+    world.alice.supported = "path"
+    talking(world, bob=[("Session-Expires", "600;refresher=uac")])
+    world.pass_time(300.0)
+    for min_se, interval, waits_s in [("600", "600", 10.0), ("900", "600", 0.0), ("900", "900", 10.0)]:
+        assert world.bob.expect("UPDATE").header("Session-Expires") == f"{interval};refresher=uac"
+        world.bob.answer(422, to="UPDATE", headers=[("Min-SE", min_se)])
+        if waits_s:
+            world.pass_time(waits_s - 0.1)
+            world.bob.nothing()
+        world.pass_time(0.2)
+    world.bob.expect("UPDATE")
+
+
 @pytest.mark.parametrize(("status", "reason", "direction"), [(481, 481, 1), (None, -33, 2), (500, -33, 2)])
 def test_a_refresh_that_fails_ends_the_call(status: int | None, reason: int, direction: int) -> None:
     world = World()
