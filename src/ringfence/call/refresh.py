@@ -7,7 +7,7 @@ from msgspec import structs
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
-from ringfence.call.engine import Ended, Event, Headers, Moment, Response
+from ringfence.call.engine import Ended, Event, Headers, Moment, Response, Why
 from ringfence.call.headers import number
 from ringfence.call.leg import Leg, Sent, Session
 from ringfence.call.session_timer import Agreed
@@ -81,7 +81,8 @@ class Refresh:
             self.leg.acknowledge(engine, self._dialog, sent.transaction, sent.seq, None)
         if self.call.is_over:
             return
-        if isinstance(event, Ended) and event.why.is_ours:
+        if isinstance(event, Ended) and (event.why.is_ours or event.why is Why.TRANSPORT):
+            # As a 503 (RFC 3261 §8.1.3.1), which does not end a session before its time.
             self.call.set_timer(self.leg.refresh_timer, RETRY_S, now)
         elif message is None or message.status == 408:
             self.call.end_by_session(now)

@@ -467,6 +467,25 @@ def test_a_refresh_that_fails_ends_the_call(status: int | None, reason: int, dir
     world.assert_at_rest()
 
 
+def test_a_far_end_that_cannot_be_reached_for_a_moment_is_asked_again() -> None:
+    """RFC 3261 §8.1.3.1: as if it had said 503. RFC 4028 §10: the session lasts until its end."""
+    world = World()
+    world.alice.supported = "path"
+    talking(world, bob=[("Session-Expires", "600;refresher=uac")])
+    world.bob.is_reachable = False
+    world.pass_time(305.0)
+    world.bob.is_reachable = True
+    world.pass_time(5.0)
+    world.bob.expect("UPDATE")
+    world.bob.answer(200, to="UPDATE", headers=[("Session-Expires", "600;refresher=uac")])
+    world.bob.is_reachable = False
+    world.pass_time(567.0)
+    assert world.ended == []
+    world.pass_time(2.0)
+    assert [ended.end_reason for ended in world.ended] == [-33]
+    world.assert_at_rest()
+
+
 def _say(far: FarEnd, message: Message, transaction: int, status: int | None) -> None:
     far.note(message, transaction)
     if message.method == "BYE":
