@@ -214,6 +214,16 @@ def test_offers_before_the_ack_are_refused() -> None:
     world.alice.expect(200)
 
 
+def test_how_long_the_other_side_wants_to_wait_passes() -> None:
+    """RFC 3311 §5.2: an offer that crossed another one is made again after that."""
+    world = World()
+    talking(world)
+    world.alice.ask("UPDATE", world.alice.sdp("2"))
+    world.bob.expect("UPDATE")
+    world.bob.answer(500, to="UPDATE", headers=[("Retry-After", "3 (at 203.0.113.2)")])
+    assert world.alice.expect(500).header("Retry-After") == "3"
+
+
 def test_an_update_with_an_offer_passes() -> None:
     world = World()
     talking(world)
