@@ -65,7 +65,7 @@ class Exchange:
             return None
         peer, peer_dialog = call.other(leg), call.peer_dialog(leg, dialog)
         if peer is None or peer_dialog is None:
-            call.refuse(request, 491 if message.has_body else 480)
+            call.refuse(request, _nobody(message))
             return None
         exchange = cls(leg, dialog, peer, request, agreed)
         exchange._send(peer_dialog)
@@ -223,13 +223,22 @@ class Exchange:
         self._finish()
         self.call.end_by(self.leg, 408, now)
 
-    def abandon(self) -> None:
-        """The call is over (RFC 3261 §15.1.2: what is pending is answered 487)."""
+    @property
+    def callee_dialog(self) -> Dialog | None:
+        """The dialog that it is about on the callee's side."""
+        return self._peer_dialog if self.leg.is_caller else self._dialog
+
+    def let_go(self) -> None:
+        """Who is asked, or who asks, is no party to the call."""
+        self.abandon(_nobody(self._request.message))
+
+    def abandon(self, status: int = 487) -> None:
+        """The call is over (RFC 3261 §15.1.2: what is pending is answered 487), or this comes to nothing."""
         self._acknowledge(None)
         if not self._is_answered:
             self._is_answered = True
             self.call.disown(self._request.transaction)
-            self.call.table.engine.respond(self._request.transaction, 487, [])
+            self.call.table.engine.respond(self._request.transaction, status, [])
             if self._method == "INVITE":
                 self.call.table.engine.cancel(self._client)
         self._finish()
@@ -271,6 +280,11 @@ def agree(call: "Call", leg: Leg, agreed: Agreed | None, now: Moment) -> Headers
     if not agreed.is_ours:
         headers.append(("Require", b"timer"))
     return headers
+
+
+def _nobody(message: Message) -> int:
+    """What whoever has nobody to ask is told: an offer may be made again."""
+    return 491 if message.method in {"INVITE", "UPDATE"} and message.has_body else 480
 
 
 def _wait(message: Message) -> Headers:

@@ -156,6 +156,14 @@ class Setup:
                 self._report(attempt, 0, why)
                 self._tell_report(attempt, now)
 
+    def _let_go(self) -> None:
+        """What is passed between the caller and an attempt or a fork that was left comes to nothing."""
+        winner = None if self.attempt is None else self.attempt.winner
+        out = [dialog for attempt in self._branches for dialog in attempt.leg.dialogs.values()]
+        for exchange in tuple(self._call.exchanges):
+            if not any(exchange.callee_dialog is dialog for dialog in [winner, *out]):
+                exchange.let_go()
+
     # --- what attempts hear ---
 
     def restarted(self, attempt: Attempt, now: Moment) -> None:
@@ -209,6 +217,7 @@ class Setup:
         if self._lost is None or more_telling(self._lost.outcome, outcome) is outcome:
             self._lost = lost
         self._report(attempt, 0 if message is None else message.status, _why(outcome))
+        self._let_go()
         if isinstance(outcome, Answered) and outcome.status >= 600:
             # The person has refused (RFC 3261 §16.7 step 5).
             self.give_up([elsewhere(outcome.status, "Declined elsewhere")], "refused elsewhere", now)
@@ -244,6 +253,7 @@ class Setup:
         self._report(attempt, message.status, "")
         self._tell_report(attempt, now)
         self.give_up([elsewhere(200, "Call completed elsewhere")], "answered elsewhere", now)
+        self._let_go()
         session, tells = session_of(message), self._caller_dialog(dialog)
         self.is_late_offer = call.a.got is None
         if session is None and not self.provisionals.has_given(tells):

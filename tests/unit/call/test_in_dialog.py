@@ -109,10 +109,11 @@ def test_a_side_that_no_longer_knows_the_call_ends_it(status: int | None) -> Non
     world.assert_at_rest()
 
 
-@pytest.mark.parametrize("status", [481, None])
-def test_a_gateway_that_was_left_does_not_end_the_call_with_the_next(status: int | None) -> None:
+@pytest.mark.parametrize("status", [481, 200, None])
+def test_a_gateway_that_was_left_has_no_say_in_the_call_with_the_next(status: int | None) -> None:
     """What it was asked before has nothing to do with the one that answered."""
     world = World()
+    world.alice.supported = "path"
     world.routes = [world.route(world.bob, 1), world.route(world.carol, 2)]
     world.alice.invite()
     world.bob.expect("INVITE")
@@ -121,24 +122,27 @@ def test_a_gateway_that_was_left_does_not_end_the_call_with_the_next(status: int
     world.alice.ask("UPDATE", world.alice.sdp("2"))
     world.bob.expect("UPDATE")
     world.bob.answer(503)
+    world.alice.expect(491)
     world.carol.expect("INVITE")
-    world.carol.answer(200)
+    world.carol.answer(200, headers=[("Session-Expires", "120;refresher=uas")])
     world.carol.expect("ACK")
     world.alice.expect(200)
     world.alice.ack()
-    if status is None:
-        world.pass_time(32.0)
-    else:
+    if status is not None:
         world.bob.answer(status, to="UPDATE")
-    world.alice.expect(status or 408)
+    world.pass_time(40.0)
     assert world.ended == []
-    world.alice.ask("BYE")
+    world.alice.ask("INVITE", world.alice.sdp())
+    assert world.alice.expect(200).body == world.carol.sdp()
+    world.alice.ack()
+    world.pass_time(60.0)
+    assert [ended.end_reason for ended in world.ended] == [-33]
     world.carol.expect("BYE")
-    world.carol.answer(200, to="BYE")
     world.assert_at_rest()
 
 
-def test_a_fork_that_lost_does_not_end_the_call() -> None:
+@pytest.mark.parametrize("status", [481, 200])
+def test_a_fork_that_lost_has_no_say_in_the_call_with_another(status: int) -> None:
     world = World()
     world.alice.invite()
     world.bob.expect("INVITE")
@@ -148,10 +152,11 @@ def test_a_fork_that_lost_does_not_end_the_call() -> None:
     assert world.bob.expect("INFO").to_tag == "fork1"
     world.bob.answer(200, tag="fork2")
     world.bob.expect("ACK")
+    world.alice.expect(480)
     world.alice.expect(200)
     world.alice.ack()
-    world.bob.answer(481, to="INFO")
-    world.alice.expect(481)
+    world.bob.answer(status, to="INFO")
+    world.alice.nothing()
     hang_up(world)
 
 
