@@ -26,7 +26,7 @@ from ringfence.call.record import NOBODY, call_of, started
 from ringfence.call.refresh import Refresh
 from ringfence.call.replacement import Replacement
 from ringfence.call.session_timer import Agreed
-from ringfence.call.setup import Setup
+from ringfence.call.setup import REMIND_EVERY_S, Setup
 from ringfence.call.state import State
 from ringfence.call.table import Owner, Table
 from ringfence.call.timers import Timer, Timers
@@ -274,6 +274,8 @@ class Call:
                 self.end_by_us(LONGEST_CALL, now)
             case Timer.PROVISIONAL:
                 self.setup.provisionals.repeat(now)
+            case Timer.REMINDER:
+                self.setup.remind(now)
             case Timer.REFRESH_CALLER:
                 self._refresh(self.a, now)
             case Timer.REFRESH_CALLEE:
@@ -296,6 +298,8 @@ class Call:
         self.plan.began(now)
         self.table.observer.admitted(self.record, now.utc_us)
         self.setup.next(None, None, now)
+        if self.is_early and self.referred is None:
+            self.set_timer(Timer.REMINDER, REMIND_EVERY_S, now)
 
     def take_place(self, replaced: Leg, now: Moment) -> None:
         """Go nowhere, and take the place of a leg of another call."""
@@ -336,6 +340,7 @@ class Call:
     def _say_answered(self, session: Session | None, more: Headers, tells: Dialog, now: Moment) -> None:
         self.answered_at = now
         self.state = State.ANSWERED
+        self.stop_timer(Timer.REMINDER)
         self.table.counts.was_answered()
         self.plan.answered(now)
         self.tells(tells)

@@ -42,6 +42,7 @@ class Provisionals:
         self._is_reliable = "100rel" in options(call.invite.message, "Require")
         self._rseq = 0
         self._waiting: deque[_Provisional] = deque()
+        self._last: _Provisional | None = None
         self._out: _Provisional | None = None
         self._overtaken: _Provisional | None = None
         self._gap_s = T1_S
@@ -58,7 +59,10 @@ class Provisionals:
         call = self._call
         headers = [call.a.contact, call.a.allow, call.a.supported, *headers]
         if not self._is_reliable:
-            call.answer_caller(message.status, headers, message.body, now, tag=tells.local_tag)
+            self._last = _Provisional(
+                status=message.status, headers=headers, body=message.body, tag=tells.local_tag
+            )
+            self._say(self._last, now)
             return
         body = message.body
         if call.a.got is None:
@@ -70,6 +74,25 @@ class Provisionals:
                 _Provisional(status=message.status, headers=headers, body=body, tag=tells.local_tag)
             )
             self._next(now)
+
+    def remind(self, tells: Dialog, now: Moment) -> None:
+        """Say the last one again, or 183 where there is none, or none that may be said twice."""
+        if self._out is not None:
+            return  # it is being repeated
+        if self._last is None:
+            a = self._call.a
+            bare = _Provisional(
+                status=183, headers=[a.contact, a.allow, a.supported], body=b"", tag=tells.local_tag
+            )
+            if self._is_reliable:
+                self._waiting.append(bare)
+                self._next(now)
+                return
+            self._last = bare
+        self._say(self._last, now)
+
+    def _say(self, said: _Provisional, now: Moment) -> None:
+        self._call.answer_caller(said.status, said.headers, said.body, now, tag=said.tag)
 
     def _next(self, now: Moment) -> None:
         if self._out is not None or not self._waiting:
@@ -132,7 +155,7 @@ class Provisionals:
             self._answer = (message, tells)
             return
         # RFC 3262 §3: it is not repeated any more, and its PRACK may still come.
-        self._out, self._overtaken = None, self._out
+        self._out, self._overtaken, self._last = None, self._out, None
         self._waiting.clear()
         self._call.stop_timer(Timer.PROVISIONAL)
         self._call.say_answered(message, tells, now)

@@ -6,7 +6,7 @@ the next one begins once all of them have failed, and the first 2xx or 6xx ends 
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from msgspec import structs
 
@@ -30,6 +30,10 @@ from ringfence.routing.failover import Answered, Failure, Heard, TimedOut, Unrea
 
 if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
+
+
+REMIND_EVERY_S: Final = 60.0
+"""RFC 3261 §13.3.1.1: a caller's proxies give up after three minutes without a provisional response."""
 
 
 class Lost(NamedTuple):
@@ -203,6 +207,13 @@ class Setup:
         call.tells(tells)
         self.provisionals.send(message, passed(message), tells, now)
 
+    def remind(self, now: Moment) -> None:
+        """Tell the caller that there is no answer yet."""
+        call = self._call
+        if call.state is State.SETUP and call.a.dialog is not None:
+            self.provisionals.remind(call.a.dialog, now)
+            call.set_timer(Timer.REMINDER, REMIND_EVERY_S, now)
+
     def _caller_dialog(self, dialog: Dialog | None) -> Dialog:
         """The dialog on leg A that tells of one on leg B."""
         return self.pairs.caller(dialog, has_sdp=self.heard.sdp, make=self._call.new_caller_dialog)
@@ -260,6 +271,7 @@ class Setup:
             # It was in a reliable response (RFC 3262 §5). A caller that was not told of it, or not reliably,
             # is owed it in the 200 (RFC 3261 §13.2.1).
             session = self.unsaid = self._early.get((dialog.call_id, dialog.remote_tag))
+        self._early.clear()
         if session is not None:
             b.got = session
             call.a.sent = session

@@ -14,6 +14,7 @@ class Timer(Enum):
     ATTEMPT = "attempt"
     LONGEST = "longest"
     PROVISIONAL = "provisional"
+    REMINDER = "reminder"
     REFRESH_CALLER = "refresh_caller"
     REFRESH_CALLEE = "refresh_callee"
     GIVE_UP_CALLER = "give_up_caller"

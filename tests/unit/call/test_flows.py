@@ -193,6 +193,53 @@ def test_provisional_responses_pass_as_they_come() -> None:
     world.alice.ack()
 
 
+@pytest.mark.parametrize("status", [None, 180, 183])
+def test_a_caller_that_waits_is_told_so_every_minute(status: int | None) -> None:
+    """RFC 3261 §13.3.1.1."""
+    world = World()
+    times = Timeouts(trying_s=600, progress_sdp_s=600, ringing_s=600)
+    world.routes = [world.route(world.bob, 1, timeouts=times)]
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(status or 100)
+    told = None if status is None else world.alice.expect(status)
+    for _ in range(3):
+        world.alice.nothing()
+        world.pass_time(60.0)
+        again = world.alice.expect(status or 183)
+        assert (again.body, again.header("RSeq")) == (b"" if told is None else told.body, None)
+        assert told is None or again.to_tag == told.to_tag
+    world.bob.answer(200)
+    answer = world.alice.expect(200)
+    assert answer.to_tag == again.to_tag
+    world.alice.ack()
+    world.pass_time(60.0)
+    world.alice.nothing()
+    world.alice.ask("BYE")
+    assert world.router.plans[0].outcomes == [None]
+    world.assert_at_rest()
+
+
+def test_a_caller_that_waits_for_reliable_ones_is_told_reliably() -> None:
+    world = World()
+    world.routes = [world.route(world.bob, 1, timeouts=Timeouts(ringing_s=600))]
+    world.alice.invite(headers=[("Require", "100rel")])
+    world.bob.expect("INVITE")
+    world.bob.answer(180)
+    assert world.alice.expect(180).header("RSeq") == "1"
+    world.alice.ask("PRACK", headers=[("RAck", "1 1 INVITE")])
+    world.alice.expect(200)
+    world.pass_time(60.0)
+    assert world.alice.expect(183).header("RSeq") == "2"
+    world.alice.ask("PRACK", headers=[("RAck", "2 1 INVITE")])
+    world.alice.expect(200)
+    world.alice.cancel()
+    world.alice.expect(487)
+    world.bob.expect("CANCEL")
+    world.bob.answer(487)
+    world.assert_at_rest()
+
+
 def test_a_failed_gateway_is_followed_by_the_next() -> None:
     world = World()
     alice, bob, carol = world.alice, world.bob, world.carol

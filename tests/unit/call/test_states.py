@@ -91,7 +91,10 @@ DECIDED: dict[tuple[State, str], list[str]] = {
     (State.SETUP, "callee answers by a fork"): ["answered", "alice 200", "bob ACK"],
     (State.SETUP, "callee refuses"): ["ended 486", "alice 486"],
     (State.SETUP, "nothing for 40 s"): ["alive", "alive", "alive", "alive"],
-    (State.SETUP, "nothing for 130 s"): ["alive"] * 13 + ["bob CANCEL", "ended -31", "alice 480"],
+    (State.SETUP, "nothing for 130 s"): ["alive"] * 6
+    + ["alice 180"]
+    + ["alive"] * 7
+    + ["bob CANCEL", "ended -31", "alice 480"],
     (State.SETUP, "operator hangs up"): ["bob CANCEL", "ended -36", "alice 503"],
     (State.SETUP, "node stops"): ["bob CANCEL", "ended -37", "alice 503"],
     (State.ANSWERED, "caller cancels"): [],
