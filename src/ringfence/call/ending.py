@@ -10,7 +10,7 @@ from msgspec import structs
 
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Frame, Headers, Moment, Request
-from ringfence.call.headers import cause, passed, reason
+from ringfence.call.headers import cause, passed_alone, reason
 from ringfence.call.joined import Joined
 from ringfence.call.leg import Leg
 from ringfence.call.plan import Verdict, verdict
@@ -35,7 +35,7 @@ def cancelled(call: "Call", message: Message, now: Moment) -> None:
                 q850=cause(message) or NORMAL_CLEARING,
                 text="caller cancelled",
             )
-            end_unanswered(call, said, now, direction=EndDirection.CALLER, headers=passed(message))
+            end_unanswered(call, said, now, direction=EndDirection.CALLER, headers=passed_alone(message))
         case State.ANSWERED | State.UP | State.ENDED:
             pass  # too late: a final answer is out
         case _:
@@ -73,13 +73,15 @@ def hung_up(call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Momen
             q850=q850,
             text="caller hung up before the answer",
         )
-        end_unanswered(call, said, now, direction=direction, headers=passed(message))
+        end_unanswered(call, said, now, direction=direction, headers=passed_alone(message))
         return
     leg.dialogs.pop((dialog.local_tag, dialog.remote_tag), None)
     leg.dialog = None
     if call.transfer is not None and call.transfer.is_of(leg) and call.transfer.leave(leg, now):
         return
-    end_answered(call, now, direction=direction, code=200, status=200, q850=q850, headers=passed(message))
+    end_answered(
+        call, now, direction=direction, code=200, status=200, q850=q850, headers=passed_alone(message)
+    )
 
 
 def end_unanswered(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Request, Response, Why
-from ringfence.call.headers import ACCEPT, number, passed, unsupported
+from ringfence.call.headers import ACCEPT, number, passed, passed_alone, unsupported
 from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.session_timer import Agreed, TooSmall
 from ringfence.core import Message
@@ -110,7 +110,7 @@ class Exchange:
                     if message.status < 300:
                         self._success(message, now)
                     elif not self._sent_again(message):
-                        self._fail(message.status, [*passed(message), *_wait(message)], now)
+                        self._fail(message.status, [*passed_alone(message), *_wait(message)], now)
             case Ended(transaction=transaction, why=why):
                 self.call.disown(transaction)
                 if transaction == self._client:

@@ -57,6 +57,11 @@ def passed(message: Message, also: frozenset[str] = NONE) -> Headers:
     ]
 
 
+def passed_alone(message: Message) -> Headers:
+    """The same where the body does not go on, and nothing that belongs to it."""
+    return [(name, value) for name, value in passed(message) if name.lower() not in _OF_BODIES]
+
+
 def unsupported(message: Message) -> list[str]:
     """What a request requires and we do not do (RFC 3261 §8.2.2.3)."""
     return [option for option in message.headers("Require") if option.lower() not in UNDERSTOOD]

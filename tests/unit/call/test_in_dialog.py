@@ -219,6 +219,26 @@ def test_offers_before_the_ack_are_refused() -> None:
     world.alice.expect(200)
 
 
+def test_what_belongs_to_a_body_stays_where_the_body_does() -> None:
+    """RFC 3261 §20.15."""
+    world = World()
+    talking(world)
+    isup = [("Content-Type", "application/isup"), ("Content-Disposition", "signal;handling=optional")]
+    for body in (b"", b"x"):
+        world.alice.ask("INFO", b"x", headers=isup)
+        world.bob.expect("INFO")
+        world.bob.answer(488, body, to="INFO", headers=[("Reason", "Q.850;cause=88")])
+        refused = world.alice.expect(488)
+        assert (refused.header("Content-Type"), refused.header("Reason")) == (None, "Q.850;cause=88")
+    world.alice.ask("BYE", b"x", headers=isup)
+    bye = world.bob.expect("BYE")
+    assert (bye.header("Content-Type"), bye.header("Content-Disposition"), bye.has_body) == (
+        None,
+        None,
+        False,
+    )
+
+
 def test_how_long_the_other_side_wants_to_wait_passes() -> None:
     """RFC 3311 §5.2: an offer that crossed another one is made again after that."""
     world = World()
