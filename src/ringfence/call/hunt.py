@@ -113,6 +113,8 @@ class Attempt:
         body = b""
         if leg.sent is not None:
             body = leg.sent.body
+            if not any(name.lower() == "content-type" for name, _ in call.passed):
+                headers += leg.sent.headers  # it did not say (RFC 3261 §20.15: it has to)
         self.transaction = call.table.engine.send(
             route.target,
             "INVITE",

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from kit.call_world import World, written
+from kit.call_world import FarEnd, World, written
+from ringfence.core import Message
 from ringfence.ledger.schema import call_row
 from ringfence.routing.failover import Answered, TimedOut, Unreachable
 from ringfence.routing.table import Phase, Timeouts
@@ -121,6 +122,22 @@ def test_nothing_of_one_side_leaks_to_the_other() -> None:
         for leaked in (b"203.0.113.2", b"vendor", b"bob", bob.call_id.encode(), bob.tag.encode()):
             assert leaked not in head, (status, leaked)
     assert b"P-Early-Media: sendrecv" in bytes(head) or status == 200
+
+
+def test_an_offer_without_a_type_is_sent_as_what_it_was_taken_for() -> None:
+    """RFC 3261 §20.15."""
+    world = World()
+    request = world.engine.request
+    typed = b"Content-Type: application/sdp\r\n"
+
+    def untyped(far: FarEnd, message: Message) -> int:
+        assert typed in bytes(message)
+        return request(far, Message(bytes(message).replace(typed, b"")))
+
+    world.engine.request = untyped  # type: ignore[method-assign]
+    world.alice.invite()
+    asked = world.bob.expect("INVITE")
+    assert (asked.header("Content-Type"), asked.body) == ("application/sdp", world.alice.sdp())
 
 
 def test_requests_in_a_dialog_follow_its_route_and_its_contact() -> None:
