@@ -30,6 +30,7 @@ _SUPPORTED = {
 }
 
 
+_ORIGIN = re.compile(rb"^o=.*$", re.MULTILINE)
 _HELD = re.compile(rb"^a=(?:recvonly|inactive)(?=\r?$)", re.MULTILINE)
 
 
@@ -44,10 +45,18 @@ class Session(msgspec.Struct, frozen=True):
         """What goes with the body."""
         return [("Content-Type", self.content_type)]
 
+    def is_like(self, other: "Session") -> bool:
+        """Whether both describe the same media, whatever versions they have (RFC 3264 §8)."""
+        return self.content_type == other.content_type and _untold(self.body) == _untold(other.body)
+
     @property
     def resumed(self) -> "Session":
         """The same without a hold: who was held answered recvonly or inactive (RFC 3264 §8.4)."""
         return Session(self.content_type, _HELD.sub(b"a=sendrecv", self.body))
+
+
+def _untold(body: bytes) -> bytes:
+    return _ORIGIN.sub(b"", body)
 
 
 def session_of(message: Message) -> Session | None:

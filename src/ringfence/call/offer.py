@@ -101,9 +101,10 @@ class Returned:
         if leg.dialog is not None and not leg.call.is_over and leg.sent is not None:
             Offer(leg.call, leg, leg.dialog, leg.sent, cls())
 
-    def taken(self, offer: Offer, message: Message, now: Moment) -> None:  # noqa: ARG002 - as asked
+    def taken(self, offer: Offer, message: Message, now: Moment) -> None:
         """It is back."""
         offer.acknowledge(None)
+        offer.leg.call.watch(offer.leg, now)
         offer.leg.got = session_of(message) or offer.leg.got
 
     def not_taken(self, offer: Offer, status: int, now: Moment) -> None:

@@ -9,7 +9,8 @@ from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
 from ringfence.call.engine import Ended, Event, Headers, Moment, Response, Why
 from ringfence.call.headers import number
-from ringfence.call.leg import Leg, Sent, Session
+from ringfence.call.leg import Leg, Sent, Session, session_of
+from ringfence.call.offer import Returned
 from ringfence.call.session_timer import Agreed
 from ringfence.core import Message
 
@@ -107,6 +108,7 @@ class Refresh:
             leg.learn(message)
             leg.timer = session_timer.answered(message)
             call.watch(leg, now)
+            self._tell_other(message)
         elif message.status == 481:
             call.end_by(leg, 481, now)
         elif message.status == 422 and leg.timer is not None:
@@ -123,6 +125,21 @@ class Refresh:
             call.set_timer(leg.refresh_timer, _wait_s(call, leg), now)
         else:
             call.set_timer(leg.refresh_timer, RETRY_S, now)
+
+    def _tell_other(self, message: Message) -> None:
+        """An answer that is not the one of before is the other side's to know (RFC 3264 §8).
+
+        One that comes while an offer is open there is looked at again with the next refresh.
+        """
+        call, leg, session = self.call, self.leg, session_of(message)
+        other = call.other(leg)
+        if not self.is_offer or session is None or other is None or leg.got is None:
+            return
+        if session.is_like(leg.got):
+            leg.got = session
+        elif not call.is_offering(other) and not call.is_offered(other):
+            leg.got = other.sent = session
+            Returned.begin(other)
 
 
 def _wait_s(call: "Call", leg: Leg) -> float:

@@ -425,6 +425,55 @@ def test_we_refresh_by_reinvite_with_the_session_in_force_where_update_is_not_ta
     hang_up_after_update(world)
 
 
+REFRESHED = [("Session-Expires", "600;refresher=uac")]
+
+
+def refreshed(world: World, answer: bytes) -> None:
+    """A refresh of the callee, who says this to a re-INVITE; the caller's is done by an UPDATE."""
+    world.pass_time(300.0)
+    world.bob.expect("INVITE")
+    world.alice.expect("UPDATE")
+    world.alice.answer(200, to="UPDATE", headers=REFRESHED)
+    world.bob.answer(200, answer, headers=REFRESHED)
+    world.bob.expect("ACK")
+
+
+@pytest.mark.parametrize("has_timer", [True, False])
+def test_an_answer_to_a_refresh_that_moves_the_media_reaches_the_other_side(*, has_timer: bool) -> None:
+    """RFC 3264 §8: each answer may have another port than the one before."""
+    world = World()
+    world.bob.allow = "INVITE, ACK, BYE, CANCEL"
+    talking(world, bob=REFRESHED)
+    moved = world.bob.sdp().replace(b" 4000 ", b" 4002 ")
+    refreshed(world, moved)
+    assert world.alice.expect("INVITE").body == moved
+    world.alice.answer(200, headers=REFRESHED if has_timer else [])
+    world.alice.expect("ACK")
+    if has_timer:
+        refreshed(world, moved)
+    else:
+        # Its session has no end any more (RFC 4028 §7.2).
+        for _ in range(3):
+            world.pass_time(300.0)
+            world.bob.expect("INVITE")
+            world.bob.answer(200, moved, headers=REFRESHED)
+            world.bob.expect("ACK")
+    world.alice.nothing()
+    world.alice.ask("INVITE", world.alice.sdp())
+    assert world.alice.expect(200).body == moved
+    world.alice.ack()
+    hang_up(world)
+
+
+def test_an_answer_to_a_refresh_that_is_but_a_newer_version_is_no_news() -> None:
+    world = World()
+    world.bob.allow = "INVITE, ACK, BYE, CANCEL"
+    talking(world, bob=REFRESHED)
+    refreshed(world, world.bob.sdp("2"))
+    world.alice.nothing()
+    hang_up(world)
+
+
 def hang_up_after_update(world: World) -> None:
     world.alice.expect("UPDATE")
     world.alice.answer(200, to="UPDATE")
