@@ -114,7 +114,7 @@ class Exchange:
             case Ended(transaction=transaction, why=why):
                 self.call.disown(transaction)
                 if transaction == self._client:
-                    self._fail(503 if why is Why.TRANSPORT or why.is_ours else 408, [], now)
+                    self._fail(_status(why), [], now)
                 else:
                     self._no_ack(now)
             case Ack(message=message):
@@ -280,6 +280,13 @@ def agree(call: "Call", leg: Leg, agreed: Agreed | None, now: Moment) -> Headers
     if not agreed.is_ours:
         headers.append(("Require", b"timer"))
     return headers
+
+
+def _status(why: Why) -> int:
+    """What the one who asks is told if there is no answer; a CANCEL may get none (RFC 3261 §9.1)."""
+    if why is Why.CANCEL_UNANSWERED:
+        return 487
+    return 503 if why is Why.TRANSPORT or why.is_ours else 408
 
 
 def _nobody(message: Message) -> int:

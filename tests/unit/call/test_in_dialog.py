@@ -321,6 +321,20 @@ def test_a_reinvite_may_be_cancelled() -> None:
     hang_up(world)
 
 
+def test_a_reinvite_that_was_cancelled_and_is_not_answered_leaves_the_call_up() -> None:
+    """RFC 3261 §9.1: a far end of RFC 2543 says nothing more."""
+    world = World()
+    talking(world)
+    world.alice.ask("INVITE", world.alice.sdp("2"))
+    world.bob.expect("INVITE")
+    world.bob.answer(100)
+    world.alice.cancel()
+    world.bob.expect("CANCEL")
+    world.pass_time(32.0)
+    world.alice.expect(487)
+    hang_up(world)
+
+
 @pytest.mark.parametrize("who", ["alice", "bob"])
 def test_a_bye_while_a_reinvite_is_open_ends_all(who: str) -> None:
     """RFC 3261 §15.1.2."""
