@@ -168,6 +168,8 @@ class GatewayPlan(_Plan):
         if known is None or known.calls.locked:
             return None
         load = router.counters.live(now_us=now.utc_us).routes[known.id]
+        if self._on is not None and self._on.id == known.id:
+            load = structs.replace(load, lines=load.lines - 1)  # the one that this call has there
         if busy(known, load, now_us=now.utc_us) is not None:
             return None
         way = self._way(known, now)

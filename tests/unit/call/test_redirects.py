@@ -76,6 +76,13 @@ def test_another_number_at_the_same_vendor_is_called_there() -> None:
     ]
 
 
+def test_a_redirection_within_a_vendor_needs_no_line_more() -> None:
+    bob = bob_gw(failover=FOLLOWS, prefixes=("49",), lines=1)
+    world, _ = redirecting(customer(), bob, carol_gw(prefixes=("49",)))
+    redirect(world.bob, f"<sip:77@{BOB}:5060>")
+    assert up(world, world.bob).uri == f"sip:77@{BOB}"
+
+
 @pytest.mark.parametrize("host", [DAVE, f"{DAVE}:5060", f"{DAVE};transport=udp"])
 def test_another_vendor_is_called_with_its_line_and_by_its_rules(host: str) -> None:
     dave = dave_gw(callee=NumberRules(dial=("33:0033",)))

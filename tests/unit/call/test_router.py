@@ -264,8 +264,9 @@ def test_a_customer_whose_requests_have_to_come_from_itself_is_hung_up_by_nobody
 NAMED = Name("UDP", "sip.example.com")
 
 
-def named_world(*places: str) -> ServedWorld:
-    world = ServedWorld(customer(), a_vendor("bob", number=1, address="sip.example.com"), carol_gw())
+def named_world(*places: str, **calls: Any) -> ServedWorld:
+    vendor = a_vendor("bob", number=1, address="sip.example.com", **calls)
+    world = ServedWorld(customer(), vendor, carol_gw())
     world.ways.locations.want([NAMED])
     if places:
         found = Found(tuple((place, 5060) for place in places), 300)
@@ -300,6 +301,19 @@ def test_another_place_of_a_vendor_is_tried_before_another_vendor() -> None:
     world.pass_time(DOUBT_S)
     world.alice.invite()
     world.bob.expect("INVITE")
+
+
+def test_the_line_that_a_call_has_at_a_vendor_is_its_own_at_the_next_place_too() -> None:
+    world = named_world(BOB, "203.0.113.9", lines=1)
+    second = world.far_end("second", "203.0.113.9")
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(503)
+    second.expect("INVITE")
+    assert world.lines == {"customer": 1, "bob": 1}
+    second.answer(503)
+    world.carol.expect("INVITE")
+    assert world.lines == {"customer": 1, "carol": 1}
 
 
 def test_a_vendor_that_says_busy_is_not_asked_at_another_place() -> None:
