@@ -141,7 +141,7 @@ class MemoryEngine:
             ("CSeq", f"{request.cseq} {request.method}".encode()),
             *(copied if 100 < status < 300 else []),
         ]
-        message = written(f"SIP/2.0 {status} Whatever", lines + headers, body)
+        message = written(f"SIP/2.0 {status} Whatever", headers, body, copied=lines)
         if request.method == "INVITE" and 200 <= status < 300:
             self.world.later(TIMEOUT_S, lambda: self._no_ack(transaction))
         elif status >= 200:
@@ -325,12 +325,12 @@ class MemoryEngine:
             self.ladder.append(line)
 
 
-def written(start: str, headers: Headers, body: bytes = b"") -> Message:
-    """A message as it would go over the wire; values that the engine would refuse raise."""
+def written(start: str, headers: Headers, body: bytes = b"", *, copied: Headers | None = None) -> Message:
+    """A message as it would go over the wire; values that the engine would refuse raise, but for copies."""
     for name, value in headers:
         if any(byte in value for byte in b"\r\n\0"):
             raise ValueError(f"{name} holds a line break or NUL: {value!r}")
-    return said(start, headers, body)
+    return said(start, [*(copied or []), *headers], body)
 
 
 def said(start: str, headers: Headers, body: bytes = b"") -> Message:

@@ -40,12 +40,12 @@ class Dialog:
             call_id=message.call_id,
             local_tag=local_tag,
             remote_tag=message.from_tag,
-            local_party=f"{message.header('To')};tag={local_tag}",
-            remote_party=message.header("From") or "",
+            local_party=f"{_party(message, 'To')};tag={local_tag}",
+            remote_party=_party(message, "From"),
             local_seq=0,
             remote_seq=message.cseq,
             remote_target=remote_target,
-            route_set=tuple(message.headers("Record-Route")),
+            route_set=_routes(message),
         )
 
     @classmethod
@@ -59,11 +59,11 @@ class Dialog:
             local_tag=local_tag,
             remote_tag=message.to_tag,
             local_party=local_party,
-            remote_party=message.header("To") or "",
+            remote_party=_party(message, "To"),
             local_seq=message.cseq,
             remote_seq=None,
             remote_target=message.contact or asked,
-            route_set=tuple(reversed(message.headers("Record-Route"))),
+            route_set=_routes(message)[::-1],
         )
 
     @classmethod
@@ -86,7 +86,7 @@ class Dialog:
         """A 2xx came: its route set counts, not the one of a response before (RFC 3261 §13.2.2.4)."""
         self.is_confirmed = True
         self.remote_target = message.contact or self.remote_target
-        self.route_set = tuple(reversed(message.headers("Record-Route")))
+        self.route_set = _routes(message)[::-1]
         self.hop = None
 
     def refresh(self, message: Message) -> bool:
@@ -168,6 +168,16 @@ def target_of(state: DialogState) -> Target:
         is_flow=state.is_flow,
         domain=state.domain,
     )
+
+
+def _party(message: Message, name: str) -> str:
+    """From or To for requests of ours; what a name may have and they may not is another character there."""
+    return (message.header(name) or "").replace("\0", "?")
+
+
+def _routes(message: Message) -> tuple[str, ...]:
+    """The route as it came, with names as those of parties."""
+    return tuple(route.replace("\0", "?") for route in message.headers("Record-Route"))
 
 
 def _tag(party: str) -> str:

@@ -690,6 +690,28 @@ def test_a_fault_while_a_call_is_up_hangs_it_up() -> None:
     assert len(world.faults) == 1
 
 
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_name_with_nul_keeps_nobody_from_being_hung_up(who: str) -> None:
+    """RFC 3261 §25.1 lets a quoted name hold it; our requests may not."""
+    world = World()
+    world.alice.record_route = world.bob.record_route = ('"\0" <sip:198.51.100.1;lr>',)
+    world.alice.invite(headers=[("To", '"NUL:\\\0" <sip:4930123@192.0.2.1>')] if who == "alice" else [])
+    world.bob.expect("INVITE")
+    if who == "alice":
+        world.bob.record_route = ()
+    else:
+        to, transaction = world.bob.asked["INVITE"]
+        named = bytes(to).replace(b"To: <", b'To: "NUL:\\\0" <')
+        world.bob.asked["INVITE"] = Message(named), transaction
+    world.bob.answer(200)
+    world.alice.expect(200)
+    world.alice.ack()
+    assert world.calls.hang_up(world.calls.list()[0].id, world.now)
+    assert not world.faults
+    assert ["<- BYE" in line for line in world.engine.ladder[-2:]] == [True, True]
+    world.assert_at_rest()
+
+
 def test_a_value_that_would_inject_a_header_never_goes_out() -> None:
     world = World()
     world.alice.invite("4930123", headers=[("Subject", "a\0b"), ("User-to-User", "ok")])
