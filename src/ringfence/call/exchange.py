@@ -338,9 +338,10 @@ def _is_keeping_alive(message: Message, leg: Leg) -> bool:
 def _answer_here(leg: Leg, dialog: Dialog, request: Request, agreed: Agreed | None, now: Moment) -> None:
     call = leg.call
     headers: Headers = [leg.contact, leg.allow, leg.supported]
+    is_moved = dialog.refresh(request.message)
     if call.answered_at is not None:
         headers += agree(call, leg, agreed, now)
-        if dialog.refresh(request.message) and dialog is leg.dialog:
+        if is_moved and dialog is leg.dialog:
             call.table.engine.append(call.answered_frame(is_durable=False))
     body = b""
     if request.message.method == "INVITE" and leg.sent is not None:

@@ -386,6 +386,25 @@ def test_a_new_contact_is_where_requests_go_from_then_on() -> None:
     ]
 
 
+def test_a_new_contact_counts_while_it_rings_too() -> None:
+    """RFC 3311 §5.2: an UPDATE is a target refresh in an early dialog as well."""
+    world = World()
+    moved = world.far_end("moved", "198.51.100.77")
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(180)
+    world.alice.expect(180)
+    world.alice.contact_host = "198.51.100.77"
+    world.alice.ask("UPDATE")
+    world.alice.expect(200)
+    world.bob.answer(200)
+    world.bob.expect("ACK")
+    world.alice.expect(200)
+    world.alice.ack()
+    world.bob.ask("BYE")
+    assert moved.expect("BYE").uri == "sip:alice@198.51.100.77:5060"
+
+
 def test_a_phone_behind_nat_is_where_it_sends_from() -> None:
     world = World()
     world.routes = [world.route(world.bob, 0, side=Side(name="phone", to_source=True))]
