@@ -44,9 +44,12 @@ class Agreed(msgspec.Struct, frozen=True, kw_only=True):
         return self.interval_s / settings.segments
 
     def give_up_after_s(self, settings: TimerSettings) -> float:
-        """When we hang up if no refresh came (RFC 4028 §10: a third before the end, at most 32 s)."""
+        """When we hang up if no refresh came (RFC 4028 §10: a third before the end, at most 32 s).
+
+        Shape: whatever the operator says, a refresh that is sent at half of the interval has its time.
+        """
         early_s = settings.early_s or min(32, self.interval_s // 3)
-        return max(self.interval_s - early_s, self.interval_s / 2)
+        return max(self.interval_s - early_s, self.interval_s / 2 + min(32, self.interval_s / 6))
 
 
 @dataclass(frozen=True, slots=True)

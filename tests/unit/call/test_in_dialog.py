@@ -633,6 +633,24 @@ def test_the_operator_says_how_early_to_hang_up() -> None:
     assert len(world.ended) == 1
 
 
+@pytest.mark.parametrize("who", ["us", "them"])
+def test_however_early_to_hang_up_a_refresh_in_time_keeps_the_call(who: str) -> None:
+    world = World(settings=CallSettings(timers=TimerSettings(early_s=300)))
+    world.alice.supported = "path"
+    agreed = [("Session-Expires", f"600;refresher={'uac' if who == 'us' else 'uas'}")]
+    talking(world, bob=agreed)
+    world.pass_time(301.0)
+    if who == "us":
+        world.bob.expect("UPDATE")
+        world.bob.answer(200, to="UPDATE", headers=agreed)
+    else:
+        world.bob.ask("UPDATE", headers=[("Session-Expires", "600;refresher=uac")])
+        world.bob.expect(200)
+    assert world.ended == []
+    world.pass_time(280.0)
+    hang_up(world)
+
+
 def test_a_refresh_of_the_far_end_is_answered_here() -> None:
     world = World()
     talking(world, bob=[("Session-Expires", "90;refresher=uas")])

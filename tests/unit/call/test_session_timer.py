@@ -80,9 +80,10 @@ def test_roles_are_named_by_who_asks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval_s", "early_s", "expected"), [(600, 0, 568), (90, 0, 60), (600, 20, 580), (90, 80, 45)]
+    ("interval_s", "early_s", "expected"),
+    [(600, 0, 568), (90, 0, 60), (600, 20, 580), (90, 80, 60), (600, 300, 332)],
 )
 def test_when_to_give_up(interval_s: int, early_s: int, expected: int) -> None:
-    """RFC 4028 §10; never before half of the interval, when a refresh is due."""
+    """RFC 4028 §10; never before a refresh that is due at half of the interval has had its time."""
     settings = TimerSettings(early_s=early_s)
     assert Agreed(interval_s=interval_s, is_ours=False).give_up_after_s(settings) == expected
