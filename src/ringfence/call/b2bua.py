@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.attended import Attended
-from ringfence.call.dialog import Dialog
+from ringfence.call.dialog import Dialog, contact_of
 from ringfence.call.ending import cancelled, end_answered, end_unanswered, hung_up
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.exchange import Exchange, agree
@@ -315,7 +315,7 @@ class Call:
         """Another dialog on leg A."""
         message = self.invite.message
         tag = self.table.chance.token()
-        dialog = Dialog.of_request(message, tag, message.contact or message.from_.uri)
+        dialog = Dialog.of_request(message, tag, contact_of(message) or self.invite.came.uri)
         self.a.dialogs[dialog.local_tag, dialog.remote_tag] = dialog
         self.open(tag, message.call_id, self.a)
         return dialog

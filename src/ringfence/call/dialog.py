@@ -62,7 +62,7 @@ class Dialog:
             remote_party=_party(message, "To"),
             local_seq=message.cseq,
             remote_seq=None,
-            remote_target=message.contact or asked,
+            remote_target=contact_of(message) or asked,
             route_set=_routes(message)[::-1],
         )
 
@@ -85,13 +85,13 @@ class Dialog:
     def confirm(self, message: Message) -> None:
         """A 2xx came: its route set counts, not the one of a response before (RFC 3261 §13.2.2.4)."""
         self.is_confirmed = True
-        self.remote_target = message.contact or self.remote_target
+        self.remote_target = contact_of(message) or self.remote_target
         self.route_set = _routes(message)[::-1]
         self.hop = None
 
     def refresh(self, message: Message) -> bool:
         """Take over the Contact of a target refresh (RFC 3261 §12.2.1.2, §12.2.2); whether it changed."""
-        contact = message.contact
+        contact = contact_of(message)
         if contact is None or contact == self.remote_target:
             return False
         self.remote_target = contact
@@ -155,6 +155,12 @@ class Dialog:
             is_flow=hop.is_flow,
             domain=hop.domain,
         )
+
+
+def contact_of(message: Message) -> str | None:
+    """Where requests may go; None if there is no Contact, or one that cannot stand in a Request-URI."""
+    contact = message.contact
+    return None if contact is None or _parts(contact) is None else contact
 
 
 def target_of(state: DialogState) -> Target:

@@ -44,6 +44,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = ""
 
     @property
+    def uri(self) -> str:
+        """The far end as a URI."""
+        host, port = self.remote
+        host = f"[{host}]" if ":" in host else host
+        return f"sip:{host}" if port is None else f"sip:{host}:{port}"
+
+    @property
     def shown_host(self) -> str:
         """The host of `shown` as a URI has it."""
         host = self.shown[0]

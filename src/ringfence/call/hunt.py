@@ -236,7 +236,7 @@ class Attempt:
         if found is None:
             found = self.dialog_of.made(message)
             self.leg.dialogs[key] = found
-        elif message.contact is not None:
+        else:
             found.refresh(message)
         return found
 

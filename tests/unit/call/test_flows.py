@@ -712,6 +712,29 @@ def test_a_name_with_nul_keeps_nobody_from_being_hung_up(who: str) -> None:
     world.assert_at_rest()
 
 
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_contact_that_is_no_uri_keeps_nobody_from_being_hung_up(who: str) -> None:
+    """What cannot stand in a Request-URI is none: requests go to where the far end is."""
+    world = World()
+    far = {"alice": world.alice, "bob": world.bob}[who]
+    far.contact_host = f"{far.host}:99999"
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    for status in (180, 200):
+        world.bob.answer(status)
+        world.alice.expect(status)
+    world.bob.expect("ACK")
+    world.alice.ack()
+    far.ask("UPDATE")
+    far.expect(200)
+    assert world.calls.hang_up(world.calls.list()[0].id, world.now)
+    assert not world.faults
+    for each in (world.alice, world.bob):
+        each.expect("BYE")
+        each.answer(200, to="BYE")
+    world.assert_at_rest()
+
+
 def test_a_value_that_would_inject_a_header_never_goes_out() -> None:
     world = World()
     world.alice.invite("4930123", headers=[("Subject", "a\0b"), ("User-to-User", "ok")])
