@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ringfence.core import Message, read_address
+from ringfence.core import Message, read_address, read_uri
 
 BEST_Q: Final = 1000
 """A `q` of 1.0, which also counts where there is none."""
@@ -53,6 +53,7 @@ def read_contact(value: str) -> Contact:
     if value.strip() == "*":
         return Contact(uri="*")
     uri = read_address(value).uri
+    read_uri(uri)  # an INVITE to it has to be written
     if len(uri.encode()) > LONGEST_URI:
         raise ValueError("a URI that is too long to be kept")
     parameters = parameters_of(value)

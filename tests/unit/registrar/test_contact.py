@@ -35,6 +35,8 @@ def test_contacts_are_read(value: str, contact: Contact) -> None:
         "<sip:a@b>;expires=soon",
         "<sip:a@b>;expires=99999999999",
         "<sip:a@b>;reg-id=x",
+        "<sip:@b>",
+        "<sip:a@b:99999>",
         f'<sip:a@b>;+sip.instance="<{"x" * 200}>"',
     ],
 )
