@@ -14,6 +14,7 @@ from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Re
 from ringfence.call.headers import ACCEPT, number, passed, passed_alone, unsupported
 from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.session_timer import Agreed, TooSmall
+from ringfence.call.state import State
 from ringfence.core import Message
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ MOST_OPEN = 16
 
 
 class Exchange:
-    """One request on its way: `leg` asked, `peer` is asked."""
+    """One request on its way: `leg` asked, `peer` is asked.
+
+    Shape: `_asks` is the method that the peer gets: a re-INVITE for an UPDATE with an offer, where it takes
+    none.
+    """
 
     def __init__(self, leg: Leg, dialog: Dialog, peer: Leg, request: Request, agreed: Agreed | None) -> None:
         self.call = leg.call
@@ -38,6 +43,8 @@ class Exchange:
         self._agreed = agreed
         self._method = request.message.method
         self._session = session_of(request.message)
+        is_refused = bool(peer.allows) and "UPDATE" not in peer.allows and self.call.state is State.UP
+        self._asks = "INVITE" if self._method == "UPDATE" and is_refused else self._method
         self._sent: Sent | None = None
         self._peer_dialog: Dialog | None = None
         self._is_answered = False
@@ -92,9 +99,7 @@ class Exchange:
             headers.append(ACCEPT)
         self._peer_dialog = peer_dialog
         engine = self.call.table.engine
-        self._sent = self.peer.send(
-            engine, peer_dialog, self._method, headers + passed(message), message.body
-        )
+        self._sent = self.peer.send(engine, peer_dialog, self._asks, headers + passed(message), message.body)
         self.call.exchanges.append(self)
         self.call.own(self._client, self)
         if self._method == "INVITE":
@@ -140,8 +145,7 @@ class Exchange:
         return True
 
     def _success(self, message: Message, now: Moment) -> None:
-        is_invite = self._method == "INVITE"
-        if is_invite:
+        if self._asks == "INVITE":
             self._owes_ack = True
             if self._session is not None or self._is_answered:
                 self._acknowledge(None)
@@ -164,7 +168,7 @@ class Exchange:
         self.call.table.engine.respond(
             self._request.transaction, message.status, headers, b"" if session is None else session.body
         )
-        if not is_invite:
+        if self._method != "INVITE":
             self._finish()
 
     def _take_over(self, message: Message, session: Session | None) -> None:
@@ -239,7 +243,7 @@ class Exchange:
             self._is_answered = True
             self.call.disown(self._request.transaction)
             self.call.table.engine.respond(self._request.transaction, status, [])
-            if self._method == "INVITE":
+            if self._asks == "INVITE":
                 self.call.table.engine.cancel(self._client)
         self._finish()
 

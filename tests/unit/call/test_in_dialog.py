@@ -239,6 +239,35 @@ def test_what_belongs_to_a_body_stays_where_the_body_does() -> None:
     )
 
 
+def test_an_update_with_an_offer_is_a_reinvite_to_a_side_that_takes_no_update() -> None:
+    """RFC 3311 §4: it is sent to those that allow it. We allow it on our sides."""
+    world = World()
+    world.bob.allow = "INVITE, ACK, CANCEL, BYE"
+    talking(world)
+    world.alice.ask("UPDATE", world.alice.sdp("2"))
+    assert world.bob.expect("INVITE").body == world.alice.sdp("2")
+    world.bob.ask("INVITE", world.bob.sdp("3"))
+    world.bob.expect(491)
+    world.bob.answer(200, world.bob.sdp("2"))
+    world.bob.expect("ACK")
+    assert world.alice.expect(200).body == world.bob.sdp("2")
+    world.alice.ask("UPDATE", world.alice.sdp("3"))
+    world.bob.expect("INVITE")
+    world.bob.answer(488)
+    world.alice.expect(488)
+    world.alice.ask("UPDATE", world.alice.sdp("4"))
+    world.bob.expect("INVITE")
+    world.bob.answer(100)
+    world.alice.ask("BYE")
+    world.alice.expect(200)
+    world.alice.expect(487)
+    world.bob.expect("CANCEL")
+    world.bob.expect("BYE")
+    world.bob.answer(487)
+    world.bob.answer(200, to="BYE")
+    world.assert_at_rest()
+
+
 def test_how_long_the_other_side_wants_to_wait_passes() -> None:
     """RFC 3311 §5.2: an offer that crossed another one is made again after that."""
     world = World()
