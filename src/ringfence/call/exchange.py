@@ -195,8 +195,8 @@ class Exchange:
             self._finish()
             return
         self._is_answered = True
-        # A challenge or a redirection is about the other side, and of no use to this one.
-        told = 403 if status in {401, 407} else 480 if status < 400 else status
+        # A challenge, a redirection or an interval is about the other side, and of no use to this one.
+        told = 403 if status in {401, 407} else 480 if status < 400 or status == 422 else status
         self.call.disown(self._request.transaction)
         self.call.table.engine.respond(self._request.transaction, told, headers)
         self._finish()

@@ -233,11 +233,11 @@ def verdict(outcome: Failure) -> Verdict:
     """What the last attempt's outcome means for the call.
 
     Shape: a redirection is told to nobody, since it names hosts of the other side: it is a 480. A challenge
-    is about us and not about the caller: it is a 403.
+    is about us and not about the caller: it is a 403. So is an interval that we asked for (422): a 480.
     """
     match outcome:
         case Answered(status=status):
-            told = 480 if status < 400 else 403 if status in {401, 407} else status
+            told = 480 if status < 400 or status == 422 else 403 if status in {401, 407} else status
             return Verdict(
                 end_reason=status, is_callee=True, status=told, q850=q850_of(status), text="gateway answered"
             )

@@ -15,7 +15,7 @@ from ringfence.settings.calls_model import Choice
 
 BUSY: Final = frozenset({486, 600})
 GATEWAY_FAILURES: Final = frozenset(
-    {401, 402, 403, 404, 407, 408, 415, 420, 421, 423, 482, 483, 488, *range(500, 600)}
+    {401, 402, 403, 404, 407, 408, 415, 420, 421, 422, 423, 482, 483, 488, *range(500, 600)}
 )
 """Answers that go on to the next gateway unless the routing gateway lists its own."""
 

@@ -395,6 +395,19 @@ def test_what_the_caller_heard_keeps_the_call_where_it_is() -> None:
             assert world.ended[0].route_attempts[0].why == "it answered 503, after it rang"
 
 
+def test_a_session_interval_that_cannot_be_agreed_on_is_the_gateways_failure() -> None:
+    """RFC 4028 §6: a 422 names an interval. It is about what we asked; the caller's may be another."""
+    world = ServedWorld()
+    world.alice.invite()
+    for gateway in (world.bob, world.carol):
+        gateway.expect("INVITE")
+        gateway.answer(422)
+    world.alice.expect(480)
+    [ended] = world.ended
+    assert (ended.end_reason, ended.sip_status) == (422, 480)
+    world.assert_at_rest()
+
+
 def test_a_limit_of_switches_is_kept() -> None:
     world = ServedWorld(SS_GATEWAY_SWITCH_LIMIT=1)
     third = a_vendor("third", number=3, address="203.0.113.9", priority=2)
