@@ -48,7 +48,7 @@ class Provisionals:
         self._gap_s = T1_S
         self._until_s = 0.0
         self._answer: tuple[Message, Dialog] | None = None
-        self._given: set[str] = set()
+        self._given: tuple[str, ...] = ()
 
     def has_given(self, tells: Dialog) -> bool:
         """Whether the caller was given a session in a dialog by a reliable one."""
@@ -99,7 +99,7 @@ class Provisionals:
             return
         waiting = self._waiting.popleft()
         if waiting.body:
-            self._given.add(waiting.tag)
+            self._given += (waiting.tag,)
         self._rseq += 1
         reliable = [("Require", b"100rel"), ("RSeq", b"%d" % self._rseq)]
         self._out = _Provisional(
