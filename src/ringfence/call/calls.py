@@ -38,7 +38,7 @@ from ringfence.call.headers import (
 )
 from ringfence.call.messages import Messages
 from ringfence.call.observer import Observer, Unobserved
-from ringfence.call.plan import Account, Plan, Refused, Router
+from ringfence.call.plan import Account, Plan, Refused, Router, as_it_is
 from ringfence.call.record import call_of, ended, ended_frame
 from ringfence.call.replacement import replaced_by
 from ringfence.call.session_timer import TooSmall
@@ -255,17 +255,18 @@ class Calls:
     ) -> Plan | None:
         """The decision on a call; None = it was refused."""
         refused, account = self._wrong(request), _unknown(request)
+        told: Callable[[int], int] = as_it_is
         if refused is None:
             decided = decide(request, now)
             account = decided.account
             if isinstance(decided, Refused):
-                refused = decided.reason, []
+                refused, told = (decided.reason, []), decided.failure_status
             else:
                 side = decided.side
                 refused = self._wrong_for(request, side.session_timer, allow_100rel=side.rel100)
                 if refused is None:
                     return decided
-        self._refuse(request, account, *refused, now, transfer=transfer)
+        self._refuse(request, account, *refused, now, transfer=transfer, told=told)
         return None
 
     def _take_on(self, call: Call, now: Moment) -> None:
@@ -320,9 +321,10 @@ class Calls:
         now: Moment,
         *,
         transfer: Transfer | None = None,
+        told: Callable[[int], int] = as_it_is,
     ) -> None:
         """Answer a call that goes nowhere; its record is its only frame."""
-        status = why.sip or 503
+        status = told(why.sip or 503)
         self.table.counts.refused(why.code)
         over = ended(
             call_of(request, account, call_id=0, now=now),

@@ -47,7 +47,8 @@ class Messages:
             decided = self._table.router.deliver(request, now)
             if isinstance(decided, Refused):
                 why = decided.reason
-                self._answer(request, why.sip or 503, [reason(why.q850, why.name)])
+                status = decided.failure_status(why.sip or 503)
+                self._answer(request, status, [reason(why.q850, why.name)])
             else:
                 self._next(_Delivery(request, decided), None, now)
 

@@ -168,10 +168,11 @@ class Plan(Protocol):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that goes nowhere, and why."""
+    """A call that goes nowhere, and why. Shape: `failure_status` as a `Plan` has it."""
 
     reason: EndReason
     account: Account
+    failure_status: Callable[[int], int] = as_it_is
 
 
 class Router(Protocol):

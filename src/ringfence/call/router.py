@@ -97,7 +97,7 @@ class SettingsRouter:
         origin, destination = decided
         if isinstance(destination, ToPhone):
             return self._to_phone(origin, destination, now)
-        return Refused(reason=_reason(Refusal.NOT_FOUND), account=origin.account)
+        return _refused(Refusal.NOT_FOUND, origin)
 
     def _decide(
         self, request: Request, now: Moment, live: Live | None
@@ -109,7 +109,7 @@ class SettingsRouter:
         if caller is None:
             # It was somebody when the edge let it through; the settings have changed since.
             return Refused(reason=UNAVAILABLE, account=_nobody(request, came))
-        who, number = caller_number(came, _taken_from(caller)), _number_called(message, caller)
+        who, number = _number_calling(came, caller), _number_called(message, caller)
         made = plan(
             tables.policy,
             tables.routes,
@@ -133,13 +133,15 @@ class SettingsRouter:
         )
         destination = made.destination
         if isinstance(destination, Refusal):
-            return Refused(reason=_reason(destination), account=account)
+            return Refused(
+                reason=_reason(destination), account=account, failure_status=_failure_status(caller)
+            )
         return self._origin(request, caller, account, came), destination
 
     def _to_phone(self, origin: Origin, to: ToPhone, now: Moment) -> PhonePlan | Refused:
         bindings = self.bindings.of(to.number, now.utc_us)
         if not bindings:
-            return Refused(reason=_reason(Refusal.CALLED_NOT_ONLINE), account=origin.account)
+            return _refused(Refusal.CALLED_NOT_ONLINE, origin)
         return PhonePlan(self, origin, bindings)
 
     def party(self, request: Request, now: Moment) -> Plan | Refused:  # noqa: ARG002 - as others decide
@@ -149,7 +151,7 @@ class SettingsRouter:
         came = read_identity(message)
         if caller is None:
             return Refused(reason=UNAVAILABLE, account=_nobody(request, came))
-        who, number = caller_number(came, _taken_from(caller)), _number_called(message, caller)
+        who, number = _number_calling(came, caller), _number_called(message, caller)
         if isinstance(caller, PhoneCaller):
             who = caller.number
         account = Account(
@@ -162,7 +164,9 @@ class SettingsRouter:
             gateway=caller.name if isinstance(caller, MappingGateway) else "",
         )
         if isinstance(caller, MappingGateway) and caller.calls.locked:
-            return Refused(reason=_reason(Refusal.LOCKED), account=account)
+            return Refused(
+                reason=_reason(Refusal.LOCKED), account=account, failure_status=_failure_status(caller)
+            )
         return PlacePlan(self, self._origin(request, caller, account, came))
 
     def _origin(
@@ -178,7 +182,7 @@ class SettingsRouter:
                 target=request.came,
                 account=account,
                 identity=identity,
-                failure_status=as_it_is,
+                failure_status=_failure_status(caller),
             )
         calls = caller.calls
         side = structs.replace(side, session_timer=calls.session_timer, rel100=calls.rel100)
@@ -190,7 +194,7 @@ class SettingsRouter:
             target=self.ways.back(request.came, local_address=calls.local_address),
             account=account,
             identity=switched(came, calls.identity, account.caller),
-            failure_status=caller.failure_codes.told,
+            failure_status=_failure_status(caller),
         )
 
 
@@ -198,8 +202,17 @@ def _reason(refusal: Refusal) -> EndReason:
     return END_REASON_BY_NAME[refusal.value]
 
 
-def _taken_from(caller: MappingGateway | PhoneCaller) -> CallerFrom:
-    return caller.calls.caller_from if isinstance(caller, MappingGateway) else CallerFrom.FROM
+def _refused(refusal: Refusal, origin: Origin) -> Refused:
+    return Refused(reason=_reason(refusal), account=origin.account, failure_status=origin.failure_status)
+
+
+def _failure_status(caller: MappingGateway | PhoneCaller) -> Callable[[int], int]:
+    return caller.failure_codes.told if isinstance(caller, MappingGateway) else as_it_is
+
+
+def _number_calling(came: Identity, caller: MappingGateway | PhoneCaller) -> str:
+    taken_from = caller.calls.caller_from if isinstance(caller, MappingGateway) else CallerFrom.FROM
+    return caller_number(came, taken_from)
 
 
 def _number_called(message: Message, caller: MappingGateway | PhoneCaller) -> str:

@@ -68,7 +68,7 @@ def test_a_gateway_may_send_messages_to_phones_and_hears_its_own_codes() -> None
     world.alice.expect(202)
     world.register(desk, expires_s=0)
     world.alice.text("1001")
-    world.alice.expect(480)
+    world.alice.expect(404)
     assert not world.lines
     world.assert_at_rest()
 

@@ -107,6 +107,21 @@ def test_failure_codes_are_what_the_customer_hears() -> None:
     world.assert_at_rest()
 
 
+def test_failure_codes_are_for_what_we_refuse_ourselves_too() -> None:
+    codes = ("404:480", "0:500")
+    world = ServedWorld(customer(failure_codes=codes), bob_gw(prefixes=("49",), locked=True), phones=("7",))
+    for number, heard in (("4420", 480), ("4930", 500), ("7", 500)):
+        world.alice.invite(number)
+        world.alice.expect(heard)
+    assert [(ended.end_reason, ended.sip_status) for ended in world.ended] == [
+        (-28, 480),
+        (-29, 500),
+        (-27, 500),
+    ]
+    world.alice.text("4420")
+    world.alice.expect(480)
+
+
 @pytest.mark.parametrize("status", [401, 407])
 def test_a_challenge_of_a_vendor_is_not_the_callers_to_answer(status: int) -> None:
     world = ServedWorld(customer(), bob_gw())
