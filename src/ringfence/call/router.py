@@ -212,7 +212,8 @@ def _failure_status(caller: MappingGateway | PhoneCaller) -> Callable[[int], int
 
 def _number_calling(came: Identity, caller: MappingGateway | PhoneCaller) -> str:
     taken_from = caller.calls.caller_from if isinstance(caller, MappingGateway) else CallerFrom.FROM
-    return caller_number(came, taken_from)
+    # As of the number called: a rule for +49 is one for %2B49 too.
+    return unquote(caller_number(came, taken_from))
 
 
 def _number_called(message: Message, caller: MappingGateway | PhoneCaller) -> str:

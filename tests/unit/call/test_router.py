@@ -167,6 +167,19 @@ def test_an_escaped_number_is_the_number_that_it_stands_for() -> None:
     assert world.bob.expect("INVITE").uri == "sip:*21%23@203.0.113.2".replace("%23", "#")
 
 
+def test_an_escaped_caller_is_the_number_that_it_stands_for() -> None:
+    world = ServedWorld(customer(caller=NumberRules(deny=("+44",))), bob_gw())
+    world.alice.invite(caller="%2B4420")
+    world.alice.expect(403)
+    world.alice.invite(caller="%2B4930")
+    assert world.bob.expect("INVITE").from_.user == "+4930"
+    world.bob.answer(486)
+    assert [(ended.caller_access, ended.end_reason) for ended in world.ended] == [
+        ("+4420", END_REASON_BY_NAME["CallerDenied"].code),
+        ("+4930", 486),
+    ]
+
+
 def test_switches_of_both_gateways_act_on_who_calls() -> None:
     world = ServedWorld(
         customer(identity=IdentitySwitches(rpid=False, display=False)),
