@@ -10,6 +10,7 @@ from msgspec import structs
 
 from ringfence.call.credentials import credentials_of
 from ringfence.call.engine import Moment, Target
+from ringfence.call.identity import uri_of
 from ringfence.call.phones import PhoneHunt, phone_route, rounds
 from ringfence.call.plan import Account, Fork, Route, Side, Stop, more_telling
 from ringfence.call.redirects import Redirects
@@ -175,7 +176,6 @@ class GatewayPlan(_Plan):
         way = self._way(known, now)
         if way is None:
             return None
-        host, target = way
         calls = known.calls
         return Route(
             id=known.id,
@@ -185,27 +185,38 @@ class GatewayPlan(_Plan):
                 rel100=calls.rel100,
                 to_source=isinstance(known.where, routing.Registered),
             ),
-            target=target,
-            host=host,
+            target=way.target,
+            host=way.host,
             caller_number=candidate.caller_to_gateway,
             callee_number=candidate.callee_to_gateway,
+            uri=f"{uri_of(candidate.callee_to_gateway, way.host)}{way.parameters}",
             identity=switched(self._identity, calls.identity, candidate.caller_to_gateway),
             timeouts=known.timeouts,
             credentials=credentials_of(known, router.tables.secrets),
-            # RFC 3608 §6.1. The next hop stays the one that the operator set.
-            route_set=router.counters.service_route(known.id),
+            route_set=way.route_set,
         )
 
-    def _way(self, route: routing.Route, now: Moment) -> tuple[str, Target] | None:
-        """Host and target of a gateway; None if it is not registered, not found, or out of our reach."""
+    def _way(self, route: routing.Route, now: Moment) -> "_Way | None":
+        """The way to a gateway; None if it is not registered, not found, or out of our reach."""
         ways, where = self._router.ways, route.where
         if isinstance(where, routing.Address):
             target = ways.to_vendor(
                 where, now.mono_s, local_address=route.calls.local_address, tried=self._tried
             )
-            return None if target is None else (_host_port(where.host, where.port), target)
+            if target is None:
+                return None
+            # RFC 3608 §6.1. The next hop stays the one that the operator set.
+            route_set = self._router.counters.service_route(route.id)
+            return _Way(_host_port(where.host, where.port), target, route_set)
         bindings = self._router.bindings.of(where.username or "", now.utc_us)
-        return (_host_of(bindings[0]), _over(bindings[0], ways)) if bindings else None
+        if not bindings:
+            return None
+        registered = bindings[0]
+        # By the proxies of its Path (RFC 3327 §5.4), to a URI that it knows for what it registered: Asterisk
+        # tells its trunks apart by the `line` of their Contacts, FreeSWITCH its gateways by `gw`.
+        return _Way(
+            _host_of(registered), _over(registered, ways), registered.path, _parameters_of(registered.contact)
+        )
 
     def _leave(self, result: Result, now: Moment, *, pause_s: int = 0, talk_s: int = 0) -> None:
         if self._on is not None:
@@ -226,6 +237,15 @@ class GatewayPlan(_Plan):
         else:
             self._leave(Result.ANSWERED, now, talk_s=talk_s)
         super().ended(talk_s, now)
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """Where calls to a gateway go. Shape: `parameters` stand behind the host in the Request-URI."""
+
+    host: str
+    target: Target
+    route_set: tuple[str, ...] = ()
+    parameters: str = ""
 
 
 class PhonePlan(_Plan):
@@ -318,6 +338,16 @@ def _host_of(binding: Binding) -> str:
     except ValueError:
         return _host_port(*binding.flow.source)
     return _host_port(parts.host.strip("[]"), parts.port) if parts.host else _host_port(*binding.flow.source)
+
+
+def _parameters_of(uri: str) -> str:
+    """The parameters of a URI with their semicolons; headers behind them are no part of a Request-URI.
+
+    >>> _parameters_of("sip:us;x@10.1.1.1:5060;line=abc;transport=udp?a=b"), _parameters_of("sip:10.1.1.1")
+    (';line=abc;transport=udp', '')
+    """
+    host = uri.partition("?")[0].rpartition("@")[2]
+    return "".join(host.partition(";")[1:])
 
 
 def _host_port(host: str, port: int | None) -> str:

@@ -712,6 +712,23 @@ def test_a_gateway_that_registers_is_customer_and_vendor() -> None:
     world.far_ends["198.51.100.5"].expect(503)
 
 
+def test_a_gateway_is_called_by_its_path_at_the_contact_that_it_knows() -> None:
+    """RFC 3327 §5.4; the parameters of a Contact are what its owner finds itself by."""
+    world = ServedWorld(
+        customer(),
+        a_gateway("branch", number=9, username="b1"),
+        a_vendor("to-branch", number=3, registered_as="branch"),
+    )
+    far = world.phone("b1", "198.51.100.30", "b1", contact_host="10.1.1.1")
+    [bound] = world.bindings.unbind("b1", None)
+    path = ("<sip:edge.example.com;lr>", "<sip:inner.example.com;lr>")
+    world.bindings.bind(replace(bound, contact="sip:b1@10.1.1.1:5060;line=abc?Subject=x", path=path))
+    world.alice.invite("7123")
+    invite = far.expect("INVITE")
+    assert (invite.uri, invite.to.uri) == ("sip:7123@10.1.1.1:5060;line=abc", "sip:7123@10.1.1.1:5060")
+    assert tuple(invite.headers("Route")) == path
+
+
 def test_a_message_without_a_number_called_is_refused_as_that() -> None:
     world = ServedWorld()
     world.alice.invite("1")
