@@ -202,7 +202,10 @@ class Attempt:
         dialog = self._dialog(message) if message.status > 100 and message.to_tag else None
         if dialog is not None and not self._acknowledge_provisional(dialog, message):
             return
-        self.phase = _phase(message, self.phase)
+        before, self.phase = self.phase, _phase(message, self.phase)
+        if self.phase is not before:
+            # Said again it gives no more time: whoever rings repeats that each minute (RFC 3261 §13.3.1.1).
+            self.call.setup.phase_began(self, now)
         if message.status > 100:
             self._note_ringing(message, now)
             self.leg.learn(message)
@@ -275,7 +278,7 @@ class Attempt:
             return
         if self._tries_again(message):
             self.phase = Phase.INVITE
-            self.call.setup.restarted(self, now)
+            self.call.setup.phase_began(self, now)
             return
         retry_after_s = number(message.header("Retry-After"))
         why = ""

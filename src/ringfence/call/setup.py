@@ -170,8 +170,8 @@ class Setup:
 
     # --- what attempts hear ---
 
-    def restarted(self, attempt: Attempt, now: Moment) -> None:
-        """An attempt has begun again with another INVITE."""
+    def phase_began(self, attempt: Attempt, now: Moment) -> None:
+        """An attempt has come further, or has begun again with another INVITE."""
         if self.is_waiting_for(attempt):
             self._wait(attempt, now)
 
@@ -179,7 +179,6 @@ class Setup:
         """An attempt got a provisional response."""
         if not self.is_waiting_for(attempt):
             return
-        self._wait(attempt, now)
         if message.status in {100, 199}:
             return  # the engine says 100 itself; 199 (RFC 6228) is about a fork that the caller does not see
         session = session_of(message)

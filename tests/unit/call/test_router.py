@@ -458,6 +458,23 @@ def test_a_gateways_own_time_outs_count() -> None:
     world.carol.expect("INVITE")
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "lasts_s", "reason"),
+    [(183, b"", 20, -30), (183, None, 120, -30), (180, None, 120, -31)],
+)
+def test_what_a_vendor_repeats_gives_it_no_more_time(
+    status: int, body: bytes | None, lasts_s: int, reason: int
+) -> None:
+    world = ServedWorld(customer(), bob_gw())
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    for _ in range(lasts_s // 10):
+        world.bob.answer(status, body)
+        world.pass_time(10.0)
+    assert [ended.end_reason for ended in world.ended] == [reason]
+    world.bob.expect("CANCEL")
+
+
 def test_lines_and_calls_a_second_of_a_vendor_are_kept() -> None:
     world = ServedWorld(customer(), bob_gw(lines=1), carol_gw(calls_per_second=1))
     far_ends = [world.far_end(f"a{n}", f"198.51.100.{10 + n}", gateway_id=7) for n in range(3)]
