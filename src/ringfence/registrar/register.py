@@ -77,7 +77,9 @@ def decide(contacts: Sequence[Contact], expires_s: int | None, limits: Limits, m
     if len(lasting) > most:
         # RFC 3261 §10.3 step 7: all of them, or none.
         return Refuse(status=403)
-    if any(s < limits.shortest_s for _, s in lasting):
+    # Were the shortest above the longest, no phone could ask for anything that is granted.
+    shortest_s = min(limits.shortest_s, limits.longest_s)
+    if any(s < shortest_s for _, s in lasting):
         # RFC 3261 §10.3 step 7; a registrar may not shorten below what it asked for itself.
-        return Refuse(status=423, min_expires_s=limits.shortest_s)
+        return Refuse(status=423, min_expires_s=shortest_s)
     return Update(ended=tuple(contact for contact, s in asked if s == 0), bound=lasting)

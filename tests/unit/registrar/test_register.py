@@ -44,3 +44,13 @@ def bound(*contacts: tuple[str, int]) -> Update:
 )
 def test_what_a_register_means(contacts: list[str], expires_s: int | None, decision: Decision) -> None:
     assert decide([read_contact(text) for text in contacts], expires_s, LIMITS, 3) == decision
+
+
+def test_a_shortest_life_above_the_longest_keeps_nobody_out() -> None:
+    crossed = Limits(longest_s=60, shortest_s=3600)
+    for asked, decision in (
+        ("<sip:a>;expires=3600", bound(("<sip:a>;expires=3600", 60))),
+        ("<sip:a>", bound(("<sip:a>", 60))),
+        ("<sip:a>;expires=59", Refuse(status=423, min_expires_s=60)),
+    ):
+        assert decide([read_contact(asked)], None, crossed, 3) == decision

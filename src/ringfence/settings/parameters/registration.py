@@ -26,7 +26,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         unit="s",
         meaning=(
             "The shortest life of a registration; a phone that asks for less is told 423 with this value "
-            "in Min-Expires."
+            "in Min-Expires. Above SS_ENDPOINT_EXPIRE it counts as that."
         ),
         for_edge=True,
     ),
