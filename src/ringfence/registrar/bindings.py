@@ -63,6 +63,10 @@ def key_of(contact: str, instance: str | None, reg_id: int | None) -> Key:
     return ("", 0, contact) if instance is None else (instance, reg_id or 0, "")
 
 
+def _is_later(held: Binding, call_id: str, cseq: int) -> bool:
+    return held.call_id == call_id != "" and held.cseq >= cseq
+
+
 def _is_left_by(binding: Binding, held: Binding) -> bool:
     """Whether a phone moved to another flow, so that what it had at the other one leads nowhere.
 
@@ -93,7 +97,11 @@ class Bindings:
     def is_late(self, binding: Binding) -> bool:
         """Whether a newer REGISTER of the same phone was taken already (RFC 3261 §10.3 step 7)."""
         held = self._by_number.get(binding.number, {}).get(binding.key)
-        return held is not None and held.call_id == binding.call_id != "" and held.cseq >= binding.cseq
+        return held is not None and _is_later(held, binding.call_id, binding.cseq)
+
+    def is_overtaken(self, number: str, call_id: str, cseq: int) -> bool:
+        """Whether a REGISTER that ends all contacts of a number is older than one of them (step 6)."""
+        return any(_is_later(held, call_id, cseq) for held in self._held(number))
 
     def bind(self, binding: Binding) -> tuple[Binding, ...]:
         """Put a binding in force in the place of its own older self; the others that ended by it.

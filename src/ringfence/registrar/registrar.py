@@ -37,6 +37,10 @@ class RegisterAnswer:
     bound: tuple[Binding, ...] = ()
 
 
+OVERTAKEN: Final = RegisterAnswer(status=500, headers=[("Retry-After", b"1")])
+"""A newer REGISTER of the same phone was taken already (RFC 3261 §10.3)."""
+
+
 class Registrar:
     """The registrar of a node: `bindings` are in force, `limits` those of the settings."""
 
@@ -59,6 +63,8 @@ class Registrar:
             case Update():
                 return self._update(message, number, flow, decision, now_us)
             case Clear():
+                if self.bindings.is_overtaken(number, message.call_id, message.cseq):
+                    return OVERTAKEN
                 return self._answer(message, number, now_us, ended=self.bindings.unbind(number, None))
             case Query():
                 return self._answer(message, number, now_us)
@@ -76,7 +82,7 @@ class Registrar:
         going = [_binding(here, contact, 0) for contact in update.ended]
         coming = [_binding(here, contact, lasts_s) for contact, lasts_s in update.bound]
         if any(map(self.bindings.is_late, [*going, *coming])):
-            return RegisterAnswer(status=500, headers=[("Retry-After", b"1")])
+            return OVERTAKEN
         ended: list[Binding] = []
         for each in going:
             ended += self.bindings.unbind(number, each.contact, each.key)

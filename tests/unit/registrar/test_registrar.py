@@ -104,6 +104,8 @@ def test_a_register_that_was_overtaken_is_answered_500(registrar: Registrar) -> 
     late = ("Contact", "<sip:b@x>, <sip:a@x>;expires=100")
     answer = register(registrar, late, cseq=899)
     assert (answer.status, answer.ended, answer.bound) == (500, (), ())
+    # RFC 3261 §10.3 step 6
+    assert register(registrar, ("Contact", "*"), ("Expires", "0"), cseq=899).status == 500
     assert [each.contact for each in registrar.bindings.of("1001", 0)] == ["sip:a@x"]
 
 
