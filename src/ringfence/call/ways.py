@@ -98,15 +98,22 @@ class Ways:
         Shape: None if no way begins at one of our listeners, its name is not found yet, or every place was
         `tried` (RFC 3263 §4.3). Places that did not answer lately come last.
         """
+        found = self.all_to_vendor(address, now_s, local_address=local_address)
+        if name_of(address) is None:
+            return found[0] if found else None
+        return next((target for target in found if target.remote not in tried), None)
+
+    def all_to_vendor(
+        self, address: Address, now_s: float, *, local_address: str | None
+    ) -> tuple[Target, ...]:
+        """The ways to all places of a vendor, in the order to be tried."""
         name = name_of(address)
-        if name is None:
-            host, port = address.host, address.port
-            return _named(self.to(address.transport.name, host, port, local_address=local_address), host)
-        for place in self.locations.of(name, now_s):
-            target = _named(self.to(name.transport, *place, local_address=local_address), name.host)
-            if target is not None and place not in tried:
-                return target
-        return None
+        transport, domain = address.transport.name, address.host if name is None else name.host
+        places: Iterable[tuple[str, int | None]] = ((address.host, address.port),)
+        if name is not None:
+            places = self.locations.of(name, now_s)
+        found = (_named(self.to(transport, *place, local_address=local_address), domain) for place in places)
+        return tuple(target for target in found if target is not None)
 
     def back(self, came: Target, *, local_address: str | None) -> Target:
         """The way back to where a request came from; by another address of ours if there is one there."""

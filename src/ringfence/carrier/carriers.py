@@ -88,11 +88,11 @@ class Carriers:
 
     def _update(self, kept: _Kept, carrier: Carrier, now: Moment) -> None:
         kept.carrier = carrier
-        if kept.registration is None or kept.registration.account != carrier.account:
+        if kept.registration is None or not kept.registration.goes_on(carrier.account):
             self._leave(kept)
             if carrier.account is not None:
                 kept.registration = Registration(self._engine, self._desk, carrier.account, self._chance)
-        if kept.health is None or kept.health.probe != carrier.probe:
+        if kept.health is None or not kept.health.goes_on(carrier.probe):
             if kept.health is not None:
                 kept.health.leave()
                 kept.health = None

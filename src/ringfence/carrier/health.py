@@ -2,17 +2,18 @@
 """Whether a vendor is there: it is asked by OPTIONS (RFC 3261 §11), again and again.
 
 Any final answer says that it is there, except 408 and 503, by which it or a proxy before it says that it can
-do nothing. An OPTIONS that has no answer when the next one is due counts as failed.
+do nothing. An OPTIONS that has no answer when the next one is due counts as failed. The next one then goes to
+another place of the vendor, if it has several.
 """
 
 from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from ringfence.call.engine import Ended, Engine, Event, Headers, Moment, Response
+from ringfence.call.engine import Ended, Engine, Event, Headers, Moment, Response, Target
 from ringfence.call.headers import ACCEPT
 from ringfence.call.table import Chance
-from ringfence.carrier.carrier import Probe
+from ringfence.carrier.carrier import Probe, place_in, places_of
 from ringfence.carrier.desk import Desk
 
 NOT_THERE: Final = frozenset({408, 503})
@@ -47,6 +48,7 @@ class Health:
         self._engine = engine
         self._desk = desk
         self._chance = chance
+        self._place = 0
         self._transaction = 0
         self._asked_s = -inf
         self._failures = 0
@@ -80,6 +82,18 @@ class Health:
         if not self._transaction:
             self.next_s = min(self.next_s, max(now.mono_s, self._asked_s + DOUBT_S))
 
+    def goes_on(self, probe: Probe | None) -> bool:
+        """Take over what the settings say now; False = it has to begin anew, or to end."""
+        place = place_in(probe, self._target, self.probe)
+        if probe is None or place is None:
+            return False
+        self.probe, self._place = probe, place
+        return True
+
+    @property
+    def _target(self) -> Target:
+        return places_of(self.probe)[self._place]
+
     def leave(self) -> None:
         """Ask no more."""
         self._forget()
@@ -106,6 +120,7 @@ class Health:
                 pass  # those are for server transactions
 
     def _failed(self, now: Moment) -> None:
+        self._place = (self._place + 1) % len(places_of(self.probe))
         self._failures += 1
         if self._failures >= self.probe.failures:
             self._set_alive(is_alive=False, now=now)
@@ -121,7 +136,7 @@ class Health:
 
     def _ask(self) -> None:
         probe, token = self.probe, self._chance.token
-        host, port = probe.target.shown
+        host, port = self._target.shown
         us = f"sip:ringfence@{f'[{host}]' if ':' in host else host}:{port}"
         headers: Headers = [
             ("From", f"<{us}>;tag={token()}".encode()),
@@ -131,5 +146,5 @@ class Health:
             ("Contact", f"<{us}>".encode()),
             ACCEPT,
         ]
-        self._transaction = self._engine.send(probe.target, "OPTIONS", f"sip:{probe.host}", headers)
+        self._transaction = self._engine.send(self._target, "OPTIONS", f"sip:{probe.host}", headers)
         self._desk.own(self._transaction, self)

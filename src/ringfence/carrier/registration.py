@@ -4,6 +4,8 @@
 It is refreshed after four fifths of what was granted. A failure is tried again after a while that doubles
 with each further one; what was granted stays in force until it runs out.
 
+A registrar with several places that says nothing, or 503, is tried at the next one (RFC 3263 §4.3).
+
 A 3xx is followed within the bounds of `answers.redirected`. Where it led is where the registration is kept up
 and ended; after a failure it begins at the registrar of the settings again.
 """
@@ -19,7 +21,7 @@ from ringfence.call.headers import ALLOW, number
 from ringfence.call.identity import uri_of
 from ringfence.call.table import Chance
 from ringfence.carrier.answers import REDIRECTS, granted_s, redirected, service_route
-from ringfence.carrier.carrier import Account
+from ringfence.carrier.carrier import Account, place_in, places_of
 from ringfence.carrier.desk import Desk
 from ringfence.core import Message
 
@@ -93,6 +95,7 @@ class Registration:
         self._transaction = 0
         self._tries = 0
         self._raises = 0
+        self._moves = 0
         self._expires_s = account.expires_s
         self._due_s = -inf
         self._until_s = -inf
@@ -106,9 +109,11 @@ class Registration:
         self._service_route: tuple[str, ...] = ()
         self._begin()
 
-    def _begin(self) -> None:
-        """At the registrar of the settings."""
-        self._target = self.account.target
+    def _begin(self, place: int = 0) -> None:
+        """At the registrar of the settings, at one of its places."""
+        places = places_of(self.account)
+        self._place = place % len(places)
+        self._target = places[self._place]
         self._uri = f"sip:{self.account.domain}"
         self._been: list[Target] = []
 
@@ -171,13 +176,34 @@ class Registration:
 
     # --- orders ---
 
+    def goes_on(self, account: Account | None) -> bool:
+        """Take over what the settings say now; False = it has to begin anew, or to end."""
+        place = place_in(account, places_of(self.account)[self._place], self.account)
+        if account is None or place is None:
+            return False
+        self.account, self._place = account, place
+        return True
+
     def _try(self, now: Moment) -> None:
         if self.account.credentials is None:
             self._fail("its secret cannot be read", now)
             return
+        self._moves = 0
+        self._send_first()
+
+    def _send_first(self) -> None:
         self._tries = self._raises = 0
         self._been = [self._target]
         self._send(self._expires_s)
+
+    def _moves_on(self) -> bool:
+        """Whether the next place of the registrar is tried now; each is, once."""
+        if self._is_leaving or self._moves >= len(self.account.others):
+            return False
+        self._moves += 1
+        self._begin(self._place + 1)
+        self._send_first()
+        return True
 
     def leave(self) -> None:
         """End it; without a registration it is over at once."""
@@ -233,6 +259,8 @@ class Registration:
             case Ended(why=why):
                 self._desk.forget(self._transaction)
                 self._transaction = self._status = 0
+                if not why.is_ours and self._moves_on():
+                    return
                 unreachable = why is Why.TRANSPORT
                 self._fail("it could not be reached" if unreachable else "no answer", now)
             case _:
@@ -251,7 +279,7 @@ class Registration:
             self._granted(message, now)
         elif status in REDIRECTS and self._redirected(message):
             self._send(self._expires_s)
-        else:
+        elif status != 503 or not self._moves_on():
             retry_after_s = number(message.header("Retry-After")) or 0
             self._fail(_why(message, is_refused=self._tries > 0), now, retry_after_s)
 

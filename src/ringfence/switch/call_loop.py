@@ -57,8 +57,8 @@ class CallLoop:
     def locate(self, tables: Tables, ways: Ways) -> None:
         """Vendors are registered with and asked at where they are now."""
 
-        def way(address: Address, local_address: str | None) -> Target | None:
-            return ways.to_vendor(address, self.now().mono_s, local_address=local_address)
+        def way(address: Address, local_address: str | None) -> tuple[Target, ...]:
+            return ways.all_to_vendor(address, self.now().mono_s, local_address=local_address)
 
         wanted = read_carriers(tables.routes, tables.parameters, tables.secrets, way)
         self.carriers.configure(wanted, self.now())

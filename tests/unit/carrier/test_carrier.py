@@ -16,11 +16,10 @@ from ringfence.routing.table import Address, RoutingTable
 from ringfence.settings.calls_model import RegisterRules, Registration, Transport
 
 
-def way(address: Address, local: str | None) -> Target:
+def way(address: Address, local: str | None) -> tuple[Target, ...]:
     here = (local or LOCAL[0], 5060)
-    return Target(
-        transport=address.transport.name, remote=(address.host, address.port), local=here, shown=here
-    )
+    remote = (address.host, address.port)
+    return (Target(transport=address.transport.name, remote=remote, local=here, shown=here),)
 
 
 def read(*parts: Any, secrets: dict[RoutingGatewayId, str] | None = None, **parameters: Any) -> list[Carrier]:

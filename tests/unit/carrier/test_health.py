@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether vendors are there (RFC 3261 §11)."""
 
+from dataclasses import replace
+
 import pytest
+from msgspec import structs
 
 from kit.call_world import T0_US
 from kit.vendors import ID, VENDOR, Vendors, a_carrier
@@ -60,6 +63,20 @@ def test_failures_count_in_a_row(vendors: Vendors) -> None:
     vendors.answer(vendors.sent("OPTIONS"), 200)
     vendors.pass_time(30)
     fail(vendors, 2)
+    assert vendors.board.alive == {ID: True}
+
+
+def test_a_gateway_with_several_places_is_asked_at_the_next_one_after_a_failure() -> None:
+    second = structs.replace(VENDOR, remote=("203.0.113.10", 5060))
+    vendors = Vendors(a_carrier(probe=replace(PROBE, others=(second,), failures=2)))
+    fail(vendors, 1)
+    for places in ((second, VENDOR), (VENDOR, second)):
+        asked = vendors.sent("OPTIONS")
+        assert asked.target == second
+        probe = replace(PROBE, target=places[0], others=places[1:], failures=2)
+        vendors.carriers.configure([a_carrier(probe=probe)], vendors.now)
+        vendors.answer(asked, 200)
+        vendors.pass_time(30)
     assert vendors.board.alive == {ID: True}
 
 

@@ -2,6 +2,7 @@
 """Our registrations with vendors (RFC 3261 §10.2)."""
 
 import pytest
+from msgspec import structs
 
 from kit.call_world import T0_US
 from kit.vendors import ID, SECRET, VENDOR, SentRequest, Vendors, a_carrier, an_account
@@ -265,6 +266,57 @@ def test_a_change_of_settings_begins_anew_and_no_change_does_not() -> None:
     vendors.answer(begun, 200)
     assert registration(vendors).user == "other"
     assert vendors.board.registrations == {ID: True}
+
+
+SECOND = structs.replace(VENDOR, remote=("203.0.113.10", 5060))
+
+
+def test_a_registrar_that_is_silent_or_says_503_is_tried_at_its_next_place() -> None:
+    """RFC 3263 §4.3"""
+    vendors = registering(others=(SECOND,))
+    vendors.end(vendors.sent("REGISTER"))
+    second = vendors.sent("REGISTER")
+    assert second.target == SECOND
+    vendors.answer(second, 401, CHALLENGE)
+    again = vendors.sent("REGISTER")
+    assert again.target == SECOND
+    vendors.answer(again, 200, ("Contact", f"{OURS};expires=100"))
+    vendors.pass_time(80)
+    # It is kept up there; if that place goes too, the first one has its turn.
+    refresh = vendors.sent("REGISTER")
+    assert refresh.target == SECOND
+    vendors.answer(refresh, 503, ("Retry-After", "300"))
+    first = vendors.sent("REGISTER")
+    assert first.target == VENDOR
+    vendors.answer(first, 503)
+    vendors.nothing()
+    assert registration(vendors).failures == 1
+    vendors.pass_time(60)
+    assert vendors.sent("REGISTER").target == VENDOR
+
+
+def test_a_registrar_that_refuses_is_not_tried_at_its_next_place() -> None:
+    vendors = registering(others=(SECOND,))
+    vendors.answer(vendors.sent("REGISTER"), 403)
+    vendors.nothing()
+
+
+def test_what_name_servers_change_is_no_change_while_we_are_at_one_of_the_places() -> None:
+    vendors = registered(100, others=(SECOND,))
+    third = structs.replace(VENDOR, remote=("203.0.113.11", 5060))
+    for places in ((SECOND, VENDOR), (third, VENDOR)):
+        account = an_account(target=places[0], others=places[1:])
+        vendors.carriers.configure([a_carrier(account=account)], vendors.now)
+        vendors.nothing()
+    assert vendors.board.registrations == {ID: True}
+    vendors.pass_time(80)
+    refresh = vendors.sent("REGISTER")
+    assert refresh.target == VENDOR
+    vendors.end(refresh)
+    assert vendors.sent("REGISTER").target == third
+    vendors.carriers.configure([a_carrier(account=an_account(target=SECOND))], vendors.now)
+    assert asked_s(vendors.sent("REGISTER")) == 0
+    assert vendors.sent("REGISTER").target == SECOND
 
 
 def test_a_vendor_that_leaves_the_settings_is_left() -> None:
