@@ -47,7 +47,7 @@ class DialRule:
     _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        written = self.pattern if "*" in self.pattern else f"{self.pattern}*"
+        written = self.whole_pattern
         wild = {"*": "(.*)", "?": "[0-9]"}
         text = "".join(wild.get(char) or re.escape(char) for char in written)
         # DOTALL: a number is whatever stood in a SIP URI, and no character of it may escape a rule.
@@ -84,6 +84,11 @@ class DialRule:
         if not all(targets) and "*" in pattern:
             raise _bad(sentence("{text!r} would leave nothing of a number", text=text), hint)
         return cls(pattern, targets)
+
+    @property
+    def whole_pattern(self) -> str:
+        """The pattern with the `*` that stands for the rest of a number where it is left out."""
+        return self.pattern if "*" in self.pattern else f"{self.pattern}*"
 
     def __str__(self) -> str:
         return f"{self.pattern}:{'|'.join(self.targets)}"
@@ -122,7 +127,8 @@ class DialRules:
         Raises: ConfigError("bad_value").
         """
         rules = [DialRule.parse(text) for text in texts]
-        return cls(tuple(sorted(rules, key=lambda rule: -len(rule.pattern))))
+        # 00 is as long as 00*, which is the same; else 0* would be as good.
+        return cls(tuple(sorted(rules, key=lambda rule: -len(rule.whole_pattern))))
 
     def apply(self, number: str, turn: int = 0) -> tuple[DialRule, str] | None:
         """The rule that counts for the number, and the number after it; None if no rule fits."""

@@ -64,6 +64,12 @@ def test_longest_pattern_counts_whatever_the_order() -> None:
         assert rules.rewrite("7") == "17"
 
 
+def test_a_pattern_is_as_long_with_its_last_star_left_out() -> None:
+    for international in ("00:", "00*:*"):
+        rules = DialRules.parse(["0*:49*", international])
+        assert (rules.rewrite("0044207"), rules.rewrite("030123")) == ("44207", "4930123")
+
+
 def test_number_that_no_rule_fits_stays_as_it_is() -> None:
     assert DialRules.parse(["00:+"]).rewrite("4420") == "4420"
     assert DialRules.parse([]).rewrite("4420") == "4420"
