@@ -97,12 +97,14 @@ class GatewayPlan(_Plan):
             last = self._redirected(last, now)
         found = self._next(now)
         if self._on is not None and last is not None:
+            # Another place of a gateway is no other gateway.
+            is_there_still = found is not None and found[0] is self._taken
             decision = after_failure(
                 self._on,
                 last,
                 heard,
                 self._router.tables.routes.rules,
-                switches=self._switches,
+                switches=0 if is_there_still else self._switches,
                 has_next=found is not None,
             )
             if decision.result is Result.NETWORK_FAILED or (
@@ -112,7 +114,7 @@ class GatewayPlan(_Plan):
             self._leave(decision.result, now, pause_s=decision.pause_s)
             if not decision.goes_on:
                 return Stop(why=decision.why)
-            self._switches += 1
+            self._switches += not is_there_still
         if found is None:
             return Stop(why="")
         self._left.popleft()

@@ -344,6 +344,20 @@ def test_the_line_that_a_call_has_at_a_vendor_is_its_own_at_the_next_place_too()
     assert world.lines == {"customer": 1, "carol": 1}
 
 
+def test_another_place_of_a_vendor_is_no_switch() -> None:
+    world = named_world(BOB, "203.0.113.9")
+    second = world.far_end("second", "203.0.113.9")
+    last = a_vendor("last", number=3, address="203.0.113.10", priority=2)
+    named = a_vendor("bob", number=1, address="sip.example.com")
+    world.service.configure(world.tables(customer(), named, carol_gw(), last, SS_GATEWAY_SWITCH_LIMIT=1))
+    world.alice.invite()
+    for vendor in (world.bob, second, world.carol):
+        vendor.expect("INVITE")
+        vendor.answer(503)
+    world.alice.expect(503)
+    assert len(world.ended[0].route_attempts) == 3
+
+
 def test_a_vendor_that_says_busy_is_not_asked_at_another_place() -> None:
     world = named_world(BOB, "203.0.113.9")
     second = world.far_end("second", "203.0.113.9")
