@@ -91,7 +91,10 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         "SS_GATEWAY_SWITCH_STOP_AFTER_RTP_START",
         ROUTING,
         1,
-        meaning="Let no call go on to another routing gateway once the caller has heard sound of one.",
+        meaning=(
+            "Let no call go on to another routing gateway once the caller has heard sound of one. As long as "
+            "sound does not pass through the switch it knows nothing of it, and this has no effect."
+        ),
         source=VOS3000,
     ),
     switch(
