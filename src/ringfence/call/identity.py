@@ -7,24 +7,51 @@ What a gateway's switches make of it lies between (policy); numbers pass, hosts 
 from typing import Final
 from urllib.parse import quote
 
+from msgspec import structs
+
 from ringfence.call.engine import Headers
 from ringfence.core import Message, read_address
 from ringfence.policy.identity import Identity, Party
+from ringfence.registrar.contact import parameters_of
 
 _USER_SAFE: Final = "-_.!~*'()&=+$,;?/#%"
 """What may stand in the user part of a URI (RFC 3261 §25.1), and `#` for dial codes. Escapes are kept."""
 
+_MARKS: Final = {
+    "party": frozenset({"calling", "called"}),
+    "id-type": frozenset({"subscriber", "user", "term"}),
+    "privacy": frozenset({"full", "name", "uri", "off"}),
+    "screen": frozenset({"yes", "no"}),
+}
+"""Parameters of Remote-Party-ID that pass, and what they may say (draft-ietf-sip-privacy-04)."""
+
+_HIDES: Final = frozenset({"full", "uri"})
+
 
 def read_identity(message: Message) -> Identity:
-    """What a request says of its caller; a header that cannot be read counts as not there."""
+    """What a request says of its caller; a header that cannot be read counts as not there.
+
+    Shape: a Remote-Party-ID that hides the number asks for what `Privacy: id` does, if there is no Privacy.
+    """
     caller = message.from_
+    said = _marks(message.header("Remote-Party-ID") or "")
+    rpid = _party(message, "Remote-Party-ID")
+    privacy = message.header("Privacy")
+    if privacy is None and rpid is not None and said.get("privacy") in _HIDES:
+        privacy = "id"
+    marks = "".join(f";{name}={value}" for name, value in said.items())
     return Identity(
         caller=Party(caller.user, caller.display),
-        rpid=_party(message, "Remote-Party-ID"),
+        rpid=None if rpid is None else structs.replace(rpid, marks=marks),
         pai=_party(message, "P-Asserted-Identity"),
         ppi=_party(message, "P-Preferred-Identity"),
-        privacy=message.header("Privacy"),
+        privacy=privacy,
     )
+
+
+def _marks(value: str) -> dict[str, str]:
+    found = ((name, text.lower()) for name, text in parameters_of(value).items())
+    return {name: text for name, text in found if text in _MARKS.get(name, ())}
 
 
 def _party(message: Message, name: str) -> Party | None:
@@ -86,7 +113,7 @@ def identity_headers(identity: Identity, host: str) -> Headers:
         ("Remote-Party-ID", identity.rpid),
     ):
         if party is not None:
-            headers.append((name, written(party, host).encode()))
+            headers.append((name, f"{written(party, host)}{party.marks}".encode()))
     if identity.privacy is not None and identity.privacy.isprintable():
         headers.append(("Privacy", identity.privacy.encode()))
     return headers

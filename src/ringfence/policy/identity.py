@@ -13,10 +13,14 @@ from ringfence.settings.calls_model import Asserted, CalleeFrom, CallerFrom, Ide
 
 
 class Party(msgspec.Struct, frozen=True):
-    """A number and a display name, as one header field has them."""
+    """A number and a display name, as one header field has them.
+
+    Shape: `marks` are parameters of the field that say something of the caller, each with a semicolon before.
+    """
 
     number: str
     display: str = ""
+    marks: str = ""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,9 +32,28 @@ def test_every_header_that_says_who_calls_is_read() -> None:
         caller=Party("+4930", 'The \\"Boss\\"'),
         pai=Party("+4940", "Acme"),
         ppi=Party("77"),
-        rpid=Party("88"),
+        rpid=Party("88", marks=";party=calling"),
         privacy="id",
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "marks", "privacy"),
+    [
+        ("<sip:88@h>;party=calling;Privacy=FULL;screen=yes", ";party=calling;privacy=full;screen=yes", "id"),
+        ('<sip:88@h>;privacy=off;screen="no";x=y', ";privacy=off", None),
+        ("<sip:88@h;privacy=full>", "", None),
+    ],
+)
+def test_what_a_remote_party_id_says_of_privacy_passes_and_counts(
+    value: str, marks: str, privacy: str | None
+) -> None:
+    lines = [*BASE, ("Remote-Party-ID", value.encode())]
+    identity = read_identity(said("INVITE sip:x@h SIP/2.0", lines))
+    assert (identity.rpid, identity.privacy) == (Party("88", marks=marks), privacy)
+    assert ("Remote-Party-ID", f"<sip:88@us>{marks}".encode()) in identity_headers(identity, "us")
+    lines.append(("Privacy", b"none"))
+    assert read_identity(said("INVITE sip:x@h SIP/2.0", lines)).privacy == "none"
 
 
 def test_what_is_not_there_or_cannot_be_read_is_none() -> None:

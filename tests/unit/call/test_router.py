@@ -617,6 +617,18 @@ def test_gateway_calls_phone_and_one_that_hides_is_hidden() -> None:
     assert world.ended[0].other.caller_number == "1001"
 
 
+def test_a_caller_that_hides_by_remote_party_id_is_hidden_too() -> None:
+    world = ServedWorld(customer(caller_from=CallerFrom.RPID), bob_gw(), phones=("1002",))
+    two = world.phone("two", "198.51.100.22", "1002")
+    hides = [("Remote-Party-ID", "<sip:7001@h>;party=calling;privacy=full;screen=yes")]
+    world.alice.invite("1002", caller="anonymous", headers=hides)
+    assert b"7001" not in bytes(two.expect("INVITE"))
+    world.alice.invite("4930", caller="anonymous", headers=hides)
+    invite = world.bob.expect("INVITE")
+    assert invite.header("Remote-Party-ID") == "<sip:7001@192.0.2.1>;party=calling;privacy=full;screen=yes"
+    assert invite.header("Privacy") == "id"
+
+
 def test_what_a_phone_is_told_of_a_caller() -> None:
     known = Identity(caller=Party("7", "Boss"), pai=Party("8"), privacy="none")
     assert shown_to_phone(known) == Identity(caller=Party("7", "Boss"), privacy="none")
