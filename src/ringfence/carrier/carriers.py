@@ -81,6 +81,8 @@ class Carriers:
         wanted = {carrier.id: carrier for carrier in carriers}
         for gone in self._kept.keys() - wanted.keys():
             self._let_go(self._kept.pop(gone))
+            # Its registrar may be at a name now that is not found yet.
+            self._board.registered(gone, is_registered=False)
         for id_, carrier in wanted.items():
             kept = self._kept.setdefault(id_, _Kept(carrier=carrier))
             self._update(kept, carrier, now)

@@ -56,7 +56,7 @@ class _RouteCounts(_Counts):
 
     paused_until_us: int = 0
     is_alive: bool = True
-    is_registered: bool = True
+    is_registered: bool = False
     service_route: tuple[str, ...] = ()
     window: QualityWindow = field(default_factory=QualityWindow)
     read_at: int = -1

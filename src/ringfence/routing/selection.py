@@ -36,7 +36,8 @@ _PERFECT_PERCENT: Final = 100
 class RouteLoad(msgspec.Struct, frozen=True, kw_only=True):
     """What is going on at a routing gateway now.
 
-    Shape: `paused_until_us` 0 = not paused. `quality` None = not known.
+    Shape: `paused_until_us` 0 = not paused. `is_registered` is asked of those alone that we have to be
+    registered with. `quality` None = not known.
     Units: `lines` calls at once, `calls_this_second` attempts begun in this second, `calls` attempts so far.
     """
 
@@ -45,7 +46,7 @@ class RouteLoad(msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 0
     paused_until_us: int = 0
     is_alive: bool = True
-    is_registered: bool = True
+    is_registered: bool = False
     quality: Quality | None = None
 
 

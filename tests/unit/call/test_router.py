@@ -27,6 +27,7 @@ from ringfence.settings.calls_model import (
     IdentitySwitches,
     NumberRules,
     Privacy,
+    RegisterRules,
     Registration,
     RouteTimeouts,
     Transport,
@@ -800,6 +801,16 @@ def test_a_vendor_that_asks_for_credentials_gets_those_that_it_gave_us() -> None
         else:
             world.alice.expect(403)
             assert "credentials" in world.ended[0].route_attempts[0].why
+
+
+def test_a_vendor_that_we_have_not_even_tried_to_register_with_gets_no_call() -> None:
+    """Its registrar's name is not found yet."""
+    rules = RegisterRules(registrar="reg.example.com")
+    vendor = replace(bob_gw(registering=rules), registration=Registration(user="us"))
+    world = ServedWorld(customer(), vendor, carol_gw(), secrets={RoutingGatewayId(1): "Kxq9"})
+    world.alice.invite()
+    world.carol.expect("INVITE")
+    world.bob.nothing()
 
 
 def test_a_call_goes_by_the_proxies_that_the_vendor_named_to_the_address_that_the_operator_set() -> None:

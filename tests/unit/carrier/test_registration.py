@@ -324,6 +324,7 @@ def test_a_vendor_that_leaves_the_settings_is_left() -> None:
     vendors.carriers.configure([], vendors.now)
     assert asked_s(vendors.sent("REGISTER")) == 0
     assert vendors.carriers.list() == []
+    assert vendors.board.registrations == {ID: False}
 
 
 def test_a_secret_that_cannot_be_read_is_said_and_nothing_is_sent() -> None:

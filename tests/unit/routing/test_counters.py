@@ -66,6 +66,8 @@ def test_longer_pause_stays_and_ends_at_its_time() -> None:
 
 def test_registration_is_what_was_said_last() -> None:
     counters = LiveCounters()
+    assert not counters.live(now_us=0).routes[A].is_registered
+    counters.registered(A, is_registered=True)
     assert counters.live(now_us=0).routes[A].is_registered
     counters.registered(A, is_registered=False)
     assert not counters.live(now_us=0).routes[A].is_registered
