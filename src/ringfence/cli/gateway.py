@@ -9,6 +9,7 @@ import click
 
 from ringfence.cli.call_options import call_options, is_given, with_given
 from ringfence.cli.output import Format, Value, note
+from ringfence.cli.registered import gateway_state
 from ringfence.cli.secret_input import Password, obtain, password_options
 from ringfence.cli.session import Session, with_session
 from ringfence.cli.tables import read_lines, read_rows, shown_name
@@ -38,6 +39,9 @@ _in_flight = click.option(
 @click.group()
 def command() -> None:
     """Authorise sources by address or password: the mapping gateways of carriers and customers."""
+
+
+command.add_command(gateway_state)
 
 
 @command.command("list")

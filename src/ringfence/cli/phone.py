@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ringfence.cli.output import Format, Value, note
+from ringfence.cli.registered import phone_state
 from ringfence.cli.secret_input import Password, obtain, password_options
 from ringfence.cli.session import Session, with_session
 from ringfence.cli.tables import read_lines, read_rows, shown_name
@@ -20,6 +21,9 @@ _COLUMNS = ("number", "enabled")
 @click.group()
 def command() -> None:
     """Let phones register: a number, which is also the user name, and a password."""
+
+
+command.add_command(phone_state)
 
 
 @command.command("list")
