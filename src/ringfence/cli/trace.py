@@ -73,7 +73,8 @@ def command(
     """Show the last messages of calls as they went over the wire, with what the switch decided.
 
     The running switch holds them in memory (RF_TRACE_BYTES), credentials masked; only what authorised sources
-    exchange with it. Without a condition: the newest calls.
+    exchange with it. Without a condition: the newest calls. OPTIONS and REGISTER are shown to who asks for a
+    number, an address or a Call-ID.
     """
     if source is not None:
         parse_source(source)

@@ -31,7 +31,8 @@ const MAX_CHAIN: usize = 65_536;
 /// Call-IDs that belong to one call at most: a leg for each gateway that was tried.
 const MAX_LEGS: usize = 64;
 
-/// What is asked for. Without a condition it is the newest calls.
+/// What is asked for. Without a condition it is the newest calls; where neither a number nor an address is asked for, OPTIONS and
+/// REGISTER that belong to no call are left out: vendors and phones send so many that nothing else would be seen.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Calls with these Call-IDs; where there are any, nothing else is asked.
@@ -246,7 +247,7 @@ impl Trace {
                     continue;
                 }
                 let entry = Traced::read(&head, text);
-                if !query.fits_number(&entry) {
+                if !query.fits_number(&entry) || query.passes_over(&entry) {
                     continue;
                 }
                 if let Some(before) = seq_of.insert(entry.call_id.clone(), head.seq) {
@@ -325,6 +326,10 @@ impl Query {
         self.since_us.is_none_or(|since| at_us >= since)
             && self.until_us.is_none_or(|until| at_us < until)
             && self.source.is_none_or(|source| source.contains(&remote))
+    }
+
+    fn passes_over(&self, entry: &Traced) -> bool {
+        self.number.is_none() && self.source.is_none() && matches!(entry.method.as_slice(), b"OPTIONS" | b"REGISTER")
     }
 
     fn fits_number(&self, entry: &Traced) -> bool {

@@ -71,6 +71,22 @@ fn calls_are_found_by_number_its_beginning_network_and_time() {
 }
 
 #[test]
+fn who_asks_for_calls_sees_no_questions_of_vendors_and_no_registrations() {
+    let trace = three_calls();
+    for (at_us, method) in [(5, "OPTIONS"), (6, "REGISTER")] {
+        keep(&trace, at_us, "203.0.113.9:5060", &request(method, method, "1001", "1001"));
+    }
+    // Inside a call it is shown with the call.
+    keep(&trace, 7, "198.51.100.8:5060", &request("OPTIONS", "b@x", "1002", "0049302"));
+    let by = |query: Query| ids(&trace.find(&query)).join(" ");
+    assert_eq!(by(query()), "a@x b@x c@x a@x b@x");
+    assert_eq!(by(Query { since_us: Some(5), ..query() }), "");
+    assert_eq!(by(Query { source: Some("203.0.113.9/32".parse().unwrap()), ..query() }), "OPTIONS REGISTER");
+    assert_eq!(by(Query { number: Some(b"1001".to_vec()), ..query() }), "a@x a@x OPTIONS REGISTER");
+    assert_eq!(by(Query { call_ids: vec![b"REGISTER".to_vec()], ..query() }), "REGISTER");
+}
+
+#[test]
 fn the_newest_calls_are_kept_where_there_are_more_than_asked_for() {
     let trace = three_calls();
     let found = trace.find(&Query { calls: 1, ..query() });
@@ -126,7 +142,7 @@ fn nothing_is_kept_while_it_is_off_and_another_size_lets_go_of_what_was() {
 fn an_endless_call_costs_no_more_than_was_asked_for() {
     let trace = Trace::new(1 << 20);
     for at_us in 0..3000 {
-        keep(&trace, at_us, "198.51.100.7:5060", &request("OPTIONS", "same@x", "1", "2"));
+        keep(&trace, at_us, "198.51.100.7:5060", &request("INFO", "same@x", "1", "2"));
     }
     let found = trace.find(&Query { entries: 100, ..query() });
     assert_eq!((found.entries.len(), found.is_cut), (100, true));
