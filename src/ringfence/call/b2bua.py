@@ -13,7 +13,7 @@ from typing import Final, assert_never
 from ringfence.call import session_timer
 from ringfence.call.attended import Attended
 from ringfence.call.dialog import Dialog, contact_of
-from ringfence.call.ending import cancelled, end_answered, end_unanswered, hung_up
+from ringfence.call.ending import cancelled, end_answered, end_unanswered, hung_up, ran_out
 from ringfence.call.engine import Ack, Cancel, Ended, Event, Frame, Headers, Moment, Request, Response, Why
 from ringfence.call.exchange import Exchange, agree
 from ringfence.call.headers import number, passed, reason
@@ -276,6 +276,8 @@ class Call:
                 self.setup.provisionals.repeat(now)
             case Timer.REMINDER:
                 self.setup.remind(now)
+            case Timer.EXPIRES:
+                ran_out(self, now)
             case Timer.REFRESH_CALLER:
                 self._refresh(self.a, now)
             case Timer.REFRESH_CALLEE:
@@ -294,9 +296,7 @@ class Call:
     def start(self, now: Moment) -> None:
         """Go to the first route."""
         self.own(self.invite.transaction, self)
-        self.table.counts.began()
-        self.plan.began(now)
-        self.table.observer.admitted(self.record, now.utc_us)
+        self._begin(now)
         self.setup.next(None, None, now)
         if self.is_early and self.referred is None:
             self.set_timer(Timer.REMINDER, REMIND_EVERY_S, now)
@@ -304,12 +304,18 @@ class Call:
     def take_place(self, replaced: Leg, now: Moment) -> None:
         """Go nowhere, and take the place of a leg of another call."""
         target = replaced.call.other(replaced)
-        self.table.counts.began()
-        self.plan.began(now)
-        self.table.observer.admitted(self.record, now.utc_us)
+        self._begin(now)
         self.table.engine.append(started(self.record, NOBODY))
         if target is not None:
             Replacement(self, replaced, target).begin(now)
+
+    def _begin(self, now: Moment) -> None:
+        self.table.counts.began()
+        self.plan.began(now)
+        self.table.observer.admitted(self.record, now.utc_us)
+        expires_s = number(self.invite.message.header("Expires"))
+        if expires_s is not None:
+            self.set_timer(Timer.EXPIRES, expires_s, now)
 
     def new_caller_dialog(self) -> Dialog:
         """Another dialog on leg A."""
@@ -341,6 +347,7 @@ class Call:
         self.answered_at = now
         self.state = State.ANSWERED
         self.stop_timer(Timer.REMINDER)
+        self.stop_timer(Timer.EXPIRES)
         self.table.counts.was_answered()
         self.plan.answered(now)
         self.tells(tells)

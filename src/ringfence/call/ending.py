@@ -42,6 +42,13 @@ def cancelled(call: "Call", message: Message, now: Moment) -> None:
             assert_never(call.state)
 
 
+def ran_out(call: "Call", now: Moment) -> None:
+    """The time that the caller gave its INVITE is over (RFC 3261 §13.3.1)."""
+    said = Verdict(end_reason=487, is_callee=False, status=487, q850=102, text="the INVITE has run out")
+    told = [reason(said.q850, said.text)]
+    end_unanswered(call, said, now, direction=EndDirection.CALLER, headers=told)
+
+
 def hung_up(call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Moment) -> None:
     """A BYE (RFC 3261 §15.1.2)."""
     message = request.message

@@ -15,6 +15,7 @@ class Timer(Enum):
     LONGEST = "longest"
     PROVISIONAL = "provisional"
     REMINDER = "reminder"
+    EXPIRES = "expires"
     REFRESH_CALLER = "refresh_caller"
     REFRESH_CALLEE = "refresh_callee"
     GIVE_UP_CALLER = "give_up_caller"

@@ -437,6 +437,38 @@ def test_a_cancel_after_the_answer_changes_nothing() -> None:
     assert len(world.calls.list()) == 1
 
 
+def test_an_invite_that_runs_out_ends_the_set_up() -> None:
+    """RFC 3261 §13.3.1."""
+    world = World()
+    world.failure_status = lambda _: 503
+    world.alice.invite(headers=[("Expires", "20")])
+    world.bob.expect("INVITE")
+    world.bob.answer(180)
+    world.alice.expect(180)
+    world.pass_time(19.9)
+    world.bob.nothing()
+    world.pass_time(0.2)
+    world.alice.expect(487)
+    assert world.bob.expect("CANCEL").header("Reason") == 'Q.850;cause=102;text="the INVITE has run out"'
+    world.bob.answer(487)
+    [ended] = world.ended
+    assert (ended.end_direction, ended.end_reason, ended.sip_status, ended.q850_cause) == (0, 487, 487, 102)
+    assert [attempt.why for attempt in ended.route_attempts] == ["the INVITE has run out"]
+    world.assert_at_rest()
+
+
+@pytest.mark.parametrize("expires", ["20", "soon"])
+def test_an_invite_that_is_answered_in_time_does_not_run_out(expires: str) -> None:
+    world = World()
+    world.alice.invite(headers=[("Expires", expires)])
+    world.bob.expect("INVITE")
+    world.bob.answer(200)
+    world.alice.expect(200)
+    world.alice.ack()
+    world.pass_time(30.0)
+    assert len(world.calls.list()) == 1
+
+
 def test_a_bye_instead_of_a_cancel_ends_the_set_up() -> None:
     """RFC 3261 §15: the caller may send BYE on an early dialog."""
     world = World()

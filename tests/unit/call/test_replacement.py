@@ -304,6 +304,18 @@ def test_offers_that_cross_for_ever_end_in_491(house: House) -> None:
     house.as_before()
 
 
+def test_who_runs_out_leaves_the_call_as_it_was(house: House) -> None:
+    """RFC 3261 §13.3.1."""
+    house.kitchen.invite(headers=[house.named(), ("Expires", "5")])
+    house.bob.expect("INVITE")
+    house.bob.answer(100)
+    house.world.pass_time(5.0)
+    house.kitchen.expect(487)
+    house.bob.expect("CANCEL")
+    house.bob.answer(487)
+    house.as_before()
+
+
 def test_who_gives_up_leaves_the_call_as_it_was(house: House) -> None:
     house.pick_up()
     house.bob.expect("INVITE")
