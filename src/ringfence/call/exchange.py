@@ -197,6 +197,8 @@ class Exchange:
         self._is_answered = True
         # A challenge, a redirection or an interval is about the other side, and of no use to this one.
         told = 403 if status in {401, 407} else 480 if status < 400 or status == 422 else status
+        if told == 405:
+            headers = [self.leg.allow_but(self._method), *headers]  # RFC 3261 §21.4.6
         self.call.disown(self._request.transaction)
         self.call.table.engine.respond(self._request.transaction, told, headers)
         self._finish()

@@ -119,6 +119,11 @@ class Leg:
         """Our Allow on this side."""
         return ALLOW if self.side.phone is None else ALLOW_REFER
 
+    def allow_but(self, method: str) -> tuple[str, bytes]:
+        """The same where the other side does not take a method."""
+        name, value = self.allow
+        return (name, b", ".join(each for each in value.split(b", ") if each != method.encode()))
+
     @property
     def supported(self) -> tuple[str, bytes]:
         """Our Supported on this side."""

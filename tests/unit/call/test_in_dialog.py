@@ -329,6 +329,20 @@ def test_what_nobody_here_does_is_refused() -> None:
     hang_up(world)
 
 
+def test_what_the_other_side_does_not_take_is_refused_with_what_is_taken() -> None:
+    """RFC 3261 §21.4.6."""
+    world = World()
+    talking(world)
+    world.alice.ask("INFO")
+    world.bob.expect("INFO")
+    world.bob.answer(405, to="INFO", headers=[("Allow", "INVITE, ACK, BYE")])
+    refused = world.alice.expect(405)
+    assert refused.headers("Allow") == [
+        "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK", "MESSAGE",
+    ]  # fmt: skip
+    hang_up(world)
+
+
 def test_a_challenge_of_the_other_side_is_of_no_use() -> None:
     world = World()
     talking(world)
