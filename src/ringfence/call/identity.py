@@ -34,8 +34,10 @@ def read_identity(message: Message) -> Identity:
     Shape: a Remote-Party-ID that hides the number asks for what `Privacy: id` does, if there is no Privacy.
     """
     caller = message.from_
-    said = _marks(message.header("Remote-Party-ID") or "")
-    rpid = _party(message, "Remote-Party-ID")
+    # The draft has one for each party; who is called has no say in who calls.
+    rpids = ((value, _marks(value)) for value in message.headers("Remote-Party-ID"))
+    value, said = next(((v, marks) for v, marks in rpids if marks.get("party") != "called"), (None, {}))
+    rpid = _party(value)
     privacy = message.header("Privacy")
     if privacy is None and rpid is not None and said.get("privacy") in _HIDES:
         privacy = "id"
@@ -43,8 +45,8 @@ def read_identity(message: Message) -> Identity:
     return Identity(
         caller=Party(caller.user, caller.display),
         rpid=None if rpid is None else structs.replace(rpid, marks=marks),
-        pai=_party(message, "P-Asserted-Identity"),
-        ppi=_party(message, "P-Preferred-Identity"),
+        pai=_party(message.header("P-Asserted-Identity")),
+        ppi=_party(message.header("P-Preferred-Identity")),
         privacy=privacy,
     )
 
@@ -54,8 +56,7 @@ def _marks(value: str) -> dict[str, str]:
     return {name: text for name, text in found if text in _MARKS.get(name, ())}
 
 
-def _party(message: Message, name: str) -> Party | None:
-    value = message.header(name)
+def _party(value: str | None) -> Party | None:
     if value is None:
         return None
     try:

@@ -56,6 +56,23 @@ def test_what_a_remote_party_id_says_of_privacy_passes_and_counts(
     assert read_identity(said("INVITE sip:x@h SIP/2.0", lines)).privacy == "none"
 
 
+@pytest.mark.parametrize(
+    ("values", "rpid"),
+    [
+        (["<sip:99@h>;party=called;privacy=full, <sip:88@h>;party=calling"], "88"),
+        (["<sip:99@h>;Party=CALLED", "<sip:88@h>"], "88"),
+        (["<sip:99@h>;party=called;privacy=full"], None),
+    ],
+)
+def test_a_remote_party_id_of_who_is_called_says_nothing_of_the_caller(
+    values: list[str], rpid: str | None
+) -> None:
+    lines = [*BASE, *(("Remote-Party-ID", value.encode()) for value in values)]
+    identity = read_identity(said("INVITE sip:x@h SIP/2.0", lines))
+    assert identity.rpid is None or identity.rpid.number == rpid
+    assert (identity.rpid is None, identity.privacy) == (rpid is None, None)
+
+
 def test_what_is_not_there_or_cannot_be_read_is_none() -> None:
     message = said("INVITE sip:x@h SIP/2.0", [*BASE, ("P-Asserted-Identity", b"<nothing")])
     identity = read_identity(message)
