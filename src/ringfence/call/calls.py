@@ -361,10 +361,13 @@ class Calls:
                 if call is None and event.message.method == "INVITE" and not event.message.to_tag:
                     self._refuse(event, _unknown(event), INTERNAL, [], now)
                     return
-                self._engine.respond(event.transaction, INTERNAL.sip, [])
+                if call is None or call.is_over or call.invite.transaction != event.transaction:
+                    tag = self.table.chance.token()
+                    self._engine.respond(event.transaction, INTERNAL.sip, [], tag=tag)
             else:
                 call = None if owner is None else owner.call
             if call is not None:
+                # It answers its own INVITE, with the tag that the caller knows (RFC 3261 §8.2.6.2).
                 call.end_by_us(INTERNAL, now)
                 self._settle(call)
         except Exception as error:  # noqa: BLE001 - what cannot be ended is told, and left

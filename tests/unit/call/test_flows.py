@@ -6,6 +6,7 @@ import json
 import pytest
 
 from kit.call_world import FarEnd, World, written
+from ringfence.call.observer import Unobserved
 from ringfence.core import Message
 from ringfence.ledger.schema import call_row
 from ringfence.routing.failover import Answered, TimedOut, Unreachable
@@ -704,6 +705,25 @@ def test_a_fault_of_ours_ends_its_call_with_a_record() -> None:
     world.router.admit = broken  # type: ignore[method-assign, assignment]
     world.alice.invite()
     world.alice.expect(500)
+    assert [ended.end_reason for ended in world.ended] == [-43]
+    assert [str(fault) for fault in world.faults] == ["a fault"]
+    world.faults.clear()
+    world.assert_at_rest()
+
+
+class Broken(Unobserved):
+    """A fault once an attempt is made."""
+
+    def attempted(self, *_: object) -> None:
+        raise LookupError("a fault")
+
+
+def test_a_fault_while_a_call_is_set_up_is_answered_with_a_tag() -> None:
+    """RFC 3261 §8.2.6.2."""
+    world = World(observer=Broken())
+    world.alice.invite()
+    assert world.alice.expect(500).to_tag
+    world.alice.nothing()
     assert [ended.end_reason for ended in world.ended] == [-43]
     assert [str(fault) for fault in world.faults] == ["a fault"]
     world.faults.clear()
