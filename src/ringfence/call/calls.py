@@ -463,7 +463,8 @@ class Calls:
         """End the calls of a run that ended without warning.
 
         Shape: each gets its record, as of when it was last known to be up, and both far ends a BYE. A call
-        that nobody had answered has nothing to hang up.
+        that nobody had answered has nothing to hang up. `on_fault` is told of a far end that a BYE cannot be
+        written to.
         """
         for call in left:
             hold_ms = max(0, call.alive_us - call.answered_us) // 1000 if call.answered_us else 0
@@ -485,7 +486,10 @@ class Calls:
                 target = target_of(state)
                 uri, headers = dialog.request("BYE", dialog.next_seq())
                 headers.append(reason(NODE_RESTART.q850, NODE_RESTART.name))
-                self._engine.send(target, "BYE", uri, headers)
+                try:
+                    self._engine.send(target, "BYE", uri, headers)
+                except Exception as error:  # noqa: BLE001 - who cannot be hung up keeps no other from it
+                    self._on_fault(error)
 
 
 def _unknown(request: Request) -> Account:

@@ -2,8 +2,10 @@
 """A switch that ended without warning: what its successor finds in the journal, and does."""
 
 import random
+from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from kit.call_world import T0_US, FarEnd, World
 from ringfence.call import calls
@@ -68,6 +70,19 @@ def test_a_phone_behind_nat_gets_its_bye_where_it_sent_from() -> None:
     after = World()
     after.calls.restore(open_calls(before.engine.frames))
     assert after.bob.expect("BYE").uri == "sip:bob@10.0.0.5:5060"
+
+
+def test_a_far_end_that_cannot_be_named_keeps_no_other_from_being_hung_up() -> None:
+    before = crashed()
+    [talked, rang] = open_calls(before.engine.frames)
+    caller, callee = talked.dialogs
+    broken = replace(talked, dialogs=(structs.replace(caller, remote_target="sip:a\0@h"), callee))
+    after = World()
+    after.calls.restore([broken, rang])
+    after.alice.nothing()
+    after.bob.expect("BYE")
+    assert [ended.end_reason for ended in after.ended] == [-38, -38]
+    assert len(after.faults) == 1
 
 
 def test_what_was_ended_is_not_ended_again() -> None:
