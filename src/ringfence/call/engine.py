@@ -117,6 +117,13 @@ class Why(Enum):
         """Whether it says something about this node and nothing about the far end."""
         return self in {Why.NOT_RECORDED, Why.NO_ROOM}
 
+    @property
+    def status(self) -> int:
+        """What it counts as (RFC 3261 §8.1.3.1); an INVITE that was cancelled may get no answer (§9.1)."""
+        if self is Why.CANCEL_UNANSWERED:
+            return 487
+        return 503 if self is Why.TRANSPORT or self.is_ours else 408
+
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """The last event of a transaction that no final response or ACK has ended, or whose frame is unwritten.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 
 from ringfence.call import session_timer
 from ringfence.call.dialog import Dialog
-from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Request, Response, Why
+from ringfence.call.engine import Ack, Cancel, Ended, Event, Headers, Moment, Request, Response
 from ringfence.call.headers import ACCEPT, number, passed, passed_alone, unsupported
 from ringfence.call.leg import Leg, Sent, Session, session_of
 from ringfence.call.session_timer import Agreed, TooSmall
@@ -119,7 +119,7 @@ class Exchange:
             case Ended(transaction=transaction, why=why):
                 self.call.disown(transaction)
                 if transaction == self._client:
-                    self._fail(_status(why), [], now)
+                    self._fail(why.status, [], now)
                 else:
                     self._no_ack(now)
             case Ack(message=message):
@@ -286,13 +286,6 @@ def agree(call: "Call", leg: Leg, agreed: Agreed | None, now: Moment) -> Headers
     if not agreed.is_ours:
         headers.append(("Require", b"timer"))
     return headers
-
-
-def _status(why: Why) -> int:
-    """What the one who asks is told if there is no answer; a CANCEL may get none (RFC 3261 §9.1)."""
-    if why is Why.CANCEL_UNANSWERED:
-        return 487
-    return 503 if why is Why.TRANSPORT or why.is_ours else 408
 
 
 def _nobody(message: Message) -> int:

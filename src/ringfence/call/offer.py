@@ -59,7 +59,7 @@ class Offer:
             case Ended(why=why):
                 self.call.disown(event.transaction)
                 self.call.offers.remove(self)
-                self._asker.not_taken(self, 503 if why.is_ours else 408, now)
+                self._asker.not_taken(self, why.status, now)
             case Request() | Ack() | Cancel():
                 pass  # those are for server transactions
             case _:

@@ -174,10 +174,10 @@ class Transfer:
                 if message.status >= 200:
                     self.call.disown(event.transaction)
                     self._answered(message, now)
-            case Ended():
+            case Ended(why=why):
                 self.call.disown(event.transaction)
                 self._sent = None
-                self._lose(408, now)
+                self._lose(why.status, now)
             case Request() | Ack() | Cancel():
                 pass  # those are for server transactions
             case _:

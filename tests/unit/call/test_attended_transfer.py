@@ -248,6 +248,32 @@ def test_a_side_that_says_nothing_ends_its_call_alone(desk: Desk) -> None:
     desk.rest()
 
 
+def test_a_side_that_cannot_be_reached_for_a_moment_leaves_all_as_it_was(desk: Desk) -> None:
+    """RFC 3261 §8.1.3.1: as a 503."""
+    desk.bob.is_reachable = False
+    desk.refer()
+    desk.world.pass_time(0)
+    desk.bob.is_reachable = True
+    desk.told(503)
+    desk.as_before()
+
+
+def test_a_side_that_says_nothing_to_an_offer_that_was_taken_back_keeps_its_call(desk: Desk) -> None:
+    """RFC 3261 §9.1: a CANCEL may get no answer."""
+    desk.refer()
+    desk.bob.expect("INVITE")
+    desk.bob.answer(100)
+    desk.hang_up(desk.carol)
+    desk.told(480)
+    desk.over(desk.line2)
+    desk.bob.expect("CANCEL")
+    desk.world.pass_time(33)
+    desk.still_talks(desk.boss, desk.bob)
+    desk.hang_up(desk.bob)
+    desk.over(desk.boss)
+    desk.rest()
+
+
 def test_a_target_that_hangs_up_in_the_middle_ends_its_call_alone(desk: Desk) -> None:
     desk.refer()
     desk.bob_offers()

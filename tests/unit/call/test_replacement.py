@@ -304,6 +304,16 @@ def test_offers_that_cross_for_ever_end_in_491(house: House) -> None:
     house.as_before()
 
 
+def test_another_side_that_cannot_be_reached_for_a_moment_leaves_the_call_as_it_was(house: House) -> None:
+    """RFC 3261 §8.1.3.1: as a 503."""
+    house.bob.is_reachable = False
+    house.pick_up()
+    house.world.pass_time(0)
+    house.bob.is_reachable = True
+    house.kitchen.expect(503)
+    house.as_before()
+
+
 def test_who_runs_out_leaves_the_call_as_it_was(house: House) -> None:
     """RFC 3261 §13.3.1."""
     house.kitchen.invite(headers=[house.named(), ("Expires", "5")])

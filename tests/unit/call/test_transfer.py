@@ -362,6 +362,22 @@ def test_a_side_that_says_nothing_ends_all(desk: Desk) -> None:
     desk.rest()
 
 
+def test_a_side_that_cannot_be_reached_for_a_moment_stays_in_the_old_call(desk: Desk) -> None:
+    """RFC 3261 §8.1.3.1: as a 503."""
+    desk.refer()
+    desk.called()
+    desk.guest.is_reachable = False
+    desk.carol.answer(200)
+    desk.carol.expect("ACK")
+    desk.world.pass_time(0)
+    desk.guest.is_reachable = True
+    desk.told(503)
+    desk.over(desk.carol)
+    desk.hang_up(desk.boss)
+    desk.over(desk.guest)
+    desk.rest()
+
+
 @pytest.mark.parametrize("boss_is_there", [True, False])
 def test_two_offers_that_cross_are_sorted_out(desk: Desk, boss_is_there: bool) -> None:
     desk.refer()
