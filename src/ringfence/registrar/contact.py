@@ -14,6 +14,9 @@ MOST_REG_ID: Final = 2**31 - 1
 LONGEST_INSTANCE: Final = 128
 """Bytes. An instance is a URN; longer ones are no one's."""
 
+MALFORMED_S: Final = 3600
+"""What an expiry counts as that cannot be read (RFC 3261 §20.10)."""
+
 LONGEST_URI: Final = 1024
 """Bytes. Those of mobile phones are long: they name the service that wakes the phone (RFC 8599)."""
 
@@ -65,7 +68,7 @@ def read_contact(value: str) -> Contact:
         raise ValueError("a reg-id below 1")
     return Contact(
         uri=uri,
-        expires_s=_whole(parameters.get("expires"), "expires", 2**32 - 1),
+        expires_s=read_expires(parameters.get("expires")),
         q=_q(parameters.get("q")),
         instance=instance or None,
         reg_id=reg_id,
@@ -93,6 +96,18 @@ def parameters_of(value: str) -> dict[str, str]:
         found.setdefault(parameter[1].lower(), parameter[2] or "")
         place = parameter.end()
     return found
+
+
+def read_expires(text: str | None) -> int | None:
+    """The seconds of an expiry, None = there is none.
+
+    >>> read_expires("60"), read_expires("soon"), read_expires(None)
+    (60, 3600, None)
+    """
+    try:
+        return _whole(text, "expires", 2**32 - 1)
+    except ValueError:
+        return MALFORMED_S
 
 
 def _whole(text: str | None, name: str, most: int) -> int | None:

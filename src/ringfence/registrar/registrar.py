@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from ringfence.core import Message
 from ringfence.registrar.bindings import Binding, Bindings, Flow
-from ringfence.registrar.contact import BEST_Q, Contact, contacts_of
+from ringfence.registrar.contact import BEST_Q, Contact, contacts_of, read_expires
 from ringfence.registrar.register import Clear, Limits, Query, Refuse, Update, decide
 
 MOST_PATH: Final = 8
@@ -58,7 +58,7 @@ class Registrar:
         contacts = _read(message)
         if isinstance(contacts, RegisterAnswer):
             return contacts
-        decision = decide(contacts, _expires_s(message), self.limits, self.bindings.most)
+        decision = decide(contacts, read_expires(_expires(message)), self.limits, self.bindings.most)
         match decision:
             case Update():
                 return self._update(message, number, flow, decision, now_us)
@@ -167,9 +167,9 @@ def _is_outbound(message: Message, contact: Contact) -> bool:
     return "ob" in {parameter.strip().lower() for parameter in uri.split(";")[1:]}
 
 
-def _expires_s(message: Message) -> int | None:
-    text = (message.header("Expires") or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
+def _expires(message: Message) -> str | None:
+    text = message.header("Expires")
+    return None if text is None else text.strip()
 
 
 def _written(binding: Binding, now_us: int) -> bytes:

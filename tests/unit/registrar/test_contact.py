@@ -15,6 +15,9 @@ from ringfence.registrar.contact import Contact, parameters_of, read_contact
         ("<sip:a@b;q=0.1>;expires=60;q=0.7", Contact(uri="sip:a@b;q=0.1", expires_s=60, q=700)),
         ('"x;q=0 <y>" <sip:a@b>; Q = 0.25 ; Expires=5', Contact(uri="sip:a@b", expires_s=5, q=250)),
         ("<sip:a@b>;q=0", Contact(uri="sip:a@b", q=0)),
+        ("<sip:a@b>;expires=soon", Contact(uri="sip:a@b", expires_s=3600)),
+        ("<sip:a@b>;expires", Contact(uri="sip:a@b", expires_s=3600)),
+        ("<sip:a@b>;expires=99999999999", Contact(uri="sip:a@b", expires_s=3600)),
         ("<sip:a@b>;q=1.000", Contact(uri="sip:a@b", q=1000)),
         (
             '<sip:a@b>;+sip.instance="<urn:uuid:1>";reg-id=2;expires=9',
@@ -32,8 +35,6 @@ def test_contacts_are_read(value: str, contact: Contact) -> None:
         "<sip:a@b>;q=2",
         "<sip:a@b>;q=0.1234",
         "<sip:a@b>;q=-1",
-        "<sip:a@b>;expires=soon",
-        "<sip:a@b>;expires=99999999999",
         "<sip:a@b>;reg-id=x",
         "<sip:@b>",
         "<sip:a@b:99999>",

@@ -57,6 +57,20 @@ def test_every_contact_in_force_is_in_the_answer(registrar: Registrar) -> None:
     assert values(register(registrar, now_us=40_000_000), "Contact") == values(answer, "Contact")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Contact", "<sip:a@x>;expires=soon"), ("Expires", "60")],
+        [("Contact", "<sip:a@x>"), ("Expires", "soon")],
+        [("Contact", "<sip:a@x>"), ("Expires", "-1")],
+    ],
+)
+def test_an_expiry_that_cannot_be_read_is_an_hour(headers: list[tuple[str, str]]) -> None:
+    """RFC 3261 §10.2.1.1, §20.10."""
+    answer = register(Registrar(Limits(longest_s=7200, shortest_s=60), 3), *headers)
+    assert values(answer, "Contact") == ["<sip:a@x>;expires=3600"]
+
+
 def test_one_contact_or_all_are_ended(registrar: Registrar) -> None:
     register(registrar, ("Contact", "<sip:a@x>"))
     register(registrar, ("Contact", "<sip:b@x>"))
