@@ -171,7 +171,10 @@ class Calls:
             self._answer(request, 405, [ALLOW])
 
     def _options(self, request: Request) -> None:
-        """Say what we can do (RFC 3261 §11.2), unless we are to do more (§8.2.2.3)."""
+        """Say what an INVITE would be told (RFC 3261 §11.2): what we can do, or why there is no call now."""
+        if self.is_draining:
+            self._answer(request, NODE_STOPPED.sip, [_RETRY])
+            return
         missing = unsupported(request.message)
         if missing:
             self._answer(request, 420, [("Unsupported", ", ".join(missing).encode())])

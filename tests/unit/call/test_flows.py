@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kit.call_world import FarEnd, World, written
+from kit.call_world import LOCAL, FarEnd, World, written
 from ringfence.call.observer import Unobserved
 from ringfence.core import Message
 from ringfence.ledger.schema import call_row
@@ -670,6 +670,9 @@ def test_a_draining_node_takes_no_calls_and_stops_those_it_has() -> None:
     dave = world.far_end("dave", "198.51.100.9", gateway_id=8)
     dave.invite()
     assert dave.expect(503).header("Retry-After") == "30"
+    dave.peer = f"<sip:{LOCAL[0]}>"
+    dave.ask("OPTIONS")
+    assert dave.expect(503).header("Retry-After") == "30", "a dispatcher sends its calls elsewhere"
     assert len(world.calls.list()) == 1
     world.calls.stop(world.now)
     world.alice.expect("BYE")
