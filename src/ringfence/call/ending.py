@@ -73,6 +73,8 @@ def hung_up(call: "Call", leg: Leg, dialog: Dialog, request: Request, now: Momen
     if call.state is State.SETUP:
         if call.referred is not None:
             leg.dialog = None  # it was in another call before, and has hung up now
+        elif call.setup.hung_up(dialog, passed_alone(message), now):
+            return
         said = Verdict(
             end_reason=487,
             is_callee=False,

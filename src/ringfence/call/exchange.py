@@ -234,6 +234,11 @@ class Exchange:
         """The dialog that it is about on the callee's side."""
         return self._peer_dialog if self.leg.is_caller else self._dialog
 
+    @property
+    def caller_dialog(self) -> Dialog | None:
+        """The dialog that it is about on the caller's side."""
+        return self._dialog if self.leg.is_caller else self._peer_dialog
+
     def let_go(self) -> None:
         """Who is asked, or who asks, is no party to the call."""
         self.abandon(_nobody(self._request.message))

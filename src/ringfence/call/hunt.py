@@ -52,7 +52,7 @@ class Attempt:
     """An INVITE to one route.
 
     Shape: `number` counts the attempts of a call from 1. `winner` is the dialog whose 2xx was taken;
-    `is_lost` = given up, whatever still comes.
+    `is_lost` = given up, whatever still comes. `_hung_up` are the tags of forks that the caller hung up.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Attempt:
         self._pdd_ms: int | None = None
         self._product = ""
         self._acknowledged: dict[str, int] = {}
+        self._hung_up: set[str] = set()
         call.open(self._tag, self.call_id, self.leg)
 
     def send(self, frame: Frame | None) -> None:
@@ -165,6 +166,18 @@ class Attempt:
         if self.transaction:
             self.call.table.engine.cancel(self.transaction, headers)
 
+    @property
+    def forks(self) -> list[Dialog]:
+        """The dialogs in which somebody may still answer, or has."""
+        if self.winner is not None:
+            return [self.winner]
+        return [each for each in self.leg.dialogs.values() if each.remote_tag not in self._hung_up]
+
+    def hang_up(self, fork: Dialog, headers: Headers) -> None:
+        """The caller wants none of a fork; others may still answer (RFC 3261 §15)."""
+        self._hung_up.add(fork.remote_tag)
+        self.call.say_bye(self.leg, fork, headers)
+
     def take(self, event: Event, now: Moment) -> None:
         """What the INVITE's transaction brings."""
         match event:
@@ -198,6 +211,8 @@ class Attempt:
         if self.is_lost or self.winner is not None:
             return
         if len(self.leg.dialogs) >= MOST_FORKS and (self._tag, message.to_tag) not in self.leg.dialogs:
+            return
+        if message.to_tag in self._hung_up:
             return
         dialog = self._dialog(message) if message.status > 100 and message.to_tag else None
         if dialog is not None and not self._acknowledge_provisional(dialog, message):
@@ -254,7 +269,8 @@ class Attempt:
         dialog.confirm(message)
         if dialog is self.winner:
             return
-        if self.is_lost or self.winner is not None or not self.call.setup.is_waiting_for(self):
+        is_awaited = dialog.remote_tag not in self._hung_up and self.call.setup.is_waiting_for(self)
+        if self.is_lost or self.winner is not None or not is_awaited:
             self._reject(dialog, message)
             return
         self.winner = dialog

@@ -5,7 +5,7 @@ The first one is the call's own. A fork, or another attempt after the caller was
 dialog to the caller too, since the session of one dialog does not change by a 183 (RFC 3261 §13.2.1).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ringfence.call.dialog import Dialog
 
@@ -41,7 +41,11 @@ class Pairs:
         """The caller's dialog that was told of `theirs`."""
         return self._told.get((theirs.call_id, theirs.remote_tag))
 
+    def callees_of(self, ours: Dialog, forks: Iterable[Dialog]) -> list[Dialog]:
+        """Those of some dialogs on the callee's side that `ours` tells of."""
+        return [fork for fork in forks if self.caller_of(fork) is ours]
+
     def callee_of(self, ours: Dialog, forks: dict[tuple[str, str], Dialog]) -> Dialog | None:
         """The newest of an attempt's dialogs that `ours` tells of."""
-        found = [fork for fork in forks.values() if self.caller_of(fork) is ours]
+        found = self.callees_of(ours, forks.values())
         return found[-1] if found else None

@@ -118,6 +118,16 @@ class Provisionals:
         transaction = self._call.invite.transaction
         self._call.table.engine.respond(transaction, out.status, out.headers, out.body, tag=out.tag)
 
+    def drop(self, told: Dialog, now: Moment) -> None:
+        """The caller has left a dialog: what was to be said in it is not said any more."""
+        tag = told.local_tag
+        self._waiting = deque(each for each in self._waiting if each.tag != tag)
+        if self._last is not None and self._last.tag == tag:
+            self._last = None
+        if self._out is not None and self._out.tag == tag:
+            self._out = None
+            self._go_on(now)
+
     def repeat(self, now: Moment) -> None:
         """No PRACK yet: send it again, or give up after 64 x T1."""
         if self._out is None or not self._call.is_early:
@@ -142,10 +152,13 @@ class Provisionals:
         self._out = self._overtaken = None
         if not call.is_early:
             return
-        call.stop_timer(Timer.PROVISIONAL)
+        self._go_on(now)
+
+    def _go_on(self, now: Moment) -> None:
+        self._call.stop_timer(Timer.PROVISIONAL)
         if self._answer is not None:
             answer, self._answer = self._answer, None
-            call.say_answered(*answer, now)
+            self._call.say_answered(*answer, now)
         else:
             self._next(now)
 

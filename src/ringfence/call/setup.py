@@ -168,6 +168,26 @@ class Setup:
             if not any(exchange.callee_dialog is dialog for dialog in [winner, *out]):
                 exchange.let_go()
 
+    def hung_up(self, dialog: Dialog, headers: Headers, now: Moment) -> bool:
+        """The caller ends one of its early dialogs; False = there is nobody in another one (RFC 3261 §15)."""
+        out = [attempt for attempt in (*self._branches, self.attempt) if attempt and not attempt.is_lost]
+        told = [(a, fork, self.pairs.caller_of(fork)) for a in dict.fromkeys(out) for fork in a.forks]
+        left = [ours for _, _, ours in told if ours is not None and ours is not dialog]
+        if not left:
+            return False
+        for attempt, fork, ours in told:
+            if ours is dialog:
+                attempt.hang_up(fork, headers)
+        for exchange in tuple(self._call.exchanges):
+            if exchange.caller_dialog is dialog:
+                exchange.abandon()
+        self.provisionals.drop(dialog, now)
+        a = self._call.a
+        a.dialogs.pop((dialog.local_tag, dialog.remote_tag), None)
+        if a.dialog is dialog:
+            a.dialog = left[-1]
+        return True
+
     # --- what attempts hear ---
 
     def phase_began(self, attempt: Attempt, now: Moment) -> None:

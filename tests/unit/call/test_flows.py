@@ -2,6 +2,7 @@
 """Whole calls, as ladders (RFC 3665 where it has the flow)."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -482,6 +483,130 @@ def test_a_bye_instead_of_a_cancel_ends_the_set_up() -> None:
     [ended] = world.ended
     assert (ended.end_direction, ended.end_reason) == (0, 487)
     world.assert_at_rest()
+
+
+def forked(world: World, *, headers: Sequence[tuple[str, str]] = ()) -> tuple[str, str]:
+    """A call that two phones behind bob ring for; our tags in the caller's two early dialogs."""
+    world.alice.invite(headers=headers)
+    world.bob.expect("INVITE")
+    world.bob.answer(183, tag="fork1")
+    one = world.alice.expect(183)
+    if headers:
+        world.alice.ask("PRACK", headers=[("RAck", f"{one.header('RSeq')} {one.cseq} INVITE")])
+        world.alice.expect(200)
+    world.bob.answer(183, tag="fork2")
+    return one.to_tag, world.alice.expect(183).to_tag
+
+
+@pytest.mark.parametrize(("left", "stays"), [(0, "fork2"), (1, "fork1")])
+def test_a_bye_on_one_of_two_early_dialogs_ends_that_one_alone(left: int, stays: str) -> None:
+    """RFC 3261 §15."""
+    world = World()
+    tags = forked(world)
+    hang_up_in(world, tags[left])
+    world.alice.expect(200)
+    gone = world.bob.expect("BYE").to_tag
+    assert {gone, stays} == {"fork1", "fork2"}
+    world.bob.answer(200, to="BYE")
+    world.bob.answer(180, tag=gone)
+    world.alice.nothing()
+    world.alice.ask("INFO")
+    world.alice.expect(481)
+    world.pass_time(60.0)
+    assert world.alice.expect(183).to_tag == tags[1 - left], "it is still told that it waits"
+    world.bob.answer(200, tag=stays)
+    world.bob.expect("ACK")
+    assert world.alice.expect(200).to_tag == tags[1 - left]
+    world.alice.ack()
+    hang_up(world)
+    assert [ended.end_reason for ended in world.ended] == [200]
+    world.assert_at_rest()
+
+
+def test_a_bye_on_each_early_dialog_ends_the_set_up() -> None:
+    world = World()
+    tags = forked(world)
+    hang_up_in(world, tags[0])
+    world.alice.expect(200)
+    assert world.bob.expect("BYE").to_tag == "fork1"
+    world.bob.answer(200, to="BYE")
+    hang_up_in(world, tags[1])
+    world.alice.expect(200)
+    world.alice.expect(487)
+    world.bob.expect("CANCEL")
+    world.bob.answer(487)
+    [ended] = world.ended
+    assert (ended.end_direction, ended.end_reason) == (0, 487)
+    world.assert_at_rest()
+
+
+def test_an_answer_that_crosses_the_bye_on_an_early_dialog_is_hung_up() -> None:
+    world = World()
+    tags = forked(world)
+    hang_up_in(world, tags[0])
+    world.alice.expect(200)
+    assert world.bob.expect("BYE").to_tag == "fork1"
+    world.bob.answer(481, to="BYE")
+    world.bob.answer(200, tag="fork1")
+    assert world.bob.expect("ACK").to_tag == "fork1"
+    assert world.bob.expect("BYE").to_tag == "fork1"
+    world.bob.answer(200, to="BYE")
+    world.bob.answer(200, tag="fork2")
+    assert world.bob.expect("ACK").to_tag == "fork2"
+    assert world.alice.expect(200).to_tag == tags[1]
+    world.alice.ack()
+    hang_up(world)
+    world.assert_at_rest()
+
+
+def test_a_bye_on_the_early_dialog_of_a_gateway_that_failed_leaves_the_next_one_ringing() -> None:
+    world = World()
+    world.routes.append(world.route(world.carol, 2))
+    world.alice.invite()
+    world.bob.expect("INVITE")
+    world.bob.answer(183)
+    one = world.alice.expect(183).to_tag
+    world.bob.answer(503)
+    world.carol.expect("INVITE")
+    world.carol.answer(183)
+    two = world.alice.expect(183).to_tag
+    hang_up_in(world, one)
+    world.alice.expect(200)
+    world.carol.nothing()
+    hang_up_in(world, two)
+    world.alice.expect(200)
+    world.alice.expect(487)
+    world.carol.expect("CANCEL")
+    world.carol.answer(487)
+    world.assert_at_rest()
+
+
+def test_the_answer_does_not_wait_for_a_prack_in_an_early_dialog_that_was_hung_up() -> None:
+    world = World()
+    tags = forked(world, headers=[("Require", "100rel")])
+    world.bob.answer(200, tag="fork1")
+    world.bob.expect("ACK")
+    world.alice.nothing()
+    hang_up_in(world, tags[1])
+    world.alice.expect(200)
+    assert world.alice.expect(200).to_tag == tags[0]
+    world.alice.ack()
+    hang_up(world)
+    world.assert_at_rest()
+
+
+def hang_up_in(world: World, tag: str) -> None:
+    """The caller hangs up the dialog in which this is our tag, and talks in it from then on."""
+    world.alice.peer = f"<sip:{LOCAL[0]}>;tag={tag}"
+    world.alice.ask("BYE")
+
+
+def hang_up(world: World) -> None:
+    """The caller hangs up what is up."""
+    world.alice.ask("BYE")
+    world.alice.expect(200)
+    world.bob.expect("BYE")
+    world.bob.answer(200, to="BYE")
 
 
 def test_a_callee_may_not_hang_up_before_it_answered() -> None:
