@@ -215,6 +215,8 @@ class Transfer:
         if self.call is self._old:
             self._move(made, now)
             self._leave_old(made, now)
+        elif not made.is_over:
+            made.watch(self._peer, now)
         # The ACK that a caller would send now; if the callee hung up meanwhile the other side is hung up too.
         made.take(Ack(transaction=made.invite.transaction, message=made.invite.message), now)
 

@@ -204,6 +204,25 @@ def test_a_phone_that_hangs_up_has_let_go(desk: Desk) -> None:
     desk.rest()
 
 
+def test_what_a_side_that_waited_agrees_on_keeps_its_session_alive(desk: Desk) -> None:
+    """RFC 4028 §7.4: whatever was agreed before."""
+    desk.refer()
+    desk.called()
+    desk.hang_up(desk.boss)
+    desk.carol.answer(200)
+    desk.carol.expect("ACK")
+    desk.guest.expect("INVITE")
+    desk.guest.answer(200, desk.guest.sdp("2"), headers=[("Session-Expires", "100;refresher=uac")])
+    desk.guest.expect("ACK")
+    desk.world.pass_time(50)
+    refresh = desk.guest.expect("UPDATE")
+    assert refresh.header("Session-Expires") == "100;refresher=uac"
+    desk.guest.answer(200, to="UPDATE")
+    desk.hang_up(desk.guest)
+    desk.over(desk.carol)
+    desk.rest()
+
+
 def test_a_side_that_waits_for_nobody_is_hung_up(desk: Desk) -> None:
     desk.refer()
     desk.called()
