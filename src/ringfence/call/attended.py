@@ -193,6 +193,8 @@ def _target_of(call: "Call", leg: Leg, replaces: Replaces) -> tuple[Leg, Leg] | 
     if not is_own or named is call or target is None or named.state not in {State.ANSWERED, State.UP}:
         # RFC 3891 §3: an early dialog is replaced only where the one who is asked called.
         return 481
+    if replaces.early_only:
+        return 486  # RFC 3891 §3: it was answered
     if named.state is State.ANSWERED or named.is_transferring:
         return 491
     return (second, target) if target.got is not None else 488

@@ -445,6 +445,13 @@ def test_a_dialog_that_is_not_there_is_told(desk: Desk, changed: dict[str, str])
     desk.as_before()
 
 
+def test_a_call_that_may_be_joined_while_it_rings_only_is_not_joined_once_answered(desk: Desk) -> None:
+    """RFC 3891 §3: 486, as the one that is asked would say."""
+    desk.refer(desk.named().replace(">", "%3Bearly-only>"))
+    desk.told(486)
+    desk.as_before()
+
+
 def test_a_dialog_of_somebody_else_is_as_good_as_none() -> None:
     desk = Desk(second=Side(name="phone 1002", phone="1002"))
     desk.refer()
