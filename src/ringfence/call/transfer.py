@@ -375,4 +375,12 @@ def _asked_by(message: Message) -> str | Replaces | int:
         return 400
     if parts.scheme not in {"sip", "sips", "tel"}:
         return 416
+    if _method_of(uri) != "INVITE":
+        return 501
     return replaces or parts.user or 400
+
+
+def _method_of(uri: str) -> str:
+    """What a URI wants to be asked (RFC 3261 §19.1.1)."""
+    parts = (part.partition("=") for part in uri.rpartition("@")[2].split(";")[1:])
+    return next((value for name, _, value in parts if name.lower() == "method"), "INVITE")

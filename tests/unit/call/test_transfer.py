@@ -467,6 +467,8 @@ def test_a_number_that_no_route_serves_is_told(desk: Desk) -> None:
         (["<sip:192.0.2.1>"], 400),
         (["<nonsense"], 400),
         (["<http://a/b>"], 416),
+        (["<sip:3@a;method=BYE>"], 501),
+        (["<sip:3@a;x=y;Method=MESSAGE?Subject=z>"], 501),
         (["<sip:3@a?Replaces=x%3Bto-tag%3D1>"], 400),
         (["<sip:3@a?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2&Replaces=y>"], 400),
     ],
@@ -478,6 +480,13 @@ def test_what_cannot_be_understood_is_refused(desk: Desk, refer_to: list[str], s
     desk.hang_up(desk.boss)
     desk.over(desk.guest)
     desk.rest()
+
+
+def test_an_invite_may_be_asked_for_by_name(desk: Desk) -> None:
+    desk.refer("<sip:3003@192.0.2.1;method=INVITE>")
+    assert desk.called().to.user == "3003"
+    desk.world.calls.stop(desk.world.now)
+    desk.world.assert_at_rest()
 
 
 def test_a_tel_number_is_fine(desk: Desk) -> None:
