@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from ringfence.call.b2bua import Call
 
 SUBSCRIBED_S: Final = 180
-_WORDS: Final = {100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK"}
+_WORDS: Final = {
+    100: "Trying",
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    200: "OK",
+}
 
 
 class Subscription:

@@ -489,6 +489,18 @@ def test_an_invite_may_be_asked_for_by_name(desk: Desk) -> None:
     desk.world.assert_at_rest()
 
 
+@pytest.mark.parametrize(
+    ("status", "line"), [(181, b"SIP/2.0 181 Call Is Being Forwarded\r\n"), (182, b"SIP/2.0 182 Queued\r\n")]
+)
+def test_what_is_on_its_way_is_not_called_unconnected(desk: Desk, status: int, line: bytes) -> None:
+    desk.refer()
+    desk.called()
+    desk.carol.answer(status)
+    assert desk.told(status).body == line
+    desk.world.calls.stop(desk.world.now)
+    desk.world.assert_at_rest()
+
+
 def test_a_tel_number_is_fine(desk: Desk) -> None:
     desk.refer("<tel:+4930123>")
     assert desk.called().to.user == "+4930123"
