@@ -4,9 +4,9 @@
 from typing import TYPE_CHECKING, Final
 
 from ringfence.call.dialog import Dialog
-from ringfence.call.engine import Headers
+from ringfence.call.engine import Event, Headers, Moment, Response
 from ringfence.call.hunt import Farewell
-from ringfence.call.leg import Leg
+from ringfence.call.leg import Leg, Sent
 from ringfence.core import Message
 
 if TYPE_CHECKING:
@@ -51,6 +51,20 @@ class Subscription:
         ]
         body = f"SIP/2.0 {status} {_WORDS.get(status, 'Not connected')}\r\n".encode()
         sent = self._leg.send(self._call.table.engine, self._dialog, "NOTIFY", headers, body)
-        self._call.own(sent.transaction, Farewell(self._leg, sent))
+        self._call.own(sent.transaction, _Notified(self, self._leg, sent))
         if status >= 200:
             self._dialog = None
+
+
+class _Notified(Farewell):
+    """A NOTIFY on its way."""
+
+    def __init__(self, subscription: Subscription, leg: Leg, sent: Sent) -> None:
+        super().__init__(leg, sent)
+        self._subscription = subscription
+
+    def take(self, event: Event, now: Moment) -> None:
+        """The answer, or that there is none."""
+        super().take(event, now)
+        if isinstance(event, Response) and event.message.status == 481:
+            self._subscription.end()  # RFC 6665 §4.2.2: the phone knows of none

@@ -501,6 +501,20 @@ def test_what_is_on_its_way_is_not_called_unconnected(desk: Desk, status: int, l
     desk.world.assert_at_rest()
 
 
+def test_a_phone_that_dropped_its_subscription_is_told_nothing_more(desk: Desk) -> None:
+    """RFC 6665 §4.2.2."""
+    desk.refer()
+    desk.called()
+    desk.carol.answer(180)
+    desk.boss.expect("NOTIFY")
+    desk.boss.answer(481, to="NOTIFY")
+    desk.carol.answer(486)
+    desk.boss.nothing()
+    desk.hang_up(desk.boss)
+    desk.over(desk.guest)
+    desk.rest()
+
+
 def test_a_tel_number_is_fine(desk: Desk) -> None:
     desk.refer("<tel:+4930123>")
     assert desk.called().to.user == "+4930123"
