@@ -298,7 +298,7 @@ class Call:
         self.own(self.invite.transaction, self)
         self._begin(now)
         self.setup.next(None, None, now)
-        if self.is_early and self.referred is None:
+        if self.is_early:
             self.set_timer(Timer.REMINDER, REMIND_EVERY_S, now)
 
     def take_place(self, replaced: Leg, now: Moment) -> None:

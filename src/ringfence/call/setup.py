@@ -230,7 +230,10 @@ class Setup:
         """Tell the caller that there is no answer yet."""
         call = self._call
         if call.state is State.SETUP and call.a.dialog is not None:
-            self.provisionals.remind(call.a.dialog, now)
+            if call.referred is None:
+                self.provisionals.remind(call.a.dialog, now)
+            else:
+                call.referred.remind()
             call.set_timer(Timer.REMINDER, REMIND_EVERY_S, now)
 
     def _caller_dialog(self, dialog: Dialog | None) -> Dialog:

@@ -130,6 +130,10 @@ class Transfer:
         else:
             self._fail(status)
 
+    def remind(self) -> None:
+        """Nobody has answered yet, and the subscription must not run out (RFC 3515 §2.4.4)."""
+        self._notify(self._told)
+
     # --- the other side takes the new session ---
 
     def _ask(self, now: Moment) -> None:

@@ -515,6 +515,30 @@ def test_a_phone_that_dropped_its_subscription_is_told_nothing_more(desk: Desk) 
     desk.rest()
 
 
+def test_a_phone_is_told_again_before_its_subscription_runs_out(desk: Desk) -> None:
+    """RFC 3515 §2.4.4: it lasts until the call that was asked for has an outcome."""
+    desk.world.routes.append(desk.world.route(desk.world.far_end("dave", "203.0.113.4"), 3))
+    dave = desk.world.far_ends["203.0.113.4"]
+    desk.refer()
+    desk.called()
+    desk.carol.answer(180)
+    desk.told(180)
+    for _ in range(3):
+        desk.world.pass_time(60)
+        desk.told(180)
+        if desk.carol.inbox:
+            desk.carol.expect("CANCEL")
+            desk.carol.answer(487)
+            dave.expect("INVITE")
+            dave.answer(180)
+    desk.boss.nothing()
+    dave.answer(486)
+    desk.told(486)
+    desk.hang_up(desk.boss)
+    desk.over(desk.guest)
+    desk.rest()
+
+
 def test_a_tel_number_is_fine(desk: Desk) -> None:
     desk.refer("<tel:+4930123>")
     assert desk.called().to.user == "+4930123"
