@@ -108,12 +108,11 @@ class Attended(Joining):
         self._asked = None
         session = session_of(message)
         if offer.leg is self._peer:
-            self._owed = offer
+            self._owed, self._offered = offer, session
             if self._is_over or session is None:
                 self._return_peer()
                 self._lose(488, now)
             else:
-                self._offered = session
                 self.ask_again(now)
             return
         offer.acknowledge(None)
@@ -159,8 +158,19 @@ class Attended(Joining):
         self._told.end()
 
     def _return_peer(self) -> None:
-        """Answer the peer's offer with what the phone said last: so they go on as they were."""
-        self._settle(self._peer.sent)
+        """Answer the peer's offer with what the phone said last: so they go on as they were.
+
+        Where the offer has the media somewhere else, the phone hears of it (RFC 3264 §8).
+        """
+        peer, phone, offered = self._peer, self._first, self._offered
+        if not self._settle(peer.sent) or offered is None:
+            return
+        is_moved = peer.got is None or not offered.is_at(peer.got)
+        peer.got = offered
+        if is_moved:
+            phone.sent = offered
+            if not phone.call.is_busy(phone):
+                Returned.begin(phone)
 
     def _end_if_left(self, call: "Call", now: Moment) -> None:
         """Nobody is left to talk with the other side of a call that the phone hung up."""

@@ -31,6 +31,7 @@ _SUPPORTED = {
 
 
 _ORIGIN = re.compile(rb"^o=.*$", re.MULTILINE)
+_DIRECTION = re.compile(rb"^a=(?:sendrecv|sendonly|recvonly|inactive)\r?\n", re.MULTILINE)
 _HELD = re.compile(rb"^a=(?:recvonly|inactive)(?=\r?$)", re.MULTILINE)
 
 
@@ -48,6 +49,11 @@ class Session(msgspec.Struct, frozen=True):
     def is_like(self, other: "Session") -> bool:
         """Whether both describe the same media, whatever versions they have (RFC 3264 §8)."""
         return self.content_type == other.content_type and _untold(self.body) == _untold(other.body)
+
+    def is_at(self, other: "Session") -> bool:
+        """Whether both have the same media in the same place, whoever is held."""
+        one, two = (Session(each.content_type, _DIRECTION.sub(b"", each.body)) for each in (self, other))
+        return one.is_like(two)
 
     @property
     def resumed(self) -> "Session":

@@ -452,6 +452,42 @@ def test_a_call_that_may_be_joined_while_it_rings_only_is_not_joined_once_answer
     desk.as_before()
 
 
+@pytest.mark.parametrize("status", [488, 481])
+def test_a_side_that_moved_its_media_is_heard_there_if_nothing_comes_of_it(desk: Desk, status: int) -> None:
+    """RFC 3264 §8: its new offer is in force once it was answered."""
+    desk.refer()
+    desk.bob.expect("INVITE")
+    moved = desk.bob.sdp("2").replace(b"m=audio 4000", b"m=audio 4400")
+    desk.bob.answer(200, moved)
+    desk.carol.expect("INVITE")
+    desk.carol.answer(status)
+    desk.told(status)
+    assert desk.bob.expect("ACK").body == desk.boss.sdp()
+    assert desk.boss.expect("INVITE").body == moved
+    desk.boss.answer(200)
+    desk.boss.expect("ACK")
+    desk.still_talks(desk.boss, desk.bob)
+    desk.world.calls.stop(desk.world.now)
+    desk.world.assert_at_rest()
+
+
+def test_a_side_that_was_held_and_is_where_it_was_is_no_news_to_the_phone(desk: Desk) -> None:
+    desk.boss.ask("INVITE", desk.boss.sdp("2") + b"a=sendonly\r\n")
+    desk.bob.expect("INVITE")
+    desk.bob.answer(200, desk.bob.sdp("2") + b"a=recvonly\r\n")
+    desk.boss.expect(200)
+    desk.boss.ack()
+    desk.bob.expect("ACK")
+    desk.refer()
+    desk.bob.expect("INVITE")
+    desk.bob.answer(200, desk.bob.sdp("3") + b"a=sendrecv\r\n")
+    desk.carol.expect("INVITE")
+    desk.carol.answer(488)
+    desk.told(488)
+    assert desk.bob.expect("ACK").body == desk.boss.sdp("2") + b"a=sendonly\r\n"
+    desk.as_before()
+
+
 def test_a_dialog_of_somebody_else_is_as_good_as_none() -> None:
     desk = Desk(second=Side(name="phone 1002", phone="1002"))
     desk.refer()
