@@ -564,8 +564,8 @@ class Call:
         if leg.call is not self:
             leg.call.end_by(leg, status, now)  # it has gone over to another call
             return
-        if self.state not in {State.ANSWERED, State.UP} or leg not in {self.a, self.b}:
-            return
+        if self.state not in {State.ANSWERED, State.UP} or leg not in {self.a, self.b} or leg.dialog is None:
+            return  # or it has hung up, and left the call to others
         end_answered(
             self,
             now,

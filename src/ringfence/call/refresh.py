@@ -80,8 +80,8 @@ class Refresh:
         if message is not None and message.status < 300 and self.is_offer and sent is not None:
             engine = self.call.table.engine
             self.leg.acknowledge(engine, self._dialog, sent.transaction, sent.seq, None)
-        if self.call.is_over:
-            return
+        if self.call.is_over or self.leg.dialog is not self._dialog:
+            return  # or it has left the call, which goes on without it
         if isinstance(event, Ended) and (event.why.is_ours or event.why is Why.TRANSPORT):
             # As a 503 (RFC 3261 §8.1.3.1), which does not end a session before its time.
             self.call.set_timer(self.leg.refresh_timer, RETRY_S, now)

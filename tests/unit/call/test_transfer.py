@@ -223,6 +223,46 @@ def test_what_a_side_that_waited_agrees_on_keeps_its_session_alive(desk: Desk) -
     desk.rest()
 
 
+@pytest.mark.parametrize(("who", "status"), [("boss", 200), ("boss", 481), ("boss", None), ("guest", 200)])
+def test_a_refresh_that_meets_a_phone_that_lets_go_ends_nothing(who: str, status: int | None) -> None:
+    desk = Desk(by_caller=who == "boss")
+    desk.world.pass_time(299)
+    desk.refer()
+    desk.called()
+    desk.world.pass_time(1)
+    refreshed = desk.world.alice
+    refreshed.expect("UPDATE")
+    desk.hang_up(desk.boss)
+    if status is not None:
+        refreshed.answer(status, to="UPDATE", headers=[("Session-Expires", "600;refresher=uac")])
+    desk.connect(boss_is_there=False)
+    desk.world.pass_time(50)
+    assert desk.world.ended == []
+    desk.world.pass_time(550)
+    assert desk.world.ended == []
+    desk.world.calls.stop(desk.world.now)
+    for far in (desk.guest, desk.carol):
+        far.inbox.clear()
+    desk.world.assert_at_rest()
+
+
+def test_a_phone_that_lets_go_may_owe_an_ack(desk: Desk) -> None:
+    desk.refer()
+    desk.called()
+    desk.boss.ask("INVITE", desk.boss.sdp("2"))
+    desk.guest.expect("INVITE")
+    desk.guest.answer(200)
+    desk.guest.expect("ACK")
+    desk.boss.expect(200)
+    desk.hang_up(desk.boss)
+    desk.connect(boss_is_there=False)
+    desk.world.pass_time(33)
+    assert desk.world.ended == []
+    desk.hang_up(desk.guest)
+    desk.over(desk.carol)
+    desk.rest()
+
+
 def test_a_side_that_waits_for_nobody_is_hung_up(desk: Desk) -> None:
     desk.refer()
     desk.called()
