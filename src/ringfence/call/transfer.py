@@ -310,6 +310,8 @@ class Transfer:
         if made.is_over:
             end_answered(old, now, direction=side, code=200, status=200, q850=NORMAL_CLEARING, headers=[])
         else:
+            for exchange in tuple(old.exchanges):
+                exchange.abandon()
             if leg.dialog is not None:
                 old.say_bye(leg, leg.dialog, [])
                 leg.dialog = None

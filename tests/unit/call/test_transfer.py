@@ -263,6 +263,26 @@ def test_a_phone_that_lets_go_may_owe_an_ack(desk: Desk) -> None:
     desk.rest()
 
 
+def test_what_a_phone_that_lets_go_has_not_answered_is_over(desk: Desk) -> None:
+    """RFC 3261 §15.1.2; a late answer of it sets no clock that would end the talk."""
+    desk.refer()
+    desk.called()
+    desk.guest.ask("INVITE", desk.guest.sdp("2"))
+    desk.boss.expect("INVITE")
+    desk.boss.answer(100)
+    desk.hang_up(desk.boss)
+    desk.guest.expect(487)
+    desk.boss.expect("CANCEL")
+    desk.boss.answer(200, headers=[("Session-Expires", "100;refresher=uas")])
+    desk.boss.expect("ACK")
+    desk.connect(boss_is_there=False)
+    desk.world.pass_time(100)
+    assert desk.world.ended == []
+    desk.hang_up(desk.guest)
+    desk.over(desk.carol)
+    desk.rest()
+
+
 def test_a_side_that_waits_for_nobody_is_hung_up(desk: Desk) -> None:
     desk.refer()
     desk.called()
