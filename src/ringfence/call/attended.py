@@ -19,7 +19,7 @@ from ringfence.call.engine import Moment
 from ringfence.call.joined import move
 from ringfence.call.joining import Joining
 from ringfence.call.leg import Leg, Session, session_of
-from ringfence.call.offer import Offer, Returned
+from ringfence.call.offer import Offer, Returned, renew
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
 from ringfence.call.subscription import Subscription
@@ -117,10 +117,10 @@ class Attended(Joining):
             return
         offer.acknowledge(None)
         if self._is_over:
-            Returned.begin(self._target)
+            Returned.begin(self._target, is_told=True)
         elif session is None:
             self._lose(488, now)
-            Returned.begin(self._target)
+            Returned.begin(self._target, is_told=True)
         else:
             self._connect(session, now)
 
@@ -162,15 +162,8 @@ class Attended(Joining):
 
         Where the offer has the media somewhere else, the phone hears of it (RFC 3264 §8).
         """
-        peer, phone, offered = self._peer, self._first, self._offered
-        if not self._settle(peer.sent) or offered is None:
-            return
-        is_moved = peer.got is None or not offered.is_at(peer.got)
-        peer.got = offered
-        if is_moved:
-            phone.sent = offered
-            if not phone.call.is_busy(phone):
-                Returned.begin(phone)
+        if self._settle(self._peer.sent) and self._offered is not None:
+            renew(self._peer, self._offered)
 
     def _end_if_left(self, call: "Call", now: Moment) -> None:
         """Nobody is left to talk with the other side of a call that the phone hung up."""

@@ -93,21 +93,44 @@ class Offer:
 
 
 class Returned:
-    """An offer that brings a side back to whom it talked with, by what that said last."""
+    """An offer that brings a side back to whom it talked with, by what that said last.
+
+    Shape: `is_told` = whom it talked with is told if the media are somewhere else now (RFC 3264 §8).
+    """
+
+    def __init__(self, *, is_told: bool) -> None:
+        self._is_told = is_told
 
     @classmethod
-    def begin(cls, leg: Leg) -> None:
+    def begin(cls, leg: Leg, *, is_told: bool = False) -> None:
         """Offer it, if there is anybody to offer it to."""
         if leg.dialog is not None and not leg.call.is_over and leg.sent is not None:
-            Offer(leg.call, leg, leg.dialog, leg.sent, cls())
+            Offer(leg.call, leg, leg.dialog, leg.sent, cls(is_told=is_told))
 
     def taken(self, offer: Offer, message: Message, now: Moment) -> None:
         """It is back."""
         offer.acknowledge(None)
         offer.leg.call.watch(offer.leg, now)
-        offer.leg.got = session_of(message) or offer.leg.got
+        session = session_of(message)
+        if session is None:
+            return
+        if self._is_told:
+            renew(offer.leg, session)
+        else:
+            offer.leg.got = session
 
     def not_taken(self, offer: Offer, status: int, now: Moment) -> None:
         """It is lost, or keeps what it has until the next offer."""
         if status in {408, 481}:
             offer.call.end_by(offer.leg, status, now)
+
+
+def renew(leg: Leg, session: Session) -> None:
+    """A side has said anew what it can: the other one hears where its media have moved to (RFC 3264 §8)."""
+    call, other = leg.call, leg.call.other(leg)
+    is_moved = leg.got is None or not session.is_at(leg.got)
+    leg.got = session
+    if is_moved and other is not None:
+        other.sent = session
+        if not call.is_busy(other):
+            Returned.begin(other)

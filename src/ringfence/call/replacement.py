@@ -185,7 +185,7 @@ class Replacement(Joining):
     def _return_target(self) -> None:
         """The other side goes on with who it talked with."""
         if not self._settle(self._target.sent):
-            Returned.begin(self._target)
+            Returned.begin(self._target, is_told=True)
 
     def _end_if_left(self, now: Moment) -> None:
         if self._is_left and not self._replaced.call.is_over:

@@ -314,6 +314,26 @@ def test_another_side_that_cannot_be_reached_for_a_moment_leaves_the_call_as_it_
     house.as_before()
 
 
+def test_another_side_that_moves_its_media_on_the_way_back_is_heard_there(house: House) -> None:
+    """RFC 3264 §8."""
+    house.pick_up()
+    house.bob.expect("INVITE")
+    house.bob.answer(100)
+    house.kitchen.cancel()
+    house.kitchen.expect(487)
+    house.bob.expect("CANCEL")
+    house.bob.answer(200)
+    house.bob.expect("ACK")
+    assert house.bob.expect("INVITE").body == house.desk.sdp()
+    moved = house.bob.sdp("3").replace(b"m=audio 4000", b"m=audio 4400")
+    house.bob.answer(200, moved)
+    house.bob.expect("ACK")
+    assert house.desk.expect("INVITE").body == moved
+    house.desk.answer(200, house.desk.sdp("9"))
+    house.desk.expect("ACK")
+    house.as_before()
+
+
 def test_who_runs_out_leaves_the_call_as_it_was(house: House) -> None:
     """RFC 3261 §13.3.1."""
     house.kitchen.invite(headers=[house.named(), ("Expires", "5")])
