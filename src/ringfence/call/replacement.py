@@ -17,7 +17,7 @@ from ringfence.call.engine import Ack, Event, Moment
 from ringfence.call.joined import move
 from ringfence.call.joining import Joining
 from ringfence.call.leg import Leg, Session, session_of
-from ringfence.call.offer import Offer, Returned
+from ringfence.call.offer import Offer, Returned, renew
 from ringfence.call.plan import Plan, verdict
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
@@ -108,7 +108,7 @@ class Replacement(Joining):
         if self._asked is not None:
             self._asked.cancel()
         if self._session is not None:
-            self._return_target()
+            self._return_target(self._session)
         if call is self.call:
             self._end_if_left(now)
         elif self.call.state is State.SETUP:
@@ -134,9 +134,9 @@ class Replacement(Joining):
         else:
             self._owed = offer
         if self._is_over:
-            self._return_target()
+            self._return_target(session)
         elif session is None:
-            self._return_target()
+            self._return_target(session)
             self._lose(488, now)
         else:
             self._session = session
@@ -182,10 +182,12 @@ class Replacement(Joining):
         for one in (self.call, self._replaced.call):
             one.table.touched.append(one)
 
-    def _return_target(self) -> None:
-        """The other side goes on with who it talked with."""
+    def _return_target(self, said: Session | None) -> None:
+        """The other side, which has said this, goes on with who it talked with."""
         if not self._settle(self._target.sent):
             Returned.begin(self._target, is_told=True)
+        elif said is not None:
+            renew(self._target, said)
 
     def _end_if_left(self, now: Moment) -> None:
         if self._is_left and not self._replaced.call.is_over:

@@ -334,6 +334,22 @@ def test_another_side_that_moves_its_media_on_the_way_back_is_heard_there(house:
     house.as_before()
 
 
+def test_another_side_whose_offer_came_to_nothing_is_heard_where_it_moved(house: House) -> None:
+    """RFC 3264 §8."""
+    house.pick_up(late=True)
+    house.bob.expect("INVITE")
+    moved = house.bob.sdp("2").replace(b"m=audio 4000", b"m=audio 4400")
+    house.bob.answer(200, moved)
+    assert house.kitchen.expect(200).body == moved
+    house.kitchen.ack()
+    assert house.bob.expect("ACK").body == house.desk.sdp(), "the ACK had no answer"
+    assert house.desk.expect("INVITE").body == moved
+    house.desk.answer(200, house.desk.sdp("9"))
+    house.desk.expect("ACK")
+    house.over(house.kitchen)
+    house.as_before()
+
+
 def test_who_runs_out_leaves_the_call_as_it_was(house: House) -> None:
     """RFC 3261 §13.3.1."""
     house.kitchen.invite(headers=[house.named(), ("Expires", "5")])
