@@ -96,16 +96,14 @@ class Attended(Joining):
 
     # --- the two sides are asked ---
 
-    def ask_again(self, now: Moment) -> None:
+    def _ask_next(self, now: Moment) -> None:
         """Ask whoever is next, once no other offer is open there."""
-        if self._is_over:
-            return
         leg = self._peer if self._owed is None else self._target
         self._ask(leg, self._offered, now, unless_busy={leg, self._target})
 
     def taken(self, offer: Offer, message: Message, now: Moment) -> None:
         """A side has answered: with its offer, or the other side with the answer to that."""
-        self._asked = None
+        self._heard()
         session = session_of(message)
         if offer.leg is self._peer:
             self._owed, self._offered = offer, session

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.call.engine import Moment
 from ringfence.call.leg import Leg, Session
-from ringfence.call.offer import MOST_TRIES, RETRY_S, Offer
+from ringfence.call.offer import LONGEST_S, MOST_TRIES, RETRY_S, Offer
 from ringfence.call.timers import Timer
 from ringfence.core import Message
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Joining(ABC):
     """Far ends that are being brought together.
 
-    Shape: `timed` is the call that keeps the time until an offer is made again. `_asked` is the offer that
-    has no answer yet; `_owed` one whose 2xx has an offer itself, and no ACK yet.
+    Shape: `timed` is the call that keeps the time until an offer is made again, or taken back. `_asked` is
+    the offer that has no answer yet; `_owed` one whose 2xx has an offer itself, and no ACK yet.
     """
 
     def __init__(self, timed: "Call") -> None:
@@ -33,8 +33,15 @@ class Joining(ABC):
         """Whether nothing more comes of it."""
         return self._is_over
 
-    @abstractmethod
     def ask_again(self, now: Moment) -> None:
+        """The time is over: take an offer back that has no answer, or else ask whoever is next."""
+        if self._asked is not None:
+            self._asked.cancel()
+        elif not self._is_over:
+            self._ask_next(now)
+
+    @abstractmethod
+    def _ask_next(self, now: Moment) -> None:
         """Ask whoever is next."""
 
     @abstractmethod
@@ -47,7 +54,7 @@ class Joining(ABC):
 
     def not_taken(self, offer: Offer, status: int, now: Moment) -> None:
         """A side refuses, or says nothing."""
-        self._asked = None
+        self._heard()
         if status == 491 and not self._is_over:
             self._ask_later(now)
         else:
@@ -61,6 +68,12 @@ class Joining(ABC):
             self._ask_later(now)
         else:
             self._asked = Offer(leg.call, leg, leg.dialog, session, self)
+            self._timed.set_timer(Timer.TRANSFER, LONGEST_S, now)
+
+    def _heard(self) -> None:
+        """The offer has its answer."""
+        self._asked = None
+        self._timed.stop_timer(Timer.TRANSFER)
 
     def _ask_later(self, now: Moment) -> None:
         self._tries += 1

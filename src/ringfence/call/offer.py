@@ -16,6 +16,8 @@ MOST_TRIES: Final = 5
 """So often a side is asked again after a 491, or while an offer of its own is open."""
 
 RETRY_S: Final = 2.0
+LONGEST_S: Final = 60.0
+"""So long a side may think about an offer after a provisional response; nothing else ends that wait."""
 
 
 class Asker(Protocol):

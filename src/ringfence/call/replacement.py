@@ -120,14 +120,13 @@ class Replacement(Joining):
 
     # --- the other side is asked ---
 
-    def ask_again(self, now: Moment) -> None:
+    def _ask_next(self, now: Moment) -> None:
         """Ask the other side, once no other offer is open there."""
-        if not self._is_over:
-            self._ask(self._target, self.call.a.got, now, unless_busy={self._target})
+        self._ask(self._target, self.call.a.got, now, unless_busy={self._target})
 
     def taken(self, offer: Offer, message: Message, now: Moment) -> None:
         """The other side has answered: with the answer to the INVITE, or with an offer if that had none."""
-        self._asked = None
+        self._heard()
         session = session_of(message)
         if offer.session is not None:
             offer.acknowledge(None)

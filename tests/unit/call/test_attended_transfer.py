@@ -488,6 +488,22 @@ def test_a_side_that_was_held_and_is_where_it_was_is_no_news_to_the_phone(desk: 
     desk.as_before()
 
 
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_a_side_that_thinks_for_ever_leaves_all_as_it_was(desk: Desk, is_silent: bool) -> None:
+    """Nothing else ends an INVITE that has a provisional response (RFC 3261 §17.1.1.2)."""
+    desk.refer()
+    desk.bob.expect("INVITE")
+    desk.bob.answer(100)
+    desk.world.pass_time(60)
+    desk.bob.expect("CANCEL")
+    if is_silent:
+        desk.world.pass_time(33)
+    else:
+        desk.bob.answer(487)
+    desk.told(487)
+    desk.as_before()
+
+
 def test_a_dialog_of_somebody_else_is_as_good_as_none() -> None:
     desk = Desk(second=Side(name="phone 1002", phone="1002"))
     desk.refer()
