@@ -20,7 +20,7 @@ from ringfence.call.headers import unsupported
 from ringfence.call.identity import uri_of
 from ringfence.call.joined import join
 from ringfence.call.leg import Leg, Sent, Session, session_of
-from ringfence.call.offer import MOST_TRIES, RETRY_S
+from ringfence.call.offer import LONGEST_S, MOST_TRIES, RETRY_S
 from ringfence.call.replaces import Replaces
 from ringfence.call.state import State
 from ringfence.call.subscription import Subscription
@@ -151,6 +151,7 @@ class Transfer:
         engine = self.call.table.engine
         self._sent = peer.send(engine, peer.dialog, "INVITE", headers + session.headers, session.body)
         self.call.own(self._sent.transaction, self)
+        self.call.set_timer(Timer.TRANSFER, LONGEST_S, now)
 
     def _ask_later(self, now: Moment) -> None:
         self._tries += 1
@@ -161,9 +162,11 @@ class Transfer:
             self.call.set_timer(Timer.TRANSFER, RETRY_S, now)
 
     def ask_again(self, now: Moment) -> None:
-        """The wait after a 491, or for an offer of somebody else, is over."""
+        """The wait after a 491, or for an offer of somebody else, is over; or the one for an answer."""
         self._is_waiting = False
-        if not self._is_over:
+        if self._sent is not None:
+            self.call.table.engine.cancel(self._sent.transaction)
+        elif not self._is_over:
             self._ask(now)
 
     def is_offer_to(self, leg: Leg) -> bool:
@@ -181,6 +184,7 @@ class Transfer:
             case Ended(why=why):
                 self.call.disown(event.transaction)
                 self._sent = None
+                self.call.stop_timer(Timer.TRANSFER)
                 self._lose(why.status, now)
             case Request() | Ack() | Cancel():
                 pass  # those are for server transactions
@@ -197,6 +201,7 @@ class Transfer:
             if self._sent is not None:
                 self.call.own(self._sent.transaction, self)
                 return
+        self.call.stop_timer(Timer.TRANSFER)
         if message.status < 300:
             peer.acknowledge(engine, sent.dialog, sent.transaction, sent.seq, None)
             sent.dialog.refresh(message)
@@ -333,8 +338,9 @@ class Transfer:
         if self._sent is not None:
             old.disown(self._sent.transaction)
             made.own(self._sent.transaction, self)
-        if self._is_waiting:
-            made.set_timer(Timer.TRANSFER, RETRY_S, now)
+        old.stop_timer(Timer.TRANSFER)
+        if self._is_waiting or self._sent is not None:
+            made.set_timer(Timer.TRANSFER, RETRY_S if self._is_waiting else LONGEST_S, now)
         self._peer, self.call = leg, made
         made.transfer = self
         if not made.is_over:

@@ -458,6 +458,28 @@ def test_a_side_that_cannot_be_reached_for_a_moment_stays_in_the_old_call(desk: 
 
 
 @pytest.mark.parametrize("boss_is_there", [True, False])
+def test_a_side_that_thinks_for_ever_is_not_waited_for(desk: Desk, boss_is_there: bool) -> None:
+    """Nothing else ends an INVITE that has a provisional response (RFC 3261 §17.1.1.2)."""
+    desk.refer()
+    desk.called()
+    desk.carol.answer(200)
+    desk.carol.expect("ACK")
+    desk.guest.expect("INVITE")
+    desk.guest.answer(100)
+    if not boss_is_there:
+        desk.hang_up(desk.boss)
+    desk.world.pass_time(60)
+    desk.guest.expect("CANCEL")
+    desk.guest.answer(487)
+    desk.over(desk.carol)
+    if boss_is_there:
+        desk.told(487)
+        desk.hang_up(desk.boss)
+    desk.over(desk.guest)
+    desk.rest()
+
+
+@pytest.mark.parametrize("boss_is_there", [True, False])
 def test_two_offers_that_cross_are_sorted_out(desk: Desk, boss_is_there: bool) -> None:
     desk.refer()
     desk.called()
