@@ -49,8 +49,13 @@ fn mask_line(line: &mut [u8], before: Field, is_cut: bool) -> Field {
             field = mask_credentials(line);
         }
         Some(b'f') if begins(line, b"from") || begins(line, b"f:") || begins(line, b"f ") => mask_tag(line),
-        // RFC 4568 §9.2, RFC 8839 §5.4, RFC 4566 §5.12.
+        // RFC 4568 §9.2, RFC 4567 §3.1, RFC 8839 §5.4, RFC 4566 §5.12; RFC 5939 §3.4.1 offers the first two inside another attribute.
         Some(b'a') if begins(line, b"a=crypto:") => mask_after(line, b"inline:"),
+        Some(b'a') if begins(line, b"a=key-mgmt:") => mask_key_management(line),
+        Some(b'a') if begins(line, b"a=acap:") => {
+            mask_after(line, b"inline:");
+            mask_key_management(line);
+        }
         Some(b'a') if begins(line, b"a=ice-pwd:") => mask_after(line, b":"),
         Some(b'k') if begins(line, b"k=") => mask_after(line, b"="),
         _ => {}
@@ -104,6 +109,15 @@ fn mask_after(line: &mut [u8], name: &[u8]) {
         from = value;
         fill(line, value, |byte| matches!(byte, b' ' | b'\r'));
     }
+}
+
+/// `key-mgmt:mikey AQAFgM...`: what follows the name of the protocol.
+fn mask_key_management(line: &mut [u8]) {
+    let Some(protocol) = find(line, b"key-mgmt:", 0) else { return };
+    let blanks = line.iter().skip(protocol).take_while(|byte| **byte == b' ').count();
+    let name = protocol.saturating_add(blanks);
+    let end = line.iter().skip(name).position(|byte| *byte == b' ').map_or(line.len(), |at| name.saturating_add(at));
+    fill(line, end.saturating_add(1), |byte| byte == b'\r');
 }
 
 fn mask_parameter(line: &mut [u8], name: &[u8]) {
@@ -203,6 +217,18 @@ mod tests {
             ),
             "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:*********************\r\na=ice-pwd:********\r\nk=*******\r\n"
         );
+    }
+
+    /// RFC 4567 §3.1, RFC 5939 §3.4.1.
+    #[test]
+    fn keys_of_media_that_a_protocol_carries_or_that_are_only_offered_are_masked() {
+        assert_eq!(mask("a=key-mgmt:mikey AQAFgM0X\r\nm=audio\r\n"), "a=key-mgmt:mikey ********\r\nm=audio\r\n");
+        assert_eq!(mask("a=key-mgmt: mikey AQAFgM0X\n"), "a=key-mgmt: mikey ********\n");
+        assert_eq!(
+            mask("a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0Rm|2^20\r\na=acap:2 key-mgmt:mikey AQAF\r\n"),
+            "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:*********\r\na=acap:2 key-mgmt:mikey ****\r\n"
+        );
+        assert_eq!(mask("a=acap:3 setup:active\r\n"), "a=acap:3 setup:active\r\n");
     }
 
     #[test]
