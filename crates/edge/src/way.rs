@@ -121,9 +121,7 @@ impl Outbox {
             });
             // The known sources' socket of the pair may fragment.
             self.send.send_each(&udp.known, datagrams, |index, error| {
-                // A full buffer is as good as a datagram lost on the way: it is sent again.
-                let is_lost = matches!(error.kind(), io::ErrorKind::WouldBlock);
-                if let (false, Some(Unsent { transaction: Some(id), .. })) = (is_lost, chunk.get(index)) {
+                if let (false, Some(Unsent { transaction: Some(id), .. })) = (is_lost(error), chunk.get(index)) {
                     failed.push(*id);
                 }
             });
@@ -139,6 +137,12 @@ impl Outbox {
             }
         }
     }
+}
+
+/// A full buffer is as good as a datagram lost on the way: it is sent again. That of the interface is told too, since the sockets hear
+/// errors (`IP_RECVERR`, ip(7)); without that the kernel drops the datagram and says nothing.
+fn is_lost(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
 fn is_same_socket(a: Way, b: Way) -> bool {
@@ -170,6 +174,16 @@ mod tests {
         assert_eq!(outbox.way(&goal(&bound, "[::1]:9")), None);
         let name = Goal { remote: Host::Name("carrier.example".into(), 5060), ..goal(&bound, "127.0.0.1:9") };
         assert_eq!(outbox.way(&name), None);
+    }
+
+    /// RFC 3261 §18.4: only what cannot be sent at all ends its transaction.
+    #[test]
+    fn a_datagram_that_found_no_room_is_lost_and_one_that_has_no_way_is_refused() {
+        let is_lost = |code| is_lost(&io::Error::from_raw_os_error(code));
+        assert!(is_lost(libc::EAGAIN) && is_lost(libc::ENOBUFS));
+        for refused in [libc::ENETUNREACH, libc::EINVAL, libc::EMSGSIZE, libc::EPERM] {
+            assert!(!is_lost(refused), "{refused}");
+        }
     }
 
     #[test]
