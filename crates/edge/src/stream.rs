@@ -99,7 +99,12 @@ async fn accept(server: Arc<Server>, listener: TcpListener, transport: Transport
                 let (local, place) = (stream.local_addr(), server.places.take(source));
                 if let (Ok(local), Some(place)) = (local, place) {
                     let peer = Peer { source, local, transport, channel: place.id };
-                    tokio::spawn(serve_accepted(Arc::clone(&server), stream, peer, place, stop.clone()));
+                    let (outgoing, queue) = mpsc::channel(OUTGOING);
+                    let far = FarEnd { transport, address: source, domain: String::new() };
+                    // Here and not in its task: whoever is accepted next finds it among those that there are.
+                    server.shared.connections.lock().insert(place.id, Connection::new(far, local, outgoing.clone()));
+                    let line = Line { peer, outgoing, queue, has_spoken: false };
+                    tokio::spawn(serve_accepted(Arc::clone(&server), stream, line, place, stop.clone()));
                 }
             }
             // Out of descriptors: what waits in the backlog is served when some are free again.
@@ -155,15 +160,12 @@ async fn serve_opened(server: Arc<Server>, connect: Connect, stop: watch::Receiv
 async fn serve_accepted(
     server: Arc<Server>,
     stream: TcpStream,
-    peer: Peer,
+    line: Line,
     place: Place,
     mut stop: watch::Receiver<bool>,
 ) {
-    let (outgoing, queue) = mpsc::channel(OUTGOING);
-    let far = FarEnd { transport: peer.transport, address: peer.source, domain: String::new() };
-    server.shared.connections.lock().insert(place.id, Connection::new(far, peer.local, outgoing.clone()));
     set_options(&stream);
-    let line = Line { peer, outgoing, queue, has_spoken: false };
+    let peer = line.peer;
     if peer.transport != Transport::Tls {
         let (reader, writer) = stream.into_split();
         return serve_connection(server, reader, writer, line, place, stop).await;
@@ -335,5 +337,47 @@ async fn arrive(server: &Server, peer: Peer, bytes: Vec<u8>) {
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guard::Counter;
+
+    use super::*;
+
+    #[test]
+    fn of_all_that_wait_to_be_accepted_no_more_are_than_there_is_room_for() {
+        let shared = Arc::new(Shared::on_loopback(1 << 16));
+        let limits = StreamLimits {
+            max_connections: 10,
+            reserved_connections: 4,
+            max_per_source: 100,
+            first_byte_s: 10,
+            message_s: 10,
+            idle_s: 10,
+            buffered_bytes: 1_000_000,
+        };
+        let places = Arc::new(Places::new(Arc::clone(&shared), limits, 0, Arc::new(|_| false)));
+        let (arrivals, _arrived) = crossbeam_channel::bounded(1);
+        let server = Arc::new(Server { shared: Arc::clone(&shared), arrivals, limits, places, tls: None });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let strangers: Vec<_> = (0..30).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let counted = || {
+            let books = shared.books.lock();
+            (books.get(Counter::Connections), books.get(Counter::ConnectionsRefused))
+        };
+        let (_stop, stopped) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::from_std(listener).unwrap();
+            tokio::spawn(accept(server, listener, Transport::Tcp, stopped));
+            while counted().0 + counted().1 < strangers.len() as u64 {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(counted(), (6, 24));
     }
 }
