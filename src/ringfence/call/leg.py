@@ -72,7 +72,7 @@ def session_of(message: Message) -> Session | None:
     return Session((message.header("Content-Type") or "application/sdp").encode(), message.body)
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class Sent(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A request of ours inside a dialog, so that it can be sent again with credentials.
 
     Shape: `headers` without those of the dialog and credentials. `tries` = how often it was sent again.
