@@ -89,7 +89,7 @@ class Attempt:
         self._pdd_ms: int | None = None
         self._product = ""
         self._acknowledged: dict[str, int] = {}
-        self._hung_up: set[str] = set()
+        self._hung_up: tuple[str, ...] = ()
         call.open(self._tag, self.call_id, self.leg)
 
     def send(self, frame: Frame | None) -> None:
@@ -175,7 +175,7 @@ class Attempt:
 
     def hang_up(self, fork: Dialog, headers: Headers) -> None:
         """The caller wants none of a fork; others may still answer (RFC 3261 §15)."""
-        self._hung_up.add(fork.remote_tag)
+        self._hung_up += (fork.remote_tag,)
         self.call.say_bye(self.leg, fork, headers)
 
     def take(self, event: Event, now: Moment) -> None:
